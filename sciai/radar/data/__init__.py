@@ -1,0 +1,41 @@
+"""Radar files and simulated storms -> xarray DataTree in FM301 / CfRadial2 naming, and back.
+
+Lazy (PEP 562): the name conventions and validity flags can be used without importing xarray.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sciai.radar.data.fetch import fetch
+    from sciai.radar.data.pawr import write_pawr
+    from sciai.radar.data.simulate import simulate
+    from sciai.radar.data.volume import open_volume
+    from sciai.radar.data.write import write_cfradial2, write_odim
+
+__all__ = ["fetch", "open_volume", "simulate", "write_cfradial2", "write_odim", "write_pawr"]
+
+# `fetch` and `simulate` are functions in modules of the same name; importing the submodule binds the *module*
+# to the package, so the function is bound over it right here, on first access.
+_HOME = {
+    "fetch": "sciai.radar.data.fetch",
+    "open_volume": "sciai.radar.data.volume",
+    "simulate": "sciai.radar.data.simulate",
+    "write_cfradial2": "sciai.radar.data.write",
+    "write_odim": "sciai.radar.data.write",
+    "write_pawr": "sciai.radar.data.pawr",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
