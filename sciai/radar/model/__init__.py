@@ -1,0 +1,1 @@
+"""The sweep codecs: plain (classical), context and transform (learned)."""
