@@ -1,0 +1,1 @@
+"""Faces over the domains' api rooms: the self-contained HTML report that `sciai demo` writes."""
