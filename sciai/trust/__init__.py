@@ -1,0 +1,1 @@
+"""What makes an answer trustworthy: intervals, ensembles, support, scores, limits. Numpy only at import."""
