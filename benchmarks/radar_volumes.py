@@ -1,8 +1,8 @@
 """The real volumes every radar benchmark runs on, and how they are grouped.
 
-A *volume set* is what a user would hand to `sciai.radar.open_volume`: one file, or the files that together hold
-one volume. Every set names its radar (the group of leave-one-radar-out) and its event (sets of one event share a
-night and are reported together).
+A *volume set* is what a user would hand to `sciai.radar.open_volume`: one file, or the files that together
+hold one volume. Every set names its radar (the group of leave-one-radar-out) and its event (volumes of one
+event share a night).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,6 @@ import numpy as np
 
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
-
-# Peaks of PSNR per variable, in the variable's unit; used only where sciai.radar.data.names has none.
-_PEAKS = {
-    "DBZH": 70.0, "TH": 70.0, "DBZV": 70.0, "TV": 70.0, "DBZ": 70.0, "ZDR": 12.0, "RHOHV": 1.0, "PHIDP": 180.0,
-    "KDP": 20.0, "VRADH": 60.0, "VRADV": 60.0, "VRAD": 60.0, "WRADH": 16.0, "WRADV": 16.0, "WRAD": 16.0,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class Sweep:
 
 
 def shared_radar() -> Path | None:
-    """Folder of the real volumes: `$SCIAI_SHARED/data/radar`, else `../shared/data/radar` beside the checkout."""
+    """Folder of the real volumes: `$SCIAI_SHARED/data/radar`, else `../shared/data/radar`; or None."""
     root = os.environ.get("SCIAI_SHARED")
     base = Path(root) if root else Path(__file__).resolve().parents[2] / "shared"
     folder = base / "data" / "radar"
@@ -102,9 +97,9 @@ def volume_sets(shared: Path | str) -> list[VolumeSet]:
 
 
 def next_volume_pairs(sets: Sequence[VolumeSet]) -> list[tuple[VolumeSet, VolumeSet]]:
-    """Consecutive volumes of one radar and one event: (previous, next), the targets of `radar_next_volume`."""
+    """Consecutive volumes of one radar and one event: (previous, next), what `radar_next_volume` codes."""
     pairs = []
-    for first, second in zip(sets, sets[1:], strict=False):
+    for first, second in pairwise(sets):
         if first.radar == second.radar and first.event == second.event:
             pairs.append((first, second))
     return pairs
@@ -120,21 +115,11 @@ def peak_of(variable: str, sweeps: Sequence[Sweep]) -> float:
     Returns:
         A positive peak.
     """
-    try:
-        from sciai.radar.data import names
-    except ImportError:
-        known = _PEAKS.get(variable)
-    else:
-        known = names.PSNR_PEAK.get(variable)
-    if known is not None:
-        return float(known)
+    from sciai.radar.data.names import psnr_peak
+
     seen = [s.variables[variable] for s in sweeps if variable in s.variables]
-    values = np.concatenate([v[m == 0] for v, m in seen]) if seen else np.empty(0, np.float32)
-    values = values[np.isfinite(values)]
-    if values.size == 0:
-        return 1.0
-    low, high = np.percentile(values, [0.1, 99.9])
-    return float(high - low) or 1.0
+    values = np.concatenate([v[m == 0] for v, m in seen]) if seen else None
+    return psnr_peak(variable, values)
 
 
 def sweeps_of(tree: Any) -> list[Sweep]:
