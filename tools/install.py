@@ -5,12 +5,13 @@
 
 Why not just `pip install -e .[dev]`? Two traps:
 
-* torch. On Linux pip's default index offers the CUDA build (gigabytes). So pip is asked first what it *would* install;
-  where that brings CUDA, PyTorch's own CPU index is used instead. Set SCIAI_TORCH_INDEX to choose the index yourself,
-  for instance a CUDA one for a machine with a GPU.
-* compressai 1.2.8 works with numpy 2 and without torchvision, but its metadata forbids the one and demands the other;
-  followed literally, pip replaces torch by a CUDA build. It is installed with --no-deps: what it really imports is
-  among sciai's own dependencies, and sciai/radar/model/compressai_shim.py stands in for torchvision.
+* torch. On Linux pip's default index may offer the CUDA build (gigabytes). So pip is asked first what it
+  *would* install; where that brings CUDA, PyTorch's own CPU index is used instead. Set SCIAI_TORCH_INDEX to
+  choose the index yourself, for instance a CUDA one for a machine with a GPU.
+* compressai 1.2.8 works with numpy 2 and without torchvision, but its metadata forbids the one and demands
+  the other; followed literally, pip replaces torch by a CUDA build. It is installed with --no-deps: what it
+  really imports is among sciai's own dependencies, and sciai/radar/model/compressai_shim.py stands in for
+  torchvision.
 
 Only the standard library is used, and it may be run again at any time.
 """
@@ -74,8 +75,6 @@ def torch_index() -> list[str]:
 
 def main(extras: list[str]) -> None:
     """Install in an order in which no step can undo an earlier one."""
-    if sys.version_info < (3, 11):
-        sys.exit(f"sciai needs Python 3.11 or newer; this is {sys.version.split()[0]} ({sys.executable})")
     if installed("torch") is None:
         pip(*torch_index(), requirement("torch"))
     target = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
@@ -87,8 +86,8 @@ def main(extras: list[str]) -> None:
     pip("--no-deps", COMPRESSAI)
     if installed("torchvision"):
         print(
-            "warning: torchvision is installed here although sciai does not need it; if it does not match torch, "
-            "remove it: pip uninstall torchvision",
+            "warning: torchvision is installed here although sciai does not need it; where it does not match "
+            "torch it breaks the import of Lightning and compressai. Remove it: pip uninstall torchvision",
             file=sys.stderr,
         )
     print(f"sciai {installed('sciai')} is installed with torch {installed('torch')}")

@@ -1,0 +1,152 @@
+"""Colours and scales of radar fields: one small table, so that every picture of a field looks the same.
+
+Reflectivity runs through the order that radar people read at a glance (blue, green, yellow, red, violet), its
+lightness steadily changing inside each hue; velocities diverge around a dark grey zero, so that they stand
+out from the white of invalid gates; phases wrap round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from sciai.radar.data.names import family, field_attributes
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
+
+BELOW_NOISE_COLOUR: Final = "#dfe3e8"
+MISSING_COLOUR: Final = "#ffffff"
+MISMATCH_COLOUR: Final = "#ff00ff"
+
+_REFLECTIVITY: Final = (
+    (-10.0, "#5e6a71"),
+    (0.0, "#9fb3bd"),
+    (10.0, "#3f8fc4"),
+    (20.0, "#1f4e9c"),
+    (20.01, "#1b8a3a"),
+    (30.0, "#7ed957"),
+    (35.0, "#fff04a"),
+    (40.0, "#f9a825"),
+    (45.0, "#ef6c00"),
+    (50.0, "#d32f2f"),
+    (55.0, "#8e0000"),
+    (60.0, "#c2185b"),
+    (70.0, "#f3c6ff"),
+)
+_RHOHV: Final = (
+    (0.2, "#2b2f36"),
+    (0.6, "#5b5f97"),
+    (0.8, "#3aa0c9"),
+    (0.9, "#63c7a0"),
+    (0.95, "#f2e863"),
+    (0.98, "#f28f3b"),
+    (1.0, "#c8553d"),
+    (1.05, "#6d1a36"),
+)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a field is coloured.
+
+    Attributes:
+        low: value at the bottom of the scale, in the field's unit.
+        high: value at the top.
+        cmap: matplotlib colour map.
+        unit: for the label; may be empty.
+        name: for the label.
+    """
+
+    low: float
+    high: float
+    cmap: Colormap
+    unit: str
+    name: str
+
+
+def scale_of(variable: str, values: np.ndarray[Any, np.dtype[Any]]) -> Scale:
+    """Colours and limits of a field.
+
+    Args:
+        variable: FM301 name, known or not.
+        values: its data, any shape, NaN where invalid; sets the limits of velocities and of unknown fields.
+
+    Example:
+        >>> scale = scale_of("DBZH", np.array([3.0, 41.0]))
+        >>> scale.low, scale.high, scale.unit
+        (-10.0, 70.0, 'dBZ')
+    """
+    import matplotlib
+
+    kind = family(variable)
+    unit = _short(str(field_attributes(variable).get("units") or field_attributes(kind).get("units") or ""))
+    finite = values[np.isfinite(values)]
+    if kind == "DBZH":
+        return Scale(-10.0, 70.0, _stops("reflectivity", _REFLECTIVITY), unit or "dBZ", variable)
+    if kind == "RHOHV":
+        return Scale(0.2, 1.05, _stops("correlation", _RHOHV), "", variable)
+    if kind == "ZDR":
+        return Scale(-2.0, 6.0, matplotlib.colormaps["turbo"], unit, variable)
+    if kind == "KDP":
+        return Scale(-1.0, 6.0, matplotlib.colormaps["plasma"], unit, variable)
+    if kind == "WRADH":
+        return Scale(0.0, 8.0, matplotlib.colormaps["viridis"], unit, variable)
+    if kind == "PHIDP":
+        low, high = _robust(finite, (0.0, 360.0))
+        if high - low > 180.0:  # only a scale that goes all the way round may wrap in colour
+            wide = (-180.0, 180.0) if low < -1.0 else (0.0, 360.0)
+            return Scale(*wide, matplotlib.colormaps["twilight"], unit, variable)
+        return Scale(low, high, matplotlib.colormaps["viridis"], unit, variable)
+    if kind == "VRADH":
+        reach = float(np.ceil(np.abs(finite).max())) if finite.size else 30.0
+        return Scale(-max(reach, 1.0), max(reach, 1.0), _diverging(), unit, variable)
+    low, high = _robust(finite, (0.0, 1.0))
+    return Scale(low, high, matplotlib.colormaps["viridis"], unit, variable)
+
+
+def difference_scale(variable: str, reach: float, unit: str) -> Scale:
+    """Colours of decoded minus original: grey where equal, to differ from the white of invalid gates.
+
+    Args:
+        variable: FM301 name.
+        reach: largest absolute difference, in the field's unit.
+        unit: short unit for the label.
+    """
+    import matplotlib
+
+    top = reach if reach > 0 else 1.0
+    return Scale(-top, top, matplotlib.colormaps["coolwarm"], unit, f"{variable} error")
+
+
+def _stops(name: str, stops: tuple[tuple[float, str], ...]) -> Colormap:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    low, high = stops[0][0], stops[-1][0]
+    return LinearSegmentedColormap.from_list(name, [((at - low) / (high - low), c) for at, c in stops], N=512)
+
+
+def _diverging() -> Colormap:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = ["#8ff3ff", "#31a8f0", "#2460c4", "#4b5468", "#b3303a", "#f06a32", "#ffd98a"]
+    return LinearSegmentedColormap.from_list("velocity", colours, N=512)
+
+
+def _robust(finite: np.ndarray[Any, np.dtype[Any]], default: tuple[float, float]) -> tuple[float, float]:
+    if not finite.size:
+        return default
+    low, high = (float(x) for x in np.percentile(finite, [0.5, 99.5]))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+def _short(unit: str) -> str:
+    return {
+        "meters per second": "m/s",
+        "degrees per kilometer": "°/km",
+        "degrees": "°",
+        "unitless": "",
+        "1": "",
+    }.get(unit, unit)

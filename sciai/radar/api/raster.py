@@ -1,0 +1,95 @@
+"""Which gate each pixel of a picture shows: polar sweeps on a square grid by nearest-gate lookup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.radar.data.validity import VALID
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+U8 = npt.NDArray[np.uint8]
+
+PIXELS = 560
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Which gate each pixel of a picture shows.
+
+    Attributes:
+        ray, gate: indices, int ``[pixels, pixels]``; row 0 is the bottom.
+        inside: whether a gate lies there at all.
+        extent: left, right, bottom, top in km.
+        rhi: a vertical section (height above range) instead of a map.
+    """
+
+    ray: npt.NDArray[np.intp]
+    gate: npt.NDArray[np.intp]
+    inside: npt.NDArray[np.bool_]
+    extent: tuple[float, float, float, float]
+    rhi: bool
+
+
+def rasterise(sweep: xr.Dataset, variable: str, flags: U8) -> Raster:
+    """Look up the gate under each pixel of a map (or, for an RHI, of a vertical section).
+
+    Maps show the distance along the beam; a section range x cos and sin of the elevation, without refraction.
+
+    Args:
+        sweep: with coordinates azimuth or elevation (degrees) and range (m).
+        variable: its field to draw.
+        flags: validity of the field, ``[rays, gates]``; sets how far out the picture goes.
+    """
+    ray_dim = next(str(dim) for dim in sweep[variable].dims if dim != "range")
+    rhi = ray_dim == "elevation" or "rhi" in str(sweep.get("sweep_mode", "")).lower()
+    gates = np.asarray(sweep["range"].values, dtype=np.float64) / 1000.0  # km
+    angles = np.asarray(sweep["elevation" if rhi else "azimuth"].values, dtype=np.float64)
+    reach = _reach(gates, flags)
+    if rhi:
+        top = max(reach * float(np.sin(np.radians(min(angles.max(), 90.0)))), reach / 20)
+        left = -reach if angles.max() > 90.0 else 0.0
+        x, y = np.meshgrid(np.linspace(left, reach, PIXELS), np.linspace(0.0, top, PIXELS))
+        extent = (left, reach, 0.0, top)
+        where = np.degrees(np.arctan2(y, x))
+    else:
+        x, y = np.meshgrid(np.linspace(-reach, reach, PIXELS), np.linspace(-reach, reach, PIXELS))
+        extent = (-reach, reach, -reach, reach)
+        where = np.degrees(np.arctan2(x, y)) % 360.0  # clockwise from north
+        angles = angles % 360.0
+    ray, near = _nearest_ray(angles, where, periodic=not rhi)
+    distance = np.hypot(x, y)
+    spacing = float(np.median(np.diff(gates))) if gates.size > 1 else 1.0
+    edges = (gates[1:] + gates[:-1]) / 2
+    inside = near & (distance <= min(gates[-1] + spacing / 2, reach)) & (distance >= gates[0] - spacing / 2)
+    return Raster(ray, np.searchsorted(edges, distance), inside, extent, rhi)
+
+
+def _nearest_ray(
+    angles: npt.NDArray[np.float64], where: npt.NDArray[np.float64], *, periodic: bool
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """Index of the ray nearest to each angle, and whether it is near enough to stand for it."""
+    order = np.argsort(angles, kind="stable")
+    ordered = angles[order]
+    if periodic:
+        ordered = np.concatenate([ordered[-1:] - 360.0, ordered, ordered[:1] + 360.0])
+        order = np.concatenate([order[-1:], order, order[:1]])
+    right = np.clip(np.searchsorted(ordered, where), min(1, ordered.size - 1), ordered.size - 1)
+    left = np.maximum(right - 1, 0)
+    nearest = np.where(where - ordered[left] <= ordered[right] - where, left, right)
+    steps = np.diff(ordered)
+    # wide enough to bridge a jittering antenna, too narrow to bridge a blanked sector
+    tolerance = float(np.median(steps)) if steps.size else 1.0
+    return order[nearest], np.abs(ordered[nearest] - where) <= max(tolerance, 0.05)
+
+
+def _reach(gates: npt.NDArray[np.float64], flags: U8) -> float:
+    """How far out the picture goes, in km: to the last range with echo, and a little further."""
+    valid = np.flatnonzero((flags == VALID).sum(axis=0) >= max(1, flags.shape[0] // 360))
+    last = int(valid[-1]) if valid.size else gates.size - 1
+    return float(max(min(gates[last] * 1.05, gates[-1]), gates[-1] / 10, 1e-3))

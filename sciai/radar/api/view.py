@@ -1,0 +1,337 @@
+"""Pictures of a volume: original, decoded and their difference, side by side.
+
+Gates below noise are light grey, missing gates white, so that both kinds of invalid can be seen; a gate whose
+validity changed would be magenta. Polar fields are drawn by nearest-gate lookup on a square grid, which shows
+gates as they are (no smoothing) and takes a fraction of a second for any sweep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.core.errors import BadInput
+from sciai.radar.api.palette import (
+    BELOW_NOISE_COLOUR,
+    MISMATCH_COLOUR,
+    MISSING_COLOUR,
+    Scale,
+    difference_scale,
+    scale_of,
+)
+from sciai.radar.api.raster import Raster, rasterise
+from sciai.radar.data.names import circular_period, psnr_peak
+from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, companion, is_companion, validity_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+
+_MOST_ROWS = 24
+
+
+def fields_of(volume: xr.DataTree) -> list[str]:
+    """Names of the fields (rays x range) that a volume has in any sweep, most telling first.
+
+    Example:
+        >>> from sciai.radar.data import simulate
+        >>> fields_of(simulate(seed=1, shape=(1, 36, 60)))[:2]
+        ['DBZH', 'ZDR']
+    """
+    seen: dict[str, None] = {}
+    for sweep in sweeps_of(volume):
+        data = volume[sweep].ds
+        for name, array in data.data_vars.items():
+            if array.ndim == 2 and "range" in array.dims and not is_companion(str(name), data.data_vars):
+                seen[str(name)] = None
+    known = ["DBZH", "TH", "ZDR", "RHOHV", "PHIDP", "KDP", "VRADH", "WRADH"]
+    return [n for n in known if n in seen] + [n for n in seen if n not in known]
+
+
+def sweeps_of(volume: xr.DataTree) -> list[str]:
+    """Names of the sweeps, in their numerical order."""
+    names = [name for name in volume.children if name.startswith("sweep_")]
+    return sorted(names, key=lambda name: int(name.split("_")[1]))
+
+
+def draw(
+    volume: xr.DataTree,
+    decoded: xr.DataTree | None = None,
+    *,
+    variables: Sequence[str] | None = None,
+    sweeps: Sequence[int] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw fields of a volume, and what became of them.
+
+    Args:
+        volume: the original (or the only) volume.
+        decoded: the volume after compression; then decoded and difference are drawn beside each field.
+        variables: fields to draw; all that the volume has when None.
+        sweeps: sweep numbers to draw; the lowest that holds each field when None.
+        title: heading; site and time of the volume when None.
+
+    Returns:
+        A matplotlib figure, one row for each field and sweep.
+
+    Raises:
+        BadInput: a field or sweep that the volume does not have, or more rows than a picture can hold.
+
+    Example:
+        >>> from sciai.radar.data import simulate
+        >>> figure = draw(simulate(seed=1, shape=(1, 36, 60)), variables=["DBZH"])
+        >>> len(figure.axes)
+        2
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = _rows(volume, variables, sweeps)
+    columns = 1 if decoded is None else 3
+    width, height = (6.6, 5.4 * len(rows) + 0.7) if columns == 1 else (14.5, 4.35 * len(rows) + 0.7)
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title or heading(volume), fontsize=13, fontweight="bold")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (sweep, variable) in zip(axes, rows, strict=True):
+        _row(figure, line, volume[sweep].to_dataset(), _sweep_or_none(decoded, sweep), sweep, variable)
+    figure.supxlabel(
+        "light grey: below noise  ·  white: missing or outside  ·  nearest gate, no smoothing",
+        fontsize=9,
+        color="#555555",
+    )
+    return figure
+
+
+def view(
+    volume: xr.DataTree,
+    path: str | Path,
+    decoded: xr.DataTree | None = None,
+    *,
+    variables: Sequence[str] | None = None,
+    sweeps: Sequence[int] | None = None,
+) -> Path:
+    """Draw a volume into a PNG file.
+
+    Args:
+        volume: the original (or the only) volume.
+        path: PNG to write; its folder must exist.
+        decoded: the volume after compression, or None.
+        variables: fields to draw, None for all.
+        sweeps: sweep numbers, None for the lowest that holds each field.
+
+    Raises:
+        BadInput: as `draw`, or a path that cannot be written.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise BadInput("the folder of the picture does not exist", file=target, fix="make it first")
+    figure = draw(volume, decoded, variables=variables, sweeps=sweeps)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        figure.savefig(partial, format="png")
+        partial.replace(target)
+    except OSError as error:
+        raise BadInput(f"the picture could not be written: {error.strerror or error}", file=target) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def heading(volume: xr.DataTree) -> str:
+    """Site and time of a volume in one line; says so when it is synthetic."""
+    attrs = volume.attrs
+    name = str(attrs.get("instrument_name") or attrs.get("site_name") or "radar")
+    when = ""
+    for source in (volume.ds, *(volume[s].ds for s in sweeps_of(volume)[:1])):
+        for key in ("time_coverage_start", "time"):
+            if key in source.variables and source[key].size:
+                when = str(source[key].values.flat[0])[:19].replace("T", " ").rstrip("Z") + " UTC"
+                break
+        if when:
+            break
+    note = "  (synthetic)" if is_synthetic(volume) else ""
+    return "  ·  ".join(part for part in (name, when) if part) + note
+
+
+def is_synthetic(volume: xr.DataTree) -> bool:
+    """Whether the volume says of itself that it was simulated."""
+    return any("synthetic" in f"{key}={value}".lower() for key, value in volume.attrs.items())
+
+
+def difference(variable: str, original: F32, decoded: F32, sweep: xr.Dataset | None = None) -> F32:
+    """Decoded minus original; the short way round for circular fields.
+
+    Args:
+        variable: FM301 name.
+        original: ``[rays, gates]``, NaN where invalid.
+        decoded: the same shape.
+        sweep: the sweep they are from; tells the Nyquist velocity where it is known.
+
+    Example:
+        >>> difference("PHIDP", np.float32([[359.0]]), np.float32([[1.0]])).tolist()
+        [[2.0]]
+    """
+    error = np.asarray(decoded, np.float32) - np.asarray(original, np.float32)
+    period = circular_period(variable, nyquist=_nyquist(sweep), values=original)
+    if period:
+        error = (error + period / 2) % period - period / 2
+    return error.astype(np.float32, copy=False)
+
+
+def _rows(
+    volume: xr.DataTree, variables: Sequence[str] | None, sweeps: Sequence[int] | None
+) -> list[tuple[str, str]]:
+    fields, have = fields_of(volume), sweeps_of(volume)
+    if not fields:
+        raise BadInput("the volume has no field to draw", fix="a field has the dimensions (rays, range)")
+    for name in variables or ():
+        if name not in fields:
+            raise BadInput(f"the volume has no field {name}", fix=f"choose from {', '.join(fields)}")
+    for number in sweeps or ():
+        if f"sweep_{number}" not in have:
+            raise BadInput(
+                f"the volume has no sweep {number}",
+                fix=f"it has {len(have)}, numbered from 0",
+            )
+    rows = []
+    for name in variables or fields:
+        holding = [s for s in have if name in volume[s].data_vars]
+        wanted = [f"sweep_{n}" for n in sweeps] if sweeps is not None else holding[:1]
+        rows += [(sweep, name) for sweep in wanted if sweep in holding]
+    if not rows:
+        raise BadInput("none of these sweeps holds any of these fields", fix="see `sciai radar info`")
+    if len(rows) > _MOST_ROWS:
+        raise BadInput(f"{len(rows)} rows are too many for one picture", fix=f"choose at most {_MOST_ROWS}")
+    return rows
+
+
+def _sweep_or_none(volume: xr.DataTree | None, sweep: str) -> xr.Dataset | None:
+    if volume is None:
+        return None
+    if sweep not in volume.children:
+        raise BadInput(
+            f"the decoded volume has no {sweep}", fix="give the store that was made from this volume"
+        )
+    return volume[sweep].to_dataset()
+
+
+def _row(
+    figure: Figure, axes: Any, sweep: xr.Dataset, decoded: xr.Dataset | None, name: str, variable: str
+) -> None:
+    values, flags = _plane(sweep, variable)
+    raster = rasterise(sweep, variable, flags)
+    scale = scale_of(variable, values)
+    angle = _angle(sweep, raster.rhi)
+    _panel(figure, axes[0], raster, values, flags, scale, f"{variable}  {name.replace('_', ' ')}{angle}")
+    if decoded is None:
+        return
+    if variable not in decoded or decoded[variable].shape != values.shape:
+        raise BadInput(f"the decoded {name} has no {variable} of the same shape", field=variable)
+    values2, flags2 = _plane(decoded, variable)
+    _panel(figure, axes[1], raster, values2, flags2, scale, "decoded")
+    both = (flags == VALID) & (flags2 == VALID)
+    error = np.where(both, difference(variable, values, values2, sweep), np.float32(np.nan)).astype(
+        np.float32
+    )
+    worst = float(np.nanmax(np.abs(error))) if both.any() else 0.0
+    changed = flags != flags2
+    label = f"difference   {_quality(variable, values, error, worst, scale.unit)}"
+    if changed.any():
+        label += f"   {int(changed.sum())} gates changed validity"
+    _panel(
+        figure,
+        axes[2],
+        raster,
+        error,
+        flags,
+        difference_scale(variable, worst, scale.unit),
+        label,
+        changed=changed,
+    )
+
+
+def _quality(variable: str, values: F32, error: F32, worst: float, unit: str) -> str:
+    valid = error[np.isfinite(error)].astype(np.float64)
+    if not valid.size:
+        return "no valid gate"
+    mse = float(np.mean(valid**2))
+    psnr = "lossless" if mse == 0 else f"PSNR {10 * np.log10(psnr_peak(variable, values) ** 2 / mse):.1f} dB"
+    return f"{psnr}, worst {worst:.3g} {unit}".rstrip()
+
+
+def _plane(sweep: xr.Dataset, variable: str) -> tuple[F32, U8]:
+    array = sweep[variable]
+    order = [dim for dim in array.dims if dim != "range"] + ["range"]
+    planes = {
+        name: sweep[name].transpose(*order) for name in (variable, companion(variable)) if name in sweep
+    }
+    flags = validity_of(planes, variable)
+    values = np.asarray(array.transpose(*order).values, dtype=np.float32)
+    return np.where(flags == VALID, values, np.float32(np.nan)), flags
+
+
+def _angle(sweep: xr.Dataset, rhi: bool) -> str:
+    fixed = sweep.get("sweep_fixed_angle")
+    if fixed is None or not np.isfinite(np.asarray(fixed, dtype=np.float64)).all():
+        return ""
+    return f"  ({'azimuth' if rhi else 'elevation'} {float(fixed):.1f}°)"
+
+
+def _nyquist(sweep: xr.Dataset | None) -> float | None:
+    if sweep is None or "nyquist_velocity" not in sweep:
+        return None
+    speeds = np.asarray(sweep["nyquist_velocity"].values, dtype=np.float64)
+    speeds = speeds[np.isfinite(speeds) & (speeds > 0)]
+    return float(speeds.min()) if speeds.size else None
+
+
+def _panel(
+    figure: Figure,
+    axis: Axes,
+    raster: Raster,
+    values: F32,
+    flags: U8,
+    scale: Scale,
+    title: str,
+    *,
+    changed: npt.NDArray[np.bool_] | None = None,
+) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize, to_rgba
+    from matplotlib.patches import Circle
+
+    norm = Normalize(scale.low, scale.high, clip=True)
+    shown, state = values[raster.ray, raster.gate], flags[raster.ray, raster.gate]
+    picture = scale.cmap(norm(np.nan_to_num(shown, nan=scale.low)))
+    picture[state == BELOW_NOISE] = to_rgba(BELOW_NOISE_COLOUR)
+    picture[state == MISSING] = to_rgba(MISSING_COLOUR)
+    if changed is not None:
+        picture[changed[raster.ray, raster.gate]] = to_rgba(MISMATCH_COLOUR)
+    picture[~raster.inside] = 0.0
+    aspect: Literal["auto", "equal"] = "auto" if raster.rhi else "equal"
+    axis.imshow(picture, origin="lower", extent=raster.extent, interpolation="nearest", aspect=aspect)
+    if not raster.rhi:
+        reach = raster.extent[1]
+        for part in (1 / 3, 2 / 3, 1.0):
+            axis.add_patch(Circle((0, 0), reach * part, fill=False, lw=0.5, color="#7a828a", alpha=0.7))
+        axis.axhline(0, lw=0.4, color="#7a828a", alpha=0.6)
+        axis.axvline(0, lw=0.4, color="#7a828a", alpha=0.6)
+    axis.set_title(title, fontsize=9.5, loc="left")
+    axis.set_xlabel("range (km)" if raster.rhi else "east (km)", fontsize=8)
+    axis.set_ylabel("height (km)" if raster.rhi else "north (km)", fontsize=8)
+    axis.tick_params(labelsize=7.5)
+    for side in axis.spines.values():
+        side.set_color("#c3c9cf")
+    bar = figure.colorbar(ScalarMappable(norm, scale.cmap), ax=axis, shrink=0.88, pad=0.015, aspect=28)
+    bar.ax.tick_params(labelsize=7.5)
+    bar.outline.set_visible(False)
+    bar.set_label(f"{scale.name} ({scale.unit})" if scale.unit else scale.name, fontsize=8)
