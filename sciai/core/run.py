@@ -1,0 +1,352 @@
+"""Train and evaluate, one path for all domains: compose the config, instantiate, fit, calibrate, save.
+
+What a domain's config (``conf/domain/<name>.yaml``) provides, each with its ``_target_``:
+
+=============  =========================================================================================
+``name``       the domain's name
+``data``       a ``sciai.core.data.DataModule`` (with its dataset inside)
+``net``        a ``torch.nn.Module``
+``loss``       ``(net, batch) -> {"loss": scalar, ...}`` (a function with ``_partial_: true``)
+``lit``        how to train: optimizer, scheduler, groups, clip, ema, grad_in_eval (see ``Lit``); optional
+``metrics``    ``(net, batch) -> {"name": scalar}``; optional
+``predict``    ``(net, batch) -> anything``; optional
+``calibrate``  ``(net, data) -> mapping``, goes into the card's ``calibration``; optional
+``evaluate``   ``(net, data) -> mapping`` of more test figures; a list under ``worst`` goes to the card's
+               worst cases; optional
+``export``     ``(net) -> {"name": array}``, where more or other arrays than the weights ship; optional
+``restore``    ``(net, checkpoint) -> None``, the way back from ``export``; optional
+``card``       summary, known_limits, data, stage, extra: text for the model card; optional
+=============  =========================================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sciai.core.answer import Finding, Level, jsonable
+from sciai.core.checkpoint import Card, Checkpoint
+from sciai.core.errors import BadInput, CheckpointError
+from sciai.core.resources import conf_dir
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+    from omegaconf import DictConfig
+
+    from sciai.core.data import DataModule
+    from sciai.core.lit import Lit
+
+__all__ = ["Evaluation", "Trained", "build", "compose", "evaluate", "pick_precision", "train"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run leaves behind.
+
+    Attributes:
+        path: the checkpoint's folder.
+        hash: the checkpoint's hash.
+        metrics: figures on the validation and test parts, as on the card.
+        calibration: as on the card.
+        seconds: wall time.
+    """
+
+    path: Path
+    hash: str
+    metrics: Mapping[str, Any]
+    calibration: Mapping[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        metrics: figures on the test part.
+        findings: what to know before believing them; a refusal means that they are not a fair test.
+        worst: the worst cases, worst first, where the domain names them.
+        hash: hash of the checkpoint.
+    """
+
+    metrics: Mapping[str, Any]
+    findings: tuple[Finding, ...]
+    worst: tuple[Mapping[str, Any], ...]
+    hash: str
+
+    @property
+    def level(self) -> Level:
+        """The worst finding's level."""
+        return max((finding.level for finding in self.findings), default=Level.OK)
+
+
+def compose(
+    domain: str | None = None, overrides: Sequence[str] = (), folder: Path | None = None
+) -> DictConfig:
+    """The config of a run, from ``conf/``.
+
+    Args:
+        domain: name of the domain config; None takes the default of ``config.yaml``.
+        overrides: Hydra overrides (``trainer=gpu``, ``domain.data.batch_size=8``, ``+experiment=...``).
+        folder: config tree; None takes the one that ships.
+
+    Raises:
+        BadInput: when Hydra cannot compose it; the message says why.
+
+    >>> compose("tutorial", ["seed=3"]).seed
+    3
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+
+    where = folder or conf_dir()
+    chosen = [f"domain={domain}"] if domain else []
+    try:
+        with initialize_config_dir(str(where), version_base="1.3", job_name="sciai"):
+            return hydra_compose("config", [*chosen, *overrides])
+    except HydraException as error:
+        reason = str(error.__cause__ or error)
+        raise BadInput(f"the configuration cannot be composed: {reason}", file=where) from error
+
+
+def train(cfg: DictConfig) -> Trained:
+    """Train, calibrate, evaluate and save a model as its config says.
+
+    Files go to ``cfg.out``: ``model/`` (the checkpoint), ``state/last.ckpt`` (to resume; read with
+    ``weights_only=True``) and ``log/metrics.csv``. A run that was killed goes on from ``last.ckpt`` when
+    called again with the same config, with the same loss curve as if it had not been.
+
+    Raises:
+        CheckpointError: when ``last.ckpt`` comes from another config.
+        SciaiError: when parts of the split share items.
+    """
+    import pytorch_lightning as pl
+
+    started = time.monotonic()
+    out = Path(cfg.out)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    data, lit = build(cfg)
+    trainer = _trainer(cfg, lit, out)
+    rehearsal = bool(cfg.trainer.get("fast_dev_run", False))
+    last = out / "state" / "last.ckpt"
+    resume = str(last) if cfg.resume and last.is_file() and not rehearsal else None
+    _fit(trainer, lit, data, resume)
+    if not rehearsal:
+        trainer.save_checkpoint(last)  # also where max_time ended the run between two saves
+        best = out / "state" / "best.ckpt"
+        if cfg.keep == "best" and best.is_file():
+            import torch
+
+            lit.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+    metrics: dict[str, Any] = {}
+    for part, run in (("val", trainer.validate), ("test", trainer.test)):
+        if len(data.part(part)):
+            metrics |= run(lit, datamodule=data, verbose=False, weights_only=True)[0]
+    path, digest, calibration = out / "model", "", {}
+    if trainer.is_global_zero:
+        net = lit.best_net.cpu().eval()
+        calibrate, more, export = (_optional(cfg, key) for key in ("calibrate", "evaluate", "export"))
+        calibration = dict(calibrate(net, data)) if calibrate else {}
+        extra = dict(more(net, data)) if more else {}
+        worst = tuple(extra.pop("worst", ()))
+        metrics |= extra
+        card = _card(cfg, data, trainer, metrics, calibration, worst)
+        saved = Checkpoint(export(net), card) if export else Checkpoint.from_net(net, card)
+        digest = saved.save(path, overwrite=True).hash
+    digest = trainer.strategy.broadcast(digest)
+    return Trained(path, digest, metrics, calibration, time.monotonic() - started)
+
+
+def evaluate(cfg: DictConfig) -> Evaluation:
+    """Test a checkpoint on the test part of its domain's data.
+
+    Args:
+        cfg: as for ``train``; ``cfg.checkpoint`` is the folder, by default ``<out>/model``.
+
+    Returns:
+        Figures and findings. Where a group of the test part was in the model's training part the finding
+        refuses; where the split is not the recorded one it warns.
+
+    Raises:
+        CheckpointError: when the checkpoint is damaged or does not fit the domain's network.
+        BadInput: when there is no test part.
+    """
+    import pytorch_lightning as pl
+
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    saved = Checkpoint.load(cfg.checkpoint)
+    data, lit = build(cfg)
+    if not len(data.part("test")):
+        raise BadInput("the split has no test part", field="domain.data.fractions")
+    restore = _optional(cfg, "restore")
+    net = lit.best_net
+    if restore:
+        restore(net, saved)
+    else:
+        saved.load_into(net)
+    trainer = _trainer(cfg, lit, None)
+    metrics: dict[str, Any] = dict(trainer.test(lit, datamodule=data, verbose=False, weights_only=True)[0])
+    worst: tuple[Mapping[str, Any], ...] = ()
+    more = _optional(cfg, "evaluate")
+    if more and trainer.is_global_zero:
+        extra = dict(more(net.cpu().eval(), data))
+        worst = tuple(extra.pop("worst", ()))
+        metrics |= extra
+    return Evaluation(metrics, tuple(_compare_splits(saved.card.split, data)), worst, saved.hash)
+
+
+def build(cfg: DictConfig) -> tuple[DataModule, Lit]:
+    """Data module and Lightning module of a config.
+
+    Raises:
+        BadInput: when the domain's config lacks a part.
+    """
+    from hydra.utils import instantiate
+
+    from sciai.core.lit import Lit
+
+    for key in ("name", "data", "net", "loss"):
+        if key not in cfg.domain:
+            raise BadInput(f"the domain's config has no {key!r}", field=f"domain.{key}")
+    data = instantiate(cfg.domain.data)
+    net = instantiate(cfg.domain.net)
+    options = instantiate(cfg.domain.lit, _convert_="all") if "lit" in cfg.domain else {}
+    lit = Lit(
+        net,
+        instantiate(cfg.domain.loss),
+        metrics=_optional(cfg, "metrics"),
+        predict=_optional(cfg, "predict"),
+        seed=cfg.seed,
+        fingerprint=_fingerprint(cfg),
+        **options,
+    )
+    return data, lit
+
+
+def pick_precision(wanted: str, accelerator: str = "auto") -> str:
+    """Turn precision ``auto`` into bf16 where the device has it, else single; others stay as they are.
+
+    >>> pick_precision("auto", "cpu")
+    '32-true'
+    """
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def _fit(trainer: pl.Trainer, lit: Lit, data: DataModule, resume: str | None) -> None:
+    import pickle
+
+    try:
+        # weights_only: a training state is a pickle, and one that was tampered with must not run code
+        trainer.fit(lit, datamodule=data, ckpt_path=resume, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{resume} holds more than tensors and plain values, and was not opened; delete it to start over"
+        ) from error
+
+
+def _trainer(cfg: DictConfig, lit: Lit, out: Path | None) -> pl.Trainer:
+    """The trainer of a config; with an output folder it logs and saves there."""
+    from hydra.utils import instantiate
+    from pytorch_lightning.callbacks import ModelCheckpoint
+    from pytorch_lightning.loggers import CSVLogger
+
+    precision = pick_precision(cfg.trainer.precision, cfg.trainer.accelerator)
+    options: dict[str, Any] = {
+        "precision": precision,
+        "inference_mode": not lit.grad_in_eval,
+        "logger": False,
+    }
+    callbacks: list[pl.Callback] = []
+    if out is not None:
+        options["logger"] = CSVLogger(out, name="", version="log")
+        state: dict[str, Any] = {"dirpath": out / "state", "enable_version_counter": False}
+        callbacks.append(ModelCheckpoint(filename="last", every_n_train_steps=cfg.save_every, **state))
+        if cfg.keep == "best":
+            callbacks.append(ModelCheckpoint(filename="best", monitor="val/loss", **state))
+        elif cfg.keep != "last":
+            raise BadInput(f"keep is {cfg.keep!r}", field="keep", fix="use best or last")
+    options["enable_checkpointing"] = bool(callbacks)
+    trainer: pl.Trainer = instantiate(cfg.trainer, callbacks=callbacks, **options)
+    return trainer
+
+
+def _optional(cfg: DictConfig, key: str) -> Any:
+    from hydra.utils import instantiate
+
+    return instantiate(cfg.domain[key]) if cfg.domain.get(key) is not None else None
+
+
+def _fingerprint(cfg: DictConfig) -> str:
+    """Hash of everything that shapes the loss curve except the length of the run."""
+    from omegaconf import OmegaConf
+
+    content = {"domain": OmegaConf.to_container(cfg.domain, resolve=True), "seed": cfg.seed}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _card(
+    cfg: DictConfig,
+    data: DataModule,
+    trainer: pl.Trainer,
+    metrics: Mapping[str, Any],
+    calibration: Mapping[str, Any],
+    worst: tuple[Mapping[str, Any], ...],
+) -> Card:
+    from omegaconf import OmegaConf
+
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    text = dict(config["domain"].get("card") or {})
+    provenance = {**text.pop("data", {}), **data.provenance}
+    run = {"steps": trainer.global_step, "epochs": trainer.current_epoch, "precision": str(trainer.precision)}
+    return Card(
+        name=text.pop("name", config["domain"]["name"]),
+        domain=config["domain"]["name"],
+        config=config,
+        data=provenance,
+        split=data.split.record(),
+        seeds={"run": cfg.seed, "split": data.split.seed, "order": data.seed},
+        metrics=jsonable(metrics),
+        calibration=jsonable(calibration),
+        worst=tuple(jsonable(worst)),
+        software={name: _version(name) for name in ("sciai", "torch", "pytorch-lightning", "numpy")},
+        extra={**text.pop("extra", {}), "run": run},
+        **text,
+    )
+
+
+def _compare_splits(recorded: Mapping[str, Any], data: DataModule) -> list[Finding]:
+    now = data.split.record(most=10**9)
+    if recorded.get("hash") == now["hash"]:
+        return []
+    trained = set(recorded.get("parts", {}).get("train", {}).get("names", ()))
+    if common := sorted(trained & set(now["parts"]["test"]["names"])):
+        return [
+            Finding(
+                "split",
+                Level.REFUSE,
+                f"{len(common)} groups of the test part were trained on ({', '.join(common[:5])}); "
+                "evaluate with the data, fractions and seed of the card",
+                where="test",
+            )
+        ]
+    message = "the split is not the one on the card; make sure that none of this data was trained on"
+    return [Finding("split", Level.CAUTION, message, where="test")]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "checkout"
