@@ -147,11 +147,10 @@ class DataModule(pl.LightningDataModule):
 
     def _position(self) -> int:
         """Number of training batches this run has behind it, also those before it was killed."""
-        return (
-            0
-            if self.trainer is None
-            else int(self.trainer.fit_loop.epoch_loop.batch_progress.total.processed)
-        )
+        if self.trainer is None:
+            return 0
+        # not `completed`: it still lacks the last batch in a checkpoint saved at that batch's end
+        return cast(_ProcessedTracker, self.trainer.fit_loop.epoch_loop.batch_progress.total).processed
 
 
 class BatchStream:
