@@ -93,12 +93,25 @@ class SweepContext(Protocol):
         """Whether the first ray follows the last (azimuth is periodic)."""
         ...
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All fields of this sweep, sorted; the same when coding and when decoding."""
+        ...
+
     def mask(self, var: str) -> U8:
-        """Mask of `var` in this sweep, ``[rays, gates]``."""
+        """Mask of `var` in this sweep, ``[rays, gates]``.
+
+        Raises:
+            KeyError: where this sweep has no such variable, or it is coded only later.
+        """
         ...
 
     def indices(self, var: str) -> I32:
-        """Quantised indices of another variable of this sweep, ``[rays, gates]``, 0 where invalid."""
+        """Quantised indices of another variable of this sweep, ``[rays, gates]``, 0 where invalid.
+
+        Raises:
+            KeyError: where this sweep has no such variable, or it is coded only later.
+        """
         ...
 
     def spec(self, var: str) -> QuantSpec:
@@ -107,7 +120,10 @@ class SweepContext(Protocol):
 
     @property
     def below(self) -> SweepContext | None:
-        """A sweep already coded (the next lower elevation), or None."""
+        """A sweep already coded that has the variable being coded (nearest in elevation), or None.
+
+        It may have another shape and other variables (see its `shape` and `variables`).
+        """
         ...
 
     @property
@@ -123,6 +139,15 @@ class SweepCodec(Protocol):
     @property
     def name(self) -> str:
         """``plain``, ``context`` or ``transform``."""
+        ...
+
+    @property
+    def model(self) -> bytes:
+        """The model as bytes, all that decoding needs beside the code; b"" where nothing was learned.
+
+        The store keeps them (or their SHA-256, where the shipped checkpoint holds the very same bytes) and gives
+        them to `sciai.radar.model.registry.load_codec` to decode.
+        """
         ...
 
     def order(self, variables: Sequence[str]) -> list[str]:
