@@ -1,0 +1,257 @@
+"""How far a question lies from what was learned, with a known rate of false alarms.
+
+Distances are turned into conformal p-values with held-out questions of the known kind: alarming where p <=
+rate alarms on at most that share of them (Bates et al. 2023, "Testing for Outliers with Conformal p-values",
+Annals of Statistics 51(1)). What lies near by this measure may still be unknown in a way the features do not
+show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.core.answer import Finding, Level
+from sciai.core.errors import BadInput
+from sciai.trust.conformal import p_values
+
+__all__ = ["Distance", "Knn", "Mahalanobis", "Support", "ledoit_wolf"]
+
+Floats = npt.NDArray[np.float64]
+
+
+class Distance(Protocol):
+    """Anything that says how far rows of features, shape (n, d), are from what was learned; shape (n,)."""
+
+    def distance(self, x: npt.ArrayLike) -> Floats: ...
+
+
+@dataclass(frozen=True)
+class Mahalanobis:
+    """Distance to the mean in units of the (shrunk) covariance.
+
+    Mahalanobis 1936, Proc. Natl. Inst. Sci. India 2; for networks' features Lee et al. 2018, "A Simple
+    Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks", NeurIPS.
+
+    Attributes:
+        mean: shape (d,).
+        whiten: shape (d, d); ``norm((x - mean) @ whiten)`` is the distance.
+
+    >>> known = np.random.default_rng(0).normal(size=(500, 2))
+    >>> Mahalanobis.fit(known).distance([[0.0, 0.0], [9.0, 0.0]]).round().tolist()
+    [0.0, 9.0]
+    """
+
+    mean: Floats
+    whiten: Floats
+
+    @classmethod
+    def fit(cls, x: npt.ArrayLike, shrinkage: float | None = None) -> Mahalanobis:
+        """From features of what was learned.
+
+        Args:
+            x: shape (n, d), finite, n >= 2.
+            shrinkage: share of the covariance replaced by a multiple of the identity, 0 to 1; None estimates
+                it (``ledoit_wolf``).
+
+        Raises:
+            BadInput: on too few or non-finite rows, or rows that are all equal.
+        """
+        rows = _rows(x)
+        covariance, _ = ledoit_wolf(rows)
+        if shrinkage is not None:
+            if not 0 <= shrinkage <= 1:
+                raise BadInput(f"shrinkage is {shrinkage}", field="shrinkage", fix="use 0 to 1")
+            covariance = _shrink(np.cov(rows, rowvar=False, bias=True).reshape(covariance.shape), shrinkage)
+        values, vectors = np.linalg.eigh(covariance)
+        if values[-1] <= 0:
+            raise BadInput("all rows are equal: there is no spread to measure a distance in", field="x")
+        # a direction without any spread: leaving it is extremely strange, but not a division by zero
+        values = np.maximum(values, values[-1] * np.finfo(float).eps * len(values))
+        return cls(rows.mean(0), vectors / np.sqrt(values))
+
+    def distance(self, x: npt.ArrayLike) -> Floats:
+        """Shape (n,), >= 0; infinite where a feature is not finite.
+
+        Args:
+            x: shape (n, d).
+        """
+        rows, finite = _query(x, len(self.mean))
+        return np.where(finite, np.linalg.norm((rows - self.mean) @ self.whiten, axis=1), np.inf)
+
+    def arrays(self) -> dict[str, Floats]:
+        """What a checkpoint has to store; ``Mahalanobis(**arrays)`` is the way back."""
+        return {"mean": self.mean, "whiten": self.whiten}
+
+
+@dataclass(frozen=True)
+class Knn:
+    """Mean distance to the k nearest known rows, each feature in units of its standard deviation.
+
+    Angiulli & Pizzuti 2002, "Fast Outlier Detection in High Dimensional Spaces", PKDD; for networks' features
+    Sun et al. 2022, "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML. Unlike Mahalanobis it
+    follows clusters and curved sets.
+
+    Attributes:
+        known: scaled known rows, shape (m, d).
+        scale: what features are divided by, shape (d,).
+        k: number of neighbours.
+
+    >>> known = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> Knn.fit(known, k=1).distance([[1.0], [30.0]]).round(1).tolist()
+    [0.0, 24.1]
+    """
+
+    known: Floats
+    scale: Floats
+    k: int
+
+    @classmethod
+    def fit(cls, x: npt.ArrayLike, k: int = 10) -> Knn:
+        """From features of what was learned, shape (n, d), n >= k.
+
+        Raises:
+            BadInput: on too few or non-finite rows.
+        """
+        rows = _rows(x)
+        if not 1 <= k <= len(rows):
+            raise BadInput(f"{k} neighbours of {len(rows)} rows", field="k")
+        spread = rows.std(0)
+        scale = np.where(spread > 0, spread, 1.0)  # a constant feature: distance in its own unit
+        return cls(rows / scale, scale, int(k))
+
+    def distance(self, x: npt.ArrayLike) -> Floats:
+        """Shape (n,), >= 0; infinite where a feature is not finite.
+
+        Args:
+            x: shape (n, d).
+        """
+        from scipy.spatial import cKDTree
+
+        rows, finite = _query(x, len(self.scale))
+        near, _ = cKDTree(self.known).query(rows / self.scale, k=[*range(1, self.k + 1)])
+        return np.where(finite, np.asarray(near, float).mean(1), np.inf)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What a checkpoint has to store; ``Knn(**arrays)`` is the way back."""
+        return {"known": self.known, "scale": self.scale, "k": np.asarray(self.k)}
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k", int(self.k))
+
+
+@dataclass(frozen=True)
+class Support:
+    """A distance with its scale: held-out questions of the known kind.
+
+    Attributes:
+        measure: the distance.
+        held_out: distances of held-out questions, shape (n,); they must not have been used to fit the
+            measure.
+        rate: share of known questions that may raise a false alarm.
+
+    >>> rng = np.random.default_rng(0)
+    >>> learned, held_out = rng.normal(size=(2, 300, 2))
+    >>> support = Support.fit(Mahalanobis.fit(learned), held_out, rate=0.01)
+    >>> [finding.level.name for finding in support.check([[0.0, 0.0], [8.0, 8.0]])]
+    ['CAUTION']
+    """
+
+    measure: Distance
+    held_out: Floats
+    rate: float
+
+    @classmethod
+    def fit(cls, measure: Distance, held_out: npt.ArrayLike, rate: float = 0.01) -> Support:
+        """Calibrate with features of held-out questions, shape (n, d).
+
+        Raises:
+            BadInput: when there are too few of them for the rate: with n the smallest p is 1 / (n + 1).
+        """
+        distances = measure.distance(held_out)
+        if not 0 < rate < 1 or (len(distances) + 1) * rate < 1:
+            raise BadInput(
+                f"a false-alarm rate of {rate} from {len(distances)} held-out questions",
+                field="rate",
+                fix="a rate r needs at least 1 / r - 1 of them",
+            )
+        return cls(measure, distances, rate)
+
+    def p_value(self, x: npt.ArrayLike) -> Floats:
+        """Shape (n,): how usual each row of features, shape (n, d), is among the known kind."""
+        return p_values(self.held_out, self.measure.distance(x))
+
+    def check(self, x: npt.ArrayLike, level: Level = Level.CAUTION, where: str = "") -> list[Finding]:
+        """One finding where rows, shape (n, d), lie further out than the rate allows; none otherwise."""
+        p = self.p_value(x)
+        far = np.flatnonzero(p <= self.rate)
+        if not len(far):
+            return []
+        message = (
+            f"{len(far)} of {len(p)} lie further from what was learned than {1 - self.rate:.3g} of the known "
+           
+           
+           
+            f"ones (smallest p = {p.min():.2g}, the first is number {far[0]});
+            do not rely on the spread there"
+        )
+        return [Finding("support", level, message, where)]
+
+    def summary(self) -> Mapping[str, Any]:
+        """For the card: rate, number of held-out questions, and their distances' quantiles."""
+        quantiles = {f"q{q}": float(np.percentile(self.held_out, q)) for q in (50, 90, 99)}
+        return {"rate": self.rate, "held_out": len(self.held_out), "distance": quantiles}
+
+
+def ledoit_wolf(x: npt.ArrayLike) -> tuple[Floats, float]:
+    """A covariance that is well conditioned also where features outnumber rows.
+
+    Ledoit & Wolf 2004, "A Well-Conditioned Estimator for Large-Dimensional Covariance Matrices", Journal of
+    Multivariate Analysis 88(2).
+
+    Args:
+        x: shape (n, d), n >= 2, finite.
+
+    Returns:
+        The shrunk covariance, shape (d, d), and the shrinkage, 0 to 1.
+
+    >>> covariance, shrinkage = ledoit_wolf([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]])
+    >>> covariance.shape, 0 <= shrinkage <= 1
+    ((2, 2), True)
+    """
+    rows = _rows(x)
+    n, d = rows.shape
+    centered = rows - rows.mean(0)
+    covariance = centered.T @ centered / n
+    mu = np.trace(covariance) / d
+    spread = ((covariance - mu * np.eye(d)) ** 2).sum() / d
+    # mean squared distance of the single outer products from their mean, without forming n matrices of (d, d)
+    noise = ((np.einsum("ij,ij->i", centered, centered) ** 2).sum() / n - (covariance**2).sum()) / (n * d)
+    share = 0.0 if spread == 0 else float(min(max(noise, 0.0), spread) / spread)
+    return _shrink(covariance, share), share
+
+
+def _shrink(covariance: Floats, share: float) -> Floats:
+    d = len(covariance)
+    return np.asarray((1 - share) * covariance + share * np.trace(covariance) / d * np.eye(d))
+
+
+def _rows(x: npt.ArrayLike) -> Floats:
+    rows = np.asarray(x, float)
+    if rows.ndim != 2 or len(rows) < 2 or rows.shape[1] < 1 or not np.isfinite(rows).all():
+        raise BadInput(
+            f"features of shape {rows.shape}", field="x", fix="give at least 2 finite rows, (n, d)"
+        )
+    return rows
+
+
+def _query(x: npt.ArrayLike, d: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    rows = np.asarray(x, float)
+    if rows.ndim != 2 or rows.shape[1] != d:
+        raise BadInput(f"features of shape {rows.shape}", field="x", fix=f"give rows of {d} features")
+    finite = np.isfinite(rows).all(1)
+    return np.where(finite[:, None], rows, 0.0), finite
