@@ -1,0 +1,172 @@
+"""A folder that appears complete or not at all.
+
+Everything is written into a hidden sibling folder and renamed at the end. An exception, Ctrl-C, a termination signal
+and a full disk all leave what was there before and nothing else. (A killed process or a power cut can leave the
+hidden folder; the next writer of the same name removes it.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sciai.core.errors import BadInput, SciaiError
+
+__all__ = ["FolderWriter", "new_folder", "terminable"]
+
+
+class FolderWriter:
+    """Writes files below a folder and remembers them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sizes: dict[str, int] = {}
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write (or replace) one file; thread-safe for different keys."""
+        path = self.folder / key
+        try:
+            path.write_bytes(data)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        self.sizes[key] = len(data)
+
+    def read(self, key: str) -> bytes:
+        """Read back a file."""
+        return (self.folder / key).read_bytes()
+
+    def sync(self) -> None:
+        """Ask the system to bring every file to the disk; several at once, which file systems commit together."""
+
+        def one(key: str) -> None:
+            handle = os.open(self.folder / key, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(one, self.sizes))
+
+
+@contextlib.contextmanager
+def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[FolderWriter]:
+    """A folder to write into that becomes `target` when the block ends well.
+
+    Raises:
+        BadInput: where `target` exists (and `overwrite` is false), or its parent does not or is not writable.
+        SciaiError: where the disk is full.
+    """
+    path = Path(target)
+    check_target(path, overwrite=overwrite)
+    working = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident():x}.part"
+    _remove_abandoned(path)
+    try:
+        working.mkdir()
+    except OSError as err:
+        raise BadInput(f"cannot write there: {err.strerror}", file=path.parent, fix="choose another folder") from err
+    done = False
+    try:
+        writer = FolderWriter(working)
+        yield writer
+        writer.sync()
+        _move(working, path, overwrite)
+        done = True
+    except OSError as err:
+        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+            written = sum(writer.sizes.values())
+            raise SciaiError(
+                f"the disk is full: {path} needs more than the {written / 1e6:.1f} MB written so far; nothing was left behind"
+            ) from err
+        raise
+    finally:
+        if not done:
+            shutil.rmtree(working, ignore_errors=True)
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse early what could not be renamed into place in the end.
+
+    Raises:
+        BadInput: see `new_folder`.
+    """
+    if not path.parent.is_dir():
+        raise BadInput("the folder to write into does not exist", file=path.parent, fix="create it first")
+    if path.exists() or path.is_symlink():
+        if not overwrite:
+            raise BadInput("the output exists already", file=path, fix="remove it, or pass overwrite=True")
+        if not (path / "zarr.json").is_file():
+            raise BadInput("the output exists and is not a store", file=path, fix="choose another name")
+
+
+def _move(working: Path, path: Path, overwrite: bool) -> None:
+    aside = working.with_suffix(".old")
+    if overwrite and path.exists():
+        os.rename(path, aside)
+    try:
+        os.rename(working, path)
+    except OSError as err:
+        if aside.exists():
+            os.rename(aside, path)
+        if err.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise BadInput("the output appeared while it was being written", file=path, fix="run again") from err
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+    if hasattr(os, "O_DIRECTORY"):  # the rename itself is only safe once the parent folder is on disk
+        handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove_abandoned(path: Path) -> None:
+    for left in path.parent.glob(f".{path.name}.*.*.part"):
+        process = left.name.removeprefix(f".{path.name}.").split(".")[0]
+        if process.isdigit() and not _alive(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """While in the block, SIGTERM and SIGHUP unwind the stack (as Ctrl-C does) so that clean-up runs.
+
+    Only the main thread can install handlers; elsewhere, and where the program has its own, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before: dict[int, Any] = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            before[number] = signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,208 @@
+"""One chunk = one coded plane: a self-describing header, a CRC, the codec's payload.
+
+Everything that decoding the plane needs beside other planes and the model is in the header, under the CRC: an edit
+of ``zarr.json`` cannot change what a chunk means. The CRC also covers the chunk's place (``sweep_3/DBZH``), so that
+two chunks that changed places are found out.
+
+Layout, little endian: magic ``SR``, version, codec number, flags, CRC-32 of place and all the rest, rays and gates
+(varints), then as the flags say: number of the sweep below (varint), first 8 bytes of the model's SHA-256, hash of
+the sweep's variable names (2 bytes), quantiser; the payload follows to the end.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from sciai.core.errors import DamagedStore
+from sciai.radar.model.interface import Kind, QuantSpec
+from sciai.radar.model.registry import CODECS
+
+__all__ = ["Chunk", "crc_of", "names_hash", "pack", "unpack"]
+
+_MAGIC: Final = b"SR"
+_VERSION: Final = 1
+_HEAD: Final = struct.Struct("<2sBBBI")
+
+_VALUES, _CIRCLE, _BELOW, _PREVIOUS, _MODEL = 1, 2, 4, 8, 16
+_PERIOD, _BOUND, _EXTRA, _WIDE = 1, 2, 4, 8  # flags of the quantiser
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A coded plane.
+
+    Attributes:
+        codec: Name of the codec.
+        kind: mask or values.
+        shape: Rays, gates.
+        full_circle: Whether azimuth is periodic.
+        names: Hash of the names of the sweep's fields (`names_hash`).
+        payload: The codec's bytes.
+        below: Number of the sweep that coding looked at, or None.
+        previous: Whether coding looked at the previous volume.
+        model: First 16 hex digits of the model's SHA-256; "" where the codec has none.
+        spec: The quantiser; None for a mask.
+        crc: As read; 0 before packing.
+    """
+
+    codec: str
+    kind: Kind
+    shape: tuple[int, int]
+    full_circle: bool
+    names: int
+    payload: bytes
+    below: int | None = None
+    previous: bool = False
+    model: str = ""
+    spec: QuantSpec | None = None
+    crc: int = 0
+
+
+def names_hash(names: Sequence[str]) -> int:
+    """Two bytes that tell whether a cached list of field names is still the store's.
+
+    Example:
+        >>> names_hash(["ZDR", "DBZH"]) == names_hash(["DBZH", "ZDR"])
+        True
+    """
+    return zlib.crc32("\n".join(sorted(names)).encode()) & 0xFFFF
+
+
+def crc_of(place: str, data: bytes) -> int:
+    """CRC-32 of a packed chunk, its own CRC field left out.
+
+    Args:
+        place: ``sweep_3/DBZH``.
+        data: The packed chunk.
+    """
+    return zlib.crc32(data[_HEAD.size :], zlib.crc32(data[: _HEAD.size - 4], zlib.crc32(place.encode())))
+
+
+def pack(chunk: Chunk, place: str) -> bytes:
+    """The chunk as bytes.
+
+    Example:
+        >>> data = pack(Chunk("plain", "mask", (360, 500), True, 7, b"abc"), "sweep_0/DBZH")
+        >>> unpack(data, "sweep_0/DBZH").payload, len(data)
+        (b'abc', 18)
+    """
+    flags = (
+        _VALUES * (chunk.kind == "values")
+        | _CIRCLE * chunk.full_circle
+        | _BELOW * (chunk.below is not None)
+        | _PREVIOUS * chunk.previous
+        | _MODEL * bool(chunk.model)
+    )
+    parts = [_varint(chunk.shape[0]), _varint(chunk.shape[1]), struct.pack("<H", chunk.names)]
+    if chunk.below is not None:
+        parts.append(_varint(chunk.below))
+    if chunk.model:
+        parts.append(bytes.fromhex(chunk.model[:16]))
+    if chunk.kind == "values":
+        parts.append(_pack_spec(chunk.spec or QuantSpec(0.0, 0.0)))
+    parts.append(chunk.payload)
+    data = _HEAD.pack(_MAGIC, _VERSION, CODECS.index(chunk.codec), flags, 0) + b"".join(parts)
+    crc = crc_of(place, data)
+    return data[: _HEAD.size - 4] + struct.pack("<I", crc) + data[_HEAD.size :]
+
+
+def unpack(data: bytes, place: str) -> Chunk:
+    """The inverse of `pack`; checks the CRC before it believes anything else.
+
+    Raises:
+        DamagedStore: where the bytes are not a chunk of this place; the message does not name the store.
+    """
+    if len(data) < _HEAD.size or data[:2] != _MAGIC:
+        raise DamagedStore("it does not begin as a chunk does (cut short or overwritten)")
+    _, version, codec, flags, crc = _HEAD.unpack_from(data)
+    if crc_of(place, data) != crc:
+        raise DamagedStore("its checksum does not match (bytes altered, or the chunk of another array)")
+    if version > _VERSION or codec >= len(CODECS):
+        raise DamagedStore(f"it was written by a newer sciai (format {version}); update sciai")
+    at = _HEAD.size
+    try:
+        rays, at = _read_varint(data, at)
+        gates, at = _read_varint(data, at)
+        (names,) = struct.unpack_from("<H", data, at)
+        at += 2
+        below = None
+        if flags & _BELOW:
+            below, at = _read_varint(data, at)
+        model = ""
+        if flags & _MODEL:
+            model, at = data[at : at + 8].hex(), at + 8
+        spec = None
+        if flags & _VALUES:
+            spec, at = _unpack_spec(data, at)
+    except (IndexError, struct.error, ValueError, KeyError, TypeError) as err:
+        raise DamagedStore(f"its header cannot be read ({err})") from err
+    return Chunk(
+        codec=CODECS[codec],
+        kind="values" if flags & _VALUES else "mask",
+        shape=(rays, gates),
+        full_circle=bool(flags & _CIRCLE),
+        names=names,
+        payload=data[at:],
+        below=below,
+        previous=bool(flags & _PREVIOUS),
+        model=model,
+        spec=spec,
+        crc=crc,
+    )
+
+
+def _pack_spec(spec: QuantSpec) -> bytes:
+    reals = [spec.step, spec.origin] + ([spec.bound] if spec.bound != inf else [])
+    wide = any(struct.unpack("<f", struct.pack("<f", _clip(x)))[0] != x for x in reals)
+    flags = (
+        _PERIOD * bool(spec.period) | _BOUND * (spec.bound != inf) | _EXTRA * bool(spec.extra) | _WIDE * wide
+    )
+    out = bytes([flags]) + struct.pack(f"<{len(reals)}{'d' if wide else 'f'}", *reals)
+    if spec.period:
+        out += _varint(spec.period)
+    if spec.extra:
+        text = json.dumps(dict(spec.extra), separators=(",", ":"), sort_keys=True).encode()
+        out += _varint(len(text)) + text
+    return out
+
+
+def _unpack_spec(data: bytes, at: int) -> tuple[QuantSpec, int]:
+    flags = data[at]
+    form = struct.Struct(f"<{2 + bool(flags & _BOUND)}{'d' if flags & _WIDE else 'f'}")
+    reals = form.unpack_from(data, at + 1)
+    at += 1 + form.size
+    period, extra = 0, {}
+    if flags & _PERIOD:
+        period, at = _read_varint(data, at)
+    if flags & _EXTRA:
+        length, at = _read_varint(data, at)
+        extra, at = json.loads(data[at : at + length]), at + length
+    return QuantSpec(reals[0], reals[1], period, reals[2] if flags & _BOUND else inf, extra), at
+
+
+def _clip(x: float) -> float:
+    return max(-3e38, min(3e38, x))  # struct refuses to pack a larger one as float32
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return number, at

@@ -1,0 +1,208 @@
+"""``zarr.json`` of a store, as small as Zarr allows, and the chunks of everything that is not a field.
+
+A volume of 114 sweeps has some three thousand arrays. Their metadata, written the usual way, outweighs the echoes.
+So it is written once, consolidated in the root's ``zarr.json`` (`xarray` and `zarr.open_group` on the root read it
+there), without whitespace and defaults; a scalar, or an array of one repeated number, lives in its ``fill_value`` and
+has no chunk at all; coordinates go through `standalone`.
+
+Specification: Zarr v3 core; consolidated metadata as zarr-python 3 writes it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from sciai.core.errors import BadInput
+from sciai.radar.api.standalone import encode_standalone
+
+__all__ = ["dataset_nodes", "field_node", "group_node", "root_document", "validity_node"]
+
+Node = dict[str, Any]
+_CODEC: Final = [{"name": "sciai.radar"}]
+_BYTES: Final = [{"name": "bytes", "configuration": {"endian": "little"}}]
+
+
+def root_document(attrs: Mapping[Any, Any], nodes: Mapping[str, Node]) -> bytes:
+    """The root's ``zarr.json`` with every node below it."""
+    inline = {"kind": "inline", "must_understand": False, "metadata": dict(nodes)}
+    return _compact({**group_node(attrs), "consolidated_metadata": inline})
+
+
+def group_node(attrs: Mapping[Any, Any]) -> Node:
+    """Metadata of a group."""
+    return {"zarr_format": 3, "node_type": "group", "attributes": _json_attrs(attrs, "the group")}
+
+
+def field_node(variable: xr.Variable) -> Node:
+    """Metadata of a coded field."""
+    return _node(variable.shape, "float32", "NaN", _CODEC, variable.dims, variable.attrs)
+
+
+def validity_node(dims: tuple[Any, ...], shape: tuple[int, ...], attrs: Mapping[Any, Any]) -> Node:
+    """Metadata of a coded mask; a chunk that is lost would read as missing."""
+    return _node(shape, "uint8", 2, _CODEC, dims, attrs)
+
+
+def dataset_nodes(dataset: xr.Dataset) -> Iterator[tuple[str, Node, dict[str, bytes]]]:
+    """Name, metadata and chunks (key below the array -> bytes) of each variable, losslessly, coordinates included.
+
+    The caller adds the names of the coordinates to the group's attributes (`coordinates`), as CF has it.
+
+    Raises:
+        BadInput: where a variable holds what Zarr cannot.
+    """
+    for name, variable in dataset.variables.items():
+        encoded = _cf_encoded(str(name), variable)
+        yield str(name), *_array(str(name), encoded)
+
+
+def _cf_encoded(name: str, variable: xr.Variable) -> xr.Variable:
+    """Dates as numbers with units, the way xarray writes them; all else as it is (no packing, no fill value)."""
+    plain = xr.Variable(variable.dims, variable.values, dict(variable.attrs))
+    if plain.dtype.kind in "mM":
+        kept = {k: v for k, v in variable.encoding.items() if k in ("units", "calendar")}
+        for encoding in (kept, {}):
+            plain.encoding = dict(encoding)
+            coded = xr.conventions.encode_cf_variable(plain, name=name)
+            back = xr.conventions.decode_cf_variable(name, xr.Variable(coded.dims, coded.values, dict(coded.attrs)))
+            # the source's own units may be too coarse for what the array now holds
+            if np.array_equal(back.values.astype(plain.dtype), plain.values, equal_nan=True):
+                return coded
+        return coded
+    return plain
+
+
+def _array(name: str, variable: xr.Variable) -> tuple[Node, dict[str, bytes]]:
+    values, dims, attrs = np.asarray(variable.values), variable.dims, variable.attrs
+    if values.dtype.kind in "OT":
+        return _strings(name, values, dims, attrs)
+    if values.dtype.kind == "U":
+        return _fixed_strings(values, dims, attrs)
+    if values.dtype.kind == "S":
+        return _fixed_bytes(values, dims, attrs)
+    if values.dtype.kind not in "biuf" or values.dtype.itemsize > 8:
+        raise BadInput(f"Zarr cannot hold {values.dtype}", field=name, fix="drop the variable or change its type")
+    constant = values.size > 0 and bool((values.view(_bits(values)) == values.view(_bits(values)).flat[0]).all())
+    if values.size == 0 or constant:
+        fill = values.flat[0] if values.size else values.dtype.type(0)
+        number = _json_number(fill)
+        if number is not None:
+            return _node(values.shape, values.dtype.name, number, _endian(values), dims, attrs), {}
+    key = "/".join(["c", *["0"] * values.ndim])
+    if values.nbytes <= 64:
+        data = np.asarray(values, values.dtype.newbyteorder("<"), order="C").tobytes()
+        return _node(values.shape, values.dtype.name, _zero(values), _endian(values), dims, attrs), {key: data}
+    return _node(values.shape, values.dtype.name, _zero(values), _CODEC, dims, attrs), {key: encode_standalone(values)}
+
+
+def _strings(name: str, values: NDArray[Any], dims: tuple[Any, ...], attrs: Mapping[Any, Any]) -> tuple[Node, Any]:
+    if not all(isinstance(item, str) for item in values.flat):
+        raise BadInput("an array of objects that are not all text", field=name, fix="drop it or turn it into text")
+    codecs: list[Any] = [{"name": "vlen-utf8"}]
+    if values.size and all(item == values.flat[0] for item in values.flat):
+        return _node(values.shape, "string", str(values.flat[0]), codecs, dims, attrs), {}
+    parts = [len(values.flat).to_bytes(4, "little")]  # the layout of numcodecs' vlen-utf8
+    for item in values.flat:
+        text = str(item).encode()
+        parts += [len(text).to_bytes(4, "little"), text]
+    key = "/".join(["c", *["0"] * values.ndim])
+    return _node(values.shape, "string", "", codecs, dims, attrs), {key: b"".join(parts)}
+
+
+def _fixed_strings(values: NDArray[Any], dims: tuple[Any, ...], attrs: Mapping[Any, Any]) -> tuple[Node, Any]:
+    kind = {"name": "fixed_length_utf32", "configuration": {"length_bytes": values.dtype.itemsize}}
+    if values.size and (values == values.flat[0]).all() and values.dtype.itemsize:
+        return _node(values.shape, kind, str(values.flat[0]), _BYTES, dims, attrs), {}
+    key = "/".join(["c", *["0"] * values.ndim])
+    data = np.asarray(values, values.dtype.newbyteorder("<"), order="C").tobytes()
+    return _node(values.shape, kind, "", _BYTES, dims, attrs), {key: data}
+
+
+def _fixed_bytes(values: NDArray[Any], dims: tuple[Any, ...], attrs: Mapping[Any, Any]) -> tuple[Node, Any]:
+    kind = {"name": "null_terminated_bytes", "configuration": {"length_bytes": values.dtype.itemsize}}
+    fill = base64.b64encode(values.flat[0] if values.size else b"").decode()
+    if values.size and (values == values.flat[0]).all() and values.dtype.itemsize:
+        return _node(values.shape, kind, fill, [{"name": "bytes"}], dims, attrs), {}
+    key = "/".join(["c", *["0"] * values.ndim])
+    return _node(values.shape, kind, "", [{"name": "bytes"}], dims, attrs), {key: np.ascontiguousarray(values).tobytes()}
+
+
+def _node(
+    shape: tuple[int, ...],
+    data_type: Any,
+    fill: Any,
+    codecs: list[Any],
+    dims: tuple[Any, ...],
+    attrs: Mapping[Any, Any],
+) -> Node:
+    node: Node = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": data_type,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [max(1, n) for n in shape]}},
+        "chunk_key_encoding": {"name": "default"},
+        "fill_value": fill,
+        "codecs": codecs,
+        "dimension_names": [str(d) for d in dims],
+    }
+    if attrs:
+        node["attributes"] = _json_attrs(attrs, "a variable")
+    return node
+
+
+def _bits(values: NDArray[Any]) -> np.dtype[Any]:
+    return np.dtype(f"u{values.dtype.itemsize}")
+
+
+def _zero(values: NDArray[Any]) -> Any:
+    return False if values.dtype.kind == "b" else 0
+
+
+def _endian(values: NDArray[Any]) -> list[Any]:
+    return _BYTES if values.dtype.itemsize > 1 else [{"name": "bytes"}]
+
+
+def _json_number(value: Any) -> Any:
+    """A number as a Zarr fill value, or None where JSON would not keep its bits."""
+    item = value.item()
+    if isinstance(item, bool | int):
+        return item
+    if math.isfinite(item):
+        return None if item == 0 and math.copysign(1, item) < 0 else item
+    if math.isnan(item):
+        return "NaN" if value.tobytes() == value.dtype.type("nan").tobytes() else None
+    return "Infinity" if item > 0 else "-Infinity"
+
+
+def _json_attrs(attrs: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    return {str(key): _json_value(value, f"attribute {key} of {where}") for key, value in attrs.items()}
+
+
+def _json_value(value: Any, where: str) -> Any:
+    if isinstance(value, np.ndarray):
+        return [_json_value(item, where) for item in value.tolist()]
+    if isinstance(value, np.generic):
+        return _json_value(value.item(), where)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, Mapping):
+        return {str(k): _json_value(v, where) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(item, where) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise BadInput(f"{where} is a {type(value).__name__}", fix="give text, numbers, or lists of them")
+
+
+def _compact(document: Node) -> bytes:
+    # ASCII escapes would double the size of Japanese site names
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=True).encode()

@@ -1,0 +1,372 @@
+"""Reading planes of a store: chunk -> mask, indices, values, with whatever other planes that needs.
+
+One synchronous implementation serves the Zarr codec (which hands in a function that fetches a key of its store) and
+`decompress` (which reads files). Decoded planes are kept in one bounded cache, keyed by place and checksum, so that a
+store rewritten at the same path is never answered from the old one's planes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+
+from sciai.core.errors import CheckpointError, DamagedStore, SciaiError
+from sciai.radar.api import chunk as chunks
+from sciai.radar.model.interface import F32, I32, U8, Kind, QuantSpec, SweepCodec
+from sciai.radar.model.registry import load_codec, model_hash, shipped_codec
+
+__all__ = ["MODEL_DIR", "RECORD", "PlaneReader", "StoredSweep", "array_of", "file_fetcher", "forget_planes"]
+
+RECORD: Final = "record.json"
+"""Beside zarr.json: what was promised and measured, and where the previous volume is."""
+MODEL_DIR: Final = "model"
+"""Beside zarr.json: one file per model that travels inside, named by its SHA-256."""
+CACHE_BYTES: Final = 160 << 20
+
+Fetch = Callable[[str], bytes | None]
+
+
+def array_of(var: str, kind: Kind) -> str:
+    """Name of the array that holds a plane.
+
+    Example:
+        >>> array_of("ZDR", "mask")
+        'ZDR_validity'
+    """
+    return f"{var}_validity" if kind == "mask" else var
+
+
+def file_fetcher(root: str | os.PathLike[str]) -> Fetch:
+    """A function that reads a key below a folder; None where there is no such file."""
+    base = Path(root)
+
+    def fetch(key: str) -> bytes | None:
+        try:
+            return (base / key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    return fetch
+
+
+class _Cache:
+    """Least recently used planes, bounded in bytes; one thread decodes a plane, others wait for it."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._planes: OrderedDict[tuple[Any, ...], np.ndarray] = OrderedDict()
+        self._busy: dict[tuple[Any, ...], threading.RLock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[Any, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
+        with self._lock:
+            if key in self._planes:
+                self._planes.move_to_end(key)
+                return self._planes[key]
+            busy = self._busy.setdefault(key, threading.RLock())
+        with busy:
+            with self._lock:
+                if key in self._planes:
+                    return self._planes[key]
+            try:
+                plane = make()
+            finally:
+                with self._lock:
+                    self._busy.pop(key, None)
+            plane.setflags(write=False)
+            with self._lock:
+                self._planes[key] = plane
+                self._size += plane.nbytes
+                while self._size > self._limit and len(self._planes) > 1:
+                    self._size -= self._planes.popitem(last=False)[1].nbytes
+            return plane
+
+    def clear(self) -> None:
+        with self._lock:
+            self._planes.clear()
+            self._size = 0
+
+
+_CACHE = _Cache(CACHE_BYTES)
+_CODECS: dict[tuple[str, str], SweepCodec] = {}
+_NAMES: dict[str, dict[int, tuple[str, ...]]] = {}
+_LOCK = threading.RLock()
+
+
+def forget_planes() -> None:
+    """Empty the caches of decoded planes, models and field names (tests, and after deleting a store)."""
+    with _LOCK:
+        _CACHE.clear()
+        _CODECS.clear()
+        _NAMES.clear()
+
+
+class PlaneReader:
+    """Planes of one store.
+
+    Args:
+        fetch: Gives the bytes of a key relative to the store's root, None where there is none.
+        label: The store as messages name it, and as the cache tells it from others.
+        root: The store's folder where it has one; needed only to find the previous volume.
+    """
+
+    def __init__(self, fetch: Fetch, label: str, root: Path | None = None) -> None:
+        self.fetch = fetch
+        self.label = label
+        self.root = root
+        self._previous: PlaneReader | None = None
+
+    @classmethod
+    def of_folder(cls, root: str | os.PathLike[str]) -> PlaneReader:
+        """A reader of a store in a folder."""
+        path = Path(root).resolve()
+        return cls(file_fetcher(path), str(path), path)
+
+    def chunk(self, sweep: int, var: str, kind: Kind) -> chunks.Chunk:
+        """Fetch and check one chunk.
+
+        Raises:
+            DamagedStore: where it is absent or altered; names store, sweep, variable and chunk.
+        """
+        place = f"sweep_{sweep}/{array_of(var, kind)}"
+        data = self.fetch(f"{place}/c/0/0")
+        if data is None:
+            raise DamagedStore(self._say(sweep, var, kind, "the chunk is not there"))
+        try:
+            found = chunks.unpack(data, place)
+        except DamagedStore as err:
+            raise DamagedStore(self._say(sweep, var, kind, str(err))) from err
+        if found.kind != kind:
+            raise DamagedStore(self._say(sweep, var, kind, f"it holds {found.kind}"))
+        return found
+
+    def mask(self, sweep: int, var: str) -> U8:
+        """The ternary mask, ``[rays, gates]``, read-only."""
+        found = self.chunk(sweep, var, "mask")
+
+        def decode() -> U8:
+            codec = self._codec(found)
+            view = StoredSweep(self, sweep, var, found)
+            plane = self._guard(sweep, var, "mask", lambda: codec.decode_mask(var, found.payload, view))
+            return self._shaped(plane, np.uint8, sweep, var, found)
+
+        return cast(U8, _CACHE.get((self.label, sweep, var, "mask", found.crc), decode))
+
+    def indices(self, sweep: int, var: str, found: chunks.Chunk | None = None) -> I32:
+        """Quantised indices, ``[rays, gates]``, read-only."""
+        found = found or self.chunk(sweep, var, "values")
+
+        def decode() -> I32:
+            codec, spec = self._codec(found), found.spec or QuantSpec(0.0, 0.0)
+            view = StoredSweep(self, sweep, var, found)
+            validity = self._needs_mask(sweep, var)
+            plane = self._guard(
+                sweep,
+                var,
+                "values",
+                lambda: codec.decode_indices(var, found.payload, validity, spec, view),
+            )
+            return self._shaped(plane, np.int32, sweep, var, found)
+
+        return cast(I32, _CACHE.get((self.label, sweep, var, "values", found.crc), decode))
+
+    def values(self, sweep: int, var: str) -> F32:
+        """Values, ``[rays, gates]``, NaN where invalid; the caller's own copy."""
+        found = self.chunk(sweep, var, "values")
+        indices, validity = self.indices(sweep, var, found), self._needs_mask(sweep, var)
+        codec, spec = self._codec(found), found.spec or QuantSpec(0.0, 0.0)
+        view = StoredSweep(self, sweep, var, found)
+        plane = self._guard(
+            sweep, var, "values", lambda: codec.reconstruct(var, indices, validity, spec, view)
+        )
+        return cast(F32, self._shaped(plane, np.float32, sweep, var, found))
+
+    def names(self, sweep: int, check: int) -> tuple[str, ...]:
+        """Names of the fields of a sweep, sorted; `check` (`chunk.names_hash`) tells whether a cached list holds."""
+        with _LOCK:
+            known = _NAMES.get(self.label, {}).get(sweep)
+        if known is not None and chunks.names_hash(known) == check:
+            return known
+        table = self._read_names()
+        with _LOCK:
+            if len(_NAMES) > 64:
+                _NAMES.clear()
+            _NAMES[self.label] = table
+        found = table.get(sweep, ())
+        if chunks.names_hash(found) != check:
+            raise DamagedStore(f"{self.label}: zarr.json lists other fields of sweep_{sweep} than were stored")
+        return found
+
+    def _read_names(self) -> dict[int, tuple[str, ...]]:
+        raw = self.fetch("zarr.json")
+        try:
+            nodes = json.loads(raw or b"")["consolidated_metadata"]["metadata"]
+        except (ValueError, KeyError, TypeError) as err:
+            raise DamagedStore(f"{self.label}: zarr.json is absent or altered") from err
+        fields: dict[int, list[str]] = {}
+        for path in nodes:
+            sweep, _, array = path.partition("/")
+            if array.endswith("_validity") and f"{sweep}/{array[:-9]}" in nodes and sweep[6:].isdigit():
+                fields.setdefault(int(sweep[6:]), []).append(array[:-9])
+        return {number: tuple(sorted(names)) for number, names in fields.items()}
+
+    def previous(self) -> PlaneReader:
+        """The reader of the previous volume, checked to be the one that was coded against.
+
+        Raises:
+            DamagedStore: where it is gone or altered.
+        """
+        if self._previous is None:
+            try:
+                link = json.loads(self.fetch(RECORD) or b"")["previous"]
+                path, digest = str(link["path"]), str(link["hash"])
+            except (ValueError, KeyError, TypeError) as err:
+                raise DamagedStore(f"{self.label}: {RECORD} does not say where the previous volume is") from err
+            if self.root is None:
+                raise DamagedStore(
+                    f"{self.label}: it was coded against the previous volume {path}, which can only be found from "
+                    "a store in a folder; copy both stores to disk and read them there"
+                )
+            reader = PlaneReader.of_folder(self.root / path)
+            found = reader.identity()
+            if not found:
+                raise DamagedStore(
+                    f"{self.label}: it was coded against the previous volume {path}, which is gone; put it back"
+                )
+            if found != digest:
+                raise DamagedStore(
+                    f"{self.label}: the previous volume {path} is not the one it was coded against (altered or replaced)"
+                )
+            self._previous = reader
+        return self._previous
+
+    def identity(self) -> str:
+        """What names this very store: SHA-256 of its record, which holds the digest of every chunk; "" if absent."""
+        record = self.fetch(RECORD)
+        return model_hash(record) if record else ""
+
+    def _codec(self, found: chunks.Chunk) -> SweepCodec:
+        key = (found.codec, found.model)
+        with _LOCK:
+            if key in _CODECS:
+                return _CODECS[key]
+            codec = self._load(found)
+            _CODECS[key] = codec
+            return codec
+
+    def _load(self, found: chunks.Chunk) -> SweepCodec:
+        if not found.model:
+            return shipped_codec(found.codec)
+        inside = self.fetch(f"{MODEL_DIR}/{found.model}")
+        if inside is not None:
+            if not model_hash(inside).startswith(found.model):
+                raise CheckpointError(f"{self.label}: the model {found.model} inside the store was altered")
+            return load_codec(found.codec, inside)
+        try:
+            shipped = shipped_codec(found.codec)
+        except CheckpointError as err:
+            raise CheckpointError(
+                f"{self.label}: the model {found.model} is neither inside the store nor installed ({err})"
+            ) from err
+        if not model_hash(shipped.model).startswith(found.model):
+            raise CheckpointError(
+                f"{self.label}: it needs the model {found.model}, which is not inside the store, and the installed "
+                f"{found.codec} checkpoint is {model_hash(shipped.model)[:16]}; install the sciai that wrote it"
+            )
+        return shipped
+
+    def _needs_mask(self, sweep: int, var: str) -> U8:
+        return self.mask(sweep, var)
+
+    def _guard(self, sweep: int, var: str, kind: Kind, decode: Callable[[], np.ndarray]) -> np.ndarray:
+        try:
+            return decode()
+        except DamagedStore as err:
+            if str(err).startswith((self.label, "sweep_")) or self.label in str(err):
+                raise DamagedStore(f"sweep_{sweep}/{array_of(var, kind)} depends on a damaged chunk: {err}") from err
+            raise DamagedStore(self._say(sweep, var, kind, str(err))) from err
+        except SciaiError:
+            raise
+        except Exception as err:  # a codec fed with bytes it did not write may fail in any way
+            raise DamagedStore(self._say(sweep, var, kind, f"{type(err).__name__}: {err}")) from err
+
+    def _shaped(self, plane: np.ndarray, dtype: type, sweep: int, var: str, found: chunks.Chunk) -> np.ndarray:
+        if plane.shape != found.shape or plane.dtype != dtype:
+            raise DamagedStore(self._say(sweep, var, found.kind, f"it decodes to {plane.dtype}{plane.shape}"))
+        return plane
+
+    def _say(self, sweep: int, var: str, kind: Kind, problem: str) -> str:
+        where = f"sweep_{sweep}/{array_of(var, kind)}"
+        return f"{self.label}: chunk {where}/c/0/0 ({kind} of {var} in sweep_{sweep}) is damaged: {problem}"
+
+
+class StoredSweep:
+    """`SweepContext` over a store: what a decoder of one chunk may look at."""
+
+    def __init__(self, reader: PlaneReader, sweep: int, var: str, found: chunks.Chunk, near: bool = True) -> None:
+        self._reader = reader
+        self._sweep = sweep
+        self._var = var
+        self._chunk = found
+        self._near = near  # only the sweep being coded sees further: what is below sees nothing below itself
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rays, gates."""
+        return self._chunk.shape
+
+    @property
+    def full_circle(self) -> bool:
+        """Whether azimuth is periodic."""
+        return self._chunk.full_circle
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Fields of the sweep, sorted."""
+        return self._reader.names(self._sweep, self._chunk.names)
+
+    def mask(self, var: str) -> U8:
+        """Mask of a field of this sweep."""
+        self._known(var)
+        return self._reader.mask(self._sweep, var)
+
+    def indices(self, var: str) -> I32:
+        """Indices of a field of this sweep."""
+        self._known(var)
+        return self._reader.indices(self._sweep, var)
+
+    def spec(self, var: str) -> QuantSpec:
+        """Quantiser of a field of this sweep."""
+        self._known(var)
+        return self._reader.chunk(self._sweep, var, "values").spec or QuantSpec(0.0, 0.0)
+
+    @property
+    def below(self) -> StoredSweep | None:
+        """The sweep that the chunk was coded against."""
+        number = self._chunk.below
+        if not self._near or number is None:
+            return None
+        if number >= self._sweep:
+            raise DamagedStore(f"{self._reader.label}: sweep_{self._sweep} refers to a sweep that comes after it")
+        found = self._reader.chunk(number, self._var, "mask")
+        return StoredSweep(self._reader, number, self._var, found, near=False)
+
+    @property
+    def previous(self) -> StoredSweep | None:
+        """The same sweep of the previous volume."""
+        if not self._near or not self._chunk.previous:
+            return None
+        reader = self._reader.previous()
+        return StoredSweep(reader, self._sweep, self._var, reader.chunk(self._sweep, self._var, "mask"), near=False)
+
+    def _known(self, var: str) -> None:
+        if var not in self.variables:
+            raise KeyError(f"sweep_{self._sweep} has no {var}")
