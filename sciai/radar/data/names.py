@@ -41,8 +41,16 @@ VELOCITIES: Final = frozenset({"VRADH", "VRADV", "UVRADH"})
 _ATTRS: dict[str, tuple[str, str, str]] = {
     "DBZH": ("radar_equivalent_reflectivity_factor_h", "Equivalent reflectivity factor H", "dBZ"),
     "DBZV": ("radar_equivalent_reflectivity_factor_v", "Equivalent reflectivity factor V", "dBZ"),
-    "TH": ("radar_linear_equivalent_reflectivity_factor_h", "Total power H (uncorrected reflectivity)", "dBZ"),
-    "TV": ("radar_linear_equivalent_reflectivity_factor_v", "Total power V (uncorrected reflectivity)", "dBZ"),
+    "TH": (
+        "radar_linear_equivalent_reflectivity_factor_h",
+        "Total power H (uncorrected reflectivity)",
+        "dBZ",
+    ),
+    "TV": (
+        "radar_linear_equivalent_reflectivity_factor_v",
+        "Total power V (uncorrected reflectivity)",
+        "dBZ",
+    ),
     "ZDR": ("radar_differential_reflectivity_hv", "Log differential reflectivity H/V", "dB"),
     "UZDR": ("radar_differential_reflectivity_hv", "Uncorrected log differential reflectivity H/V", "dB"),
     "LDR": ("radar_linear_depolarization_ratio", "Log linear depolarization ratio", "dB"),
@@ -50,9 +58,21 @@ _ATTRS: dict[str, tuple[str, str, str]] = {
     "URHOHV": ("radar_correlation_coefficient_hv", "Uncorrected correlation coefficient HV", "unitless"),
     "PHIDP": ("radar_differential_phase_hv", "Differential phase HV", "degrees"),
     "UPHIDP": ("radar_differential_phase_hv", "Uncorrected differential phase HV", "degrees"),
-    "KDP": ("radar_specific_differential_phase_hv", "Specific differential phase HV", "degrees per kilometer"),
-    "VRADH": ("radial_velocity_of_scatterers_away_from_instrument_h", "Radial velocity H", "meters per second"),
-    "VRADV": ("radial_velocity_of_scatterers_away_from_instrument_v", "Radial velocity V", "meters per second"),
+    "KDP": (
+        "radar_specific_differential_phase_hv",
+        "Specific differential phase HV",
+        "degrees per kilometer",
+    ),
+    "VRADH": (
+        "radial_velocity_of_scatterers_away_from_instrument_h",
+        "Radial velocity H",
+        "meters per second",
+    ),
+    "VRADV": (
+        "radial_velocity_of_scatterers_away_from_instrument_v",
+        "Radial velocity V",
+        "meters per second",
+    ),
     "WRADH": ("radar_doppler_spectrum_width_h", "Doppler spectrum width H", "meters per second"),
     "WRADV": ("radar_doppler_spectrum_width_v", "Doppler spectrum width V", "meters per second"),
     "SNRH": ("signal_to_noise_ratio_h", "Signal to noise ratio H", "dB"),
@@ -107,7 +127,9 @@ FM301: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Other formats' names (upper case) -> FM301. Names of one letter are read only where T, Z, V, W stand together."""
 
-_IRIS_LETTERS: Final[Mapping[str, str]] = MappingProxyType({"T": "TH", "Z": "DBZH", "V": "VRADH", "W": "WRADH"})
+_IRIS_LETTERS: Final[Mapping[str, str]] = MappingProxyType(
+    {"T": "TH", "Z": "DBZH", "V": "VRADH", "W": "WRADH"}
+)
 
 
 def fm301_names(names: Iterable[str]) -> dict[str, str]:
@@ -224,7 +246,9 @@ def family(name: str) -> str:
     return FAMILY.get(known, known)
 
 
-def circular_period(name: str, nyquist: float | None = None, values: npt.NDArray[Any] | None = None) -> float | None:
+def circular_period(
+    name: str, nyquist: float | None = None, values: npt.NDArray[Any] | None = None
+) -> float | None:
     """Period of a circular field in its unit, or None for one that is not circular.
 
     Args:

@@ -21,7 +21,9 @@ BELOW_NOISE: Final = 1
 MISSING: Final = 2
 SUFFIX: Final = "_validity"
 
-NOT_TOLD_APART: Final = "the source does not tell below-noise from missing gates: every invalid gate is missing"
+NOT_TOLD_APART: Final = (
+    "the source does not tell below-noise from missing gates: every invalid gate is missing"
+)
 
 
 def companion(name: str) -> str:

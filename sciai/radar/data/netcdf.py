@@ -1,0 +1,316 @@
+"""CfRadial 1, CfRadial 2 / FM301 and IMD (IRIS export) netCDF readers.
+
+Read with netCDF4 directly: companions and flags that tell noise from missing are kept, which xradar does not do, and
+xradar does not know the IMD layout (one sweep per file).
+
+Sources: CfRadial 1.4 and 2.1 documents (EOL/NCAR); WMO FM 301-2022; attributes of the files themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import netCDF4
+import numpy as np
+import xarray as xr
+
+from sciai.core.errors import BadInput
+from sciai.radar.data.build import Array, Field, Sweep, from_codes, seconds_after, sweep_dataset, volume_tree
+from sciai.radar.data.validity import BELOW_NOISE, MISSING, SUFFIX, VALID, is_companion
+
+
+def read_netcdf(data: bytes, name: str) -> xr.DataTree:
+    """Decode a CfRadial 1, CfRadial 2 or IMD file.
+
+    Args:
+        data: the whole file (netCDF-3 or netCDF-4).
+        name: file name for messages.
+
+    Raises:
+        BadInput: not one of these layouts, or no field in it.
+    """
+    with netCDF4.Dataset("memory.nc", memory=data) as nc:
+        nc.set_auto_maskandscale(False)
+        if any(g.startswith("sweep") for g in nc.groups):
+            return _cfradial2(nc, name)
+        if "radialAzim" in nc.variables:
+            return _imd(nc, name)
+        if "sweep_start_ray_index" in nc.variables and "range" in nc.variables:
+            return _cfradial1(nc, name)
+    raise BadInput(
+        "a netCDF file that is neither CfRadial nor an IMD radar sweep",
+        file=name,
+        fix="convert it to CfRadial",
+    )
+
+
+def _string(value: Any) -> str:
+    a = np.asarray(value)
+    if a.dtype.kind == "S" and a.dtype.itemsize == 1:
+        a = np.asarray(b"".join(a.ravel().tolist()))
+    item = a.item() if a.ndim == 0 else a.ravel()[0]
+    return item.decode("utf-8", "replace").strip("\0 ") if isinstance(item, bytes) else str(item).strip("\0 ")
+
+
+def _attrs(v: Any) -> dict[str, Any]:
+    return {k: v.getncattr(k) for k in v.ncattrs()}
+
+
+def _scalar(nc: Any, names: Iterable[str]) -> float:
+    for n in names:
+        if n in nc.variables:
+            a = np.asarray(nc.variables[n][...]).ravel()
+            if a.size:
+                return float(a[0])
+    return float("nan")
+
+
+def _times(v: Any) -> Array:
+    attrs = _attrs(v)
+    unit, _, since = str(attrs["units"]).partition(" since ")
+    calendar = str(attrs.get("calendar", "standard"))
+    start = netCDF4.num2date(
+        0, "seconds since " + since.replace("Z", ""), calendar, only_use_cftime_datetimes=False
+    )
+    factor = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    unit = unit.strip().lower()
+    scale = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}.get(unit) or factor.get(
+        unit[:1], 1.0
+    )
+    values = np.asarray(v[...], np.float64)
+    return seconds_after(
+        str(start).replace(" ", "T")[:26], np.where(np.isfinite(values), values, 0.0) * scale
+    )
+
+
+_PACKING = {
+    "_FillValue",
+    "missing_value",
+    "scale_factor",
+    "add_offset",
+    "coordinates",
+    "valid_range",
+    "valid_min",
+}
+_PACKING |= {"valid_max", "_Undetect", "_Unsigned", "ancillary_variables", "below_threshold", "flag_values"}
+_PACKING |= {"grid_mapping", "flag_meanings_not-CF", "sweep_variables_comment"}
+
+
+def _field(v: Any, codes: Array) -> Field:
+    """Decode one variable: fill and missing values, ``_Undetect``, ``below_threshold`` and Meteo-France noise flags."""
+    attrs = _attrs(v)
+    if str(attrs.get("_Unsigned", "")).lower() == "true" and codes.dtype.kind == "i":
+        codes = codes.view(codes.dtype.str.replace("i", "u"))
+    scale, offset = float(attrs.get("scale_factor", 1.0)), float(attrs.get("add_offset", 0.0))
+    missing = [float(x) for k in ("_FillValue", "missing_value") if k in attrs for x in np.ravel(attrs[k])]
+    below = next((float(np.ravel(attrs[k])[0]) for k in ("_Undetect", "below_threshold") if k in attrs), None)
+    meanings = [m.strip() for m in str(attrs.get("flag_meanings_not-CF", "")).split(";")]
+    if below is None and meanings[0].startswith("value<noise"):
+        # Meteo-France: the first flag value, given in the field's unit, stands for everything under the noise
+        below = round((float(np.ravel(attrs["flag_values"])[0]) - offset) / scale)
+    kept = {
+        k: a for k, a in attrs.items() if k not in _PACKING and isinstance(a, str | int | float | np.number)
+    }
+    f = from_codes(
+        codes,
+        scale=scale,
+        offset=offset,
+        below_noise=below,
+        missing=missing[0] if missing else None,
+        attrs=kept,
+    )
+    for extra in missing[1:]:
+        other = from_codes(codes, scale=scale, offset=offset, below_noise=None, missing=extra)
+        invalid = (other.validity != VALID) & (f.validity != BELOW_NOISE)
+        f.validity[invalid], f.values[invalid] = MISSING, np.nan
+    if below is not None and below not in missing:
+        f.comment = None
+    return f
+
+
+def _fields(group: Any, pick: Any, gates: str = "range") -> dict[str, Field]:
+    """Fields of a group: every [rays, ``gates``] variable; ``pick`` selects the rays of a sweep."""
+    shaped = {n: v for n, v in group.variables.items() if v.ndim == 2 and v.dimensions[1] == gates}
+    fields = {}
+    for n, v in shaped.items():
+        if np.dtype(v.dtype).kind not in "fiu" or is_companion(n, shaped):
+            continue
+        f = _field(v, np.asarray(v[pick]))
+        if n + SUFFIX in shaped:
+            flags = np.asarray(shaped[n + SUFFIX][pick])
+            f.validity = np.where(flags > MISSING, MISSING, flags).astype(np.uint8)
+            f.validity[(f.validity == VALID) & ~np.isfinite(f.values)] = MISSING
+            f.values[f.validity != VALID] = np.nan
+            f.comment = _attrs(shaped[n + SUFFIX]).get("comment")
+        fields[n] = f
+    return fields
+
+
+_MODES = {
+    "rhi": "rhi",
+    "sector": "sector",
+    "vertical_pointing": "vertical_pointing",
+    "ppi": "azimuth_surveillance",
+}
+
+
+def _mode(stated: str, azimuth: Array, elevation: Array) -> str:
+    """Sweep mode as stated, or from the angles where the file leaves it empty."""
+    stated = stated.lower()
+    if stated in _MODES:
+        return _MODES[stated]
+    if not stated and elevation.size > 1 and np.ptp(elevation) > 5.0 and np.ptp(azimuth) < 5.0:
+        return "rhi"
+    return stated or "azimuth_surveillance"
+
+
+def _site(nc: Any) -> dict[str, float]:
+    return {
+        "latitude": _scalar(nc, ("latitude", "siteLat")),
+        "longitude": _scalar(nc, ("longitude", "siteLon")),
+        "altitude": _scalar(nc, ("altitude", "siteAlt")),
+    }
+
+
+_ROOT = (
+    "instrument_name",
+    "site_name",
+    "institution",
+    "source",
+    "title",
+    "scan_name",
+    "comment",
+    "synthetic",
+    "history",
+)
+
+
+def _root_attrs(nc: Any) -> dict[str, Any]:
+    return {k: a for k, a in _attrs(nc).items() if k in _ROOT and str(a).strip()}
+
+
+def _finish(sweeps: Sequence[Sweep], nc: Any, name: str) -> xr.DataTree:
+    sweeps = [s for s in sweeps if s.fields]
+    if not sweeps:
+        raise BadInput(
+            "no data variable in this radar file", file=name, fix="it needs fields over rays and range"
+        )
+    return volume_tree(
+        [sweep_dataset(s, i) for i, s in enumerate(sweeps)], **_site(nc), attrs=_root_attrs(nc)
+    )
+
+
+def _cfradial1(nc: Any, name: str) -> xr.DataTree:
+    start = np.asarray(nc.variables["sweep_start_ray_index"][...]).astype(int)
+    end = np.asarray(nc.variables["sweep_end_ray_index"][...]).astype(int)
+    azimuth, elevation = (np.asarray(nc.variables[k][...], np.float64) for k in ("azimuth", "elevation"))
+    time = _times(nc.variables["time"])
+    fixed = nc.variables["fixed_angle"][...] if "fixed_angle" in nc.variables else None
+    modes = nc.variables.get("sweep_mode")
+    ragged = _RaggedGates(nc) if "n_points" in nc.dimensions else None
+    sweeps = []
+    for i, (a, b) in enumerate(zip(start, end, strict=True)):
+        pick = slice(int(a), int(b) + 1)
+        if azimuth[pick].size == 0:
+            raise BadInput(
+                f"sweep {i} has no rays", file=name, field="sweep_start_ray_index", fix="the index is damaged"
+            )
+        mode = _mode(_string(modes[i]) if modes is not None else "", azimuth[pick], elevation[pick])
+        angle = azimuth[pick] if mode == "rhi" else elevation[pick]
+        sweeps.append(
+            Sweep(
+                azimuth=azimuth[pick],
+                elevation=elevation[pick],
+                time=time[pick],
+                range=np.asarray(nc.variables["range"][...]),
+                fields=_fields(nc, pick) | (ragged.fields(pick) if ragged else {}),
+                fixed_angle=float(fixed[i]) if fixed is not None else float(np.median(angle)),
+                mode=mode,
+                nyquist=_nyquist(nc, pick),
+            )
+        )
+    return _finish(sweeps, nc, name)
+
+
+def _nyquist(group: Any, pick: Any) -> float | None:
+    if "nyquist_velocity" not in group.variables:
+        return None
+    v = np.asarray(group.variables["nyquist_velocity"][...], np.float64)
+    v = np.ravel(v if v.ndim == 0 else v[pick])
+    v = v[np.isfinite(v) & (v > 0) & (v < 1e3)]
+    return float(np.median(v)) if v.size else None
+
+
+class _RaggedGates:
+    """CfRadial 1 with ``n_gates_vary``: fields are one long row of gates, unfolded here to [rays, gates]."""
+
+    def __init__(self, nc: Any) -> None:
+        self._nc = nc
+        self._n = np.asarray(nc.variables["ray_n_gates"][...]).astype(int)
+        self._start = np.asarray(nc.variables["ray_start_index"][...]).astype(int)
+        self._gates = len(nc.dimensions["range"])
+
+    def fields(self, pick: slice) -> dict[str, Field]:
+        fields = {}
+        gate = np.arange(self._gates)
+        inside = gate < self._n[pick, None]
+        where = np.where(inside, self._start[pick, None] + gate, 0)
+        for n, v in self._nc.variables.items():
+            if v.dimensions != ("n_points",) or np.dtype(v.dtype).kind not in "fiu":
+                continue
+            f = _field(v, np.asarray(v[...])[where])
+            f.values[~inside], f.validity[~inside] = np.nan, MISSING
+            fields[n] = f
+        return fields
+
+
+def _cfradial2(nc: Any, name: str) -> xr.DataTree:
+    sweeps = []
+    names = [g for g in nc.groups if g.startswith("sweep") and "range" in nc.groups[g].variables]
+    if "sweep_group_name" in nc.variables:
+        listed = [_string(g) for g in nc.variables["sweep_group_name"][...]]
+        names = [g for g in listed if g in names] or names
+    for g in names:
+        group = nc.groups[g]
+        azimuth, elevation = (
+            np.asarray(group.variables[k][...], np.float64) for k in ("azimuth", "elevation")
+        )
+        mode = _mode(
+            _string(group.variables["sweep_mode"][...]) if "sweep_mode" in group.variables else "",
+            azimuth,
+            elevation,
+        )
+        angle = azimuth if mode == "rhi" else elevation
+        fixed = _scalar(group, ("sweep_fixed_angle", "fixed_angle"))
+        sweeps.append(
+            Sweep(
+                azimuth=azimuth,
+                elevation=elevation,
+                time=_times(group.variables["time"]),
+                range=np.asarray(group.variables["range"][...]),
+                fields=_fields(group, slice(None)),
+                fixed_angle=fixed if np.isfinite(fixed) else float(np.median(angle)),
+                mode=mode,
+                nyquist=_nyquist(group, slice(None)),
+            )
+        )
+    return _finish(sweeps, nc, name)
+
+
+def _imd(nc: Any, name: str) -> xr.DataTree:
+    """India Meteorological Department: one sweep per file, exported from IRIS."""
+    gates = len(nc.dimensions["bin"])
+    elevation = np.asarray(nc.variables["radialElev"][...], np.float64)
+    first, step = _scalar(nc, ("firstGateRange",)), _scalar(nc, ("gateSize",))
+    nyquist = _scalar(nc, ("nyquist",))
+    sweep = Sweep(
+        azimuth=np.asarray(nc.variables["radialAzim"][...], np.float64),
+        elevation=elevation,
+        time=_times(nc.variables["radialTime"]),
+        range=first + step * np.arange(gates),
+        fields=_fields(nc, slice(None), gates="bin"),
+        fixed_angle=_scalar(nc, ("elevationAngle",)),
+        nyquist=nyquist,
+    )
+    return _finish([sweep], nc, name)

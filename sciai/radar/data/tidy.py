@@ -1,0 +1,112 @@
+"""A tree that a user hands over -> the conventions of `sciai.radar.data.build`, without touching the user's object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sciai.core.errors import BadInput
+from sciai.radar.data.build import fields_of, sweeps_of
+from sciai.radar.data.names import field_attributes, fm301_names
+from sciai.radar.data.validity import (
+    MISSING,
+    NOT_TOLD_APART,
+    attributes,
+    companion,
+    validity_of,
+)
+
+
+def tidy_tree(tree: xr.DataTree) -> xr.DataTree:
+    """Standard names, float32 fields and companions for every sweep; everything else stays as it is.
+
+    A gate without companion is missing where NaN; infinities become NaN and missing too, and the companion's
+    attribute ``infinite_gates`` counts them. Sweeps without any field are kept.
+
+    Args:
+        tree: a volume with ``sweep_<i>`` children, or one sweep at the root.
+
+    Raises:
+        BadInput: no sweep, or no field in any.
+
+    Example:
+        >>> ds = xr.Dataset({"reflectivity": (("azimuth", "range"), [[1.0, np.nan]])})
+        >>> t = tidy_tree(xr.DataTree.from_dict({"/sweep_0": ds}))
+        >>> t["sweep_0/DBZH_validity"].values.tolist()
+        [[0, 2]]
+    """
+    names = sweeps_of(tree)
+    if not names and fields_of(tree):
+        tree = xr.DataTree.from_dict({"/": _site(tree), "/sweep_0": tree.to_dataset().drop_attrs(deep=False)})
+        names = ["sweep_0"]
+    if not names:
+        raise BadInput(
+            "no sweep in this tree", field="sweep_0", fix="give a volume with children sweep_0, sweep_1, ..."
+        )
+    nodes: dict[str, xr.Dataset] = {}
+    for node in tree.subtree:
+        nodes[node.path] = node.to_dataset(inherit=False)
+    found = False
+    for n in names:
+        path = f"/{n}" if f"/{n}" in nodes else f"{tree.path.rstrip('/')}/{n}"
+        nodes[path] = _tidy_sweep(nodes[path])
+        found |= bool(fields_of(nodes[path]))
+    if not found:
+        raise BadInput("no data variable in any sweep", fix="a sweep needs a variable over (azimuth, range)")
+    return xr.DataTree.from_dict(nodes)
+
+
+def _site(tree: xr.DataTree) -> xr.Dataset:
+    here = tree.to_dataset()
+    return xr.Dataset(
+        coords={k: here[k] for k in ("latitude", "longitude", "altitude") if k in here}, attrs=here.attrs
+    )
+
+
+def _tidy_sweep(ds: xr.Dataset) -> xr.Dataset:
+    fields = fields_of(ds)
+    if not fields:
+        return ds
+    ds = ds.copy(deep=False)
+    renamed = {old: new for old, new in fm301_names(fields).items() if old != new}
+    also = {companion(o): companion(n) for o, n in renamed.items() if companion(o) in ds}
+    for old in renamed:
+        ds[old].attrs.setdefault("source_name", old)
+    ds = ds.rename(renamed | also)
+    for name in (renamed.get(f, f) for f in fields):
+        v = ds[name]
+        if v.dims[0] == "range":
+            v = v.transpose()
+            if companion(name) in ds:
+                ds[companion(name)] = ds[companion(name)].transpose()
+        ds[name], ds[companion(name)] = _tidy_field(ds, v, name)
+    return ds
+
+
+def _tidy_field(ds: xr.Dataset, v: xr.DataArray, name: str) -> tuple[xr.Variable, xr.Variable]:
+    given = np.asarray(v.values)
+    had = companion(name) in ds
+    flags = validity_of({name: given, **({companion(name): ds[companion(name)].values} if had else {})}, name)
+    values = given.astype(np.float32, copy=False)
+    # float64 beyond float32 becomes infinite here
+    infinite = np.isinf(values)
+    if infinite.any() or (had and np.isfinite(values[flags != 0]).any()):
+        values = np.where(flags == 0, values, np.nan).astype(np.float32)
+        values[infinite] = np.nan
+        flags[infinite] = MISSING
+    attrs: dict[str, Any] = field_attributes(name) | dict(v.attrs) | {"ancillary_variables": companion(name)}
+    if had:
+        companion_attrs = attributes() | dict(ds[companion(name)].attrs)
+    else:
+        companion_attrs = attributes(NOT_TOLD_APART)
+    if infinite.any():
+        companion_attrs["infinite_gates"] = int(infinite.sum())
+    # the packing of a lazily decoded file describes the array on disk: chunks and filters are not ours to keep
+    kept = ("scale_factor", "add_offset", "dtype", "_FillValue")
+    encoding = {k: v.encoding[k] for k in kept if k in v.encoding}
+    return (
+        xr.Variable(v.dims, values, attrs, encoding),
+        xr.Variable(v.dims, flags, companion_attrs),
+    )
