@@ -1,0 +1,51 @@
+"""Nothing heavy is loaded before it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAVY = (
+    "torch",
+    "pytorch_lightning",
+    "torch_geometric",
+    "ase",
+    "xarray",
+    "zarr",
+    "compressai",
+    "matplotlib",
+    "hydra",
+)
+
+
+def _loaded(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("statement", ["import sciai", "import sciai.radar", "import sciai.cli"])
+def test_import_loads_nothing_heavy(statement: str) -> None:
+    assert _loaded(statement) & set(HEAVY) == set()
+
+
+def test_core_loads_neither_torch_nor_lightning() -> None:
+    assert (
+        _loaded("import sciai.core.answer, sciai.core.checkpoint") & {"torch", "pytorch_lightning"} == set()
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], ["radar", "--help"], ["radar", "compress", "--help"]])
+def test_help_answers_within_a_second(words: list[str]) -> None:
+    code = "import sys; from sciai.cli import main; sys.exit(main(sys.argv[1:]))"
+    seconds = []
+    for _ in range(3):  # the best of three: other work on the machine is not the program's fault
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert "Usage" in done.stdout
+    assert min(seconds) < 1.0
