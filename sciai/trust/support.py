@@ -192,12 +192,8 @@ class Support:
         if not len(far):
             return []
         message = (
-            f"{len(far)} of {len(p)} lie further from what was learned than {1 - self.rate:.3g} of the known "
-           
-           
-           
-            f"ones (smallest p = {p.min():.2g}, the first is number {far[0]});
-            do not rely on the spread there"
+            f"{len(far)} of {len(p)} lie further out than {1 - self.rate:.3g} of what was learned (smallest "
+            f"p = {p.min():.2g}, the first is number {far[0]}); do not rely on the spread there"
         )
         return [Finding("support", level, message, where)]
 
