@@ -104,6 +104,9 @@ def _field(v: Any, codes: Array) -> Field:
         codes = codes.view(codes.dtype.str.replace("i", "u"))
     scale, offset = float(attrs.get("scale_factor", 1.0)), float(attrs.get("add_offset", 0.0))
     missing = [float(x) for k in ("_FillValue", "missing_value") if k in attrs for x in np.ravel(attrs[k])]
+    if not missing and codes.dtype.str[1:] in ("f4", "f8", "i2", "i4"):
+        # what the library fills unwritten gates with when the file names no fill value
+        missing = [float(netCDF4.default_fillvals[codes.dtype.str[1:]])]
     below = next((float(np.ravel(attrs[k])[0]) for k in ("_Undetect", "below_threshold") if k in attrs), None)
     meanings = [m.strip() for m in str(attrs.get("flag_meanings_not-CF", "")).split(";")]
     if below is None and meanings[0].startswith("value<noise"):

@@ -162,7 +162,7 @@ def _middle(how: dict[str, Any], start: str, stop: str, rays: int) -> Array | No
     a, b = _ray_values(how, (start,), rays, None), _ray_values(how, (stop,), rays, None)
     if a is None or b is None:
         return None
-    return np.asarray((a + ((b - a + 180.0) % 360.0 - 180.0) / 2.0))
+    return np.asarray(a + ((b - a + 180.0) % 360.0 - 180.0) / 2.0)
 
 
 def _azimuth(where: dict[str, Any], how: dict[str, Any], rays: int) -> Array:

@@ -12,6 +12,7 @@ import contextlib
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ import numpy as np
 import xarray as xr
 
 from sciai.core.errors import BadInput
-from sciai.radar.data.build import Array, Field, Sweep, from_codes, sweep_dataset, sweeps_of, volume_tree
+from sciai.radar.data.build import (
+    Array,
+    Field,
+    Sweep,
+    from_codes,
+    seconds_after,
+    sweep_dataset,
+    sweeps_of,
+    volume_tree,
+)
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID
 
 
@@ -79,14 +89,14 @@ def read_through_xradar(data: bytes, name: str, kind: str) -> xr.DataTree:
     )
 
 
-def _sweep(ds: xr.Dataset, kind: str, raw: dict[str, Field] | None) -> Sweep:
+def _sweep(ds: xr.Dataset, kind: str, raw: _Iris | None) -> Sweep:
     fields: dict[str, Field] = {}
     for name, v in ds.data_vars.items():
         if v.ndim != 2 or v.dims[1] != "range" or v.dtype.kind not in "fiu":
             continue
         if raw is not None:
-            if str(name) in raw:
-                fields[str(name)] = raw[str(name)]
+            if str(name) in raw.fields:
+                fields[str(name)] = raw.fields[str(name)]
             continue
         a = dict(v.attrs)
         missing = a.get("_FillValue")
@@ -105,9 +115,9 @@ def _sweep(ds: xr.Dataset, kind: str, raw: dict[str, Field] | None) -> Sweep:
         )
     nyquist = ds.get("nyquist_velocity")
     return Sweep(
-        azimuth=ds["azimuth"].values,
-        elevation=ds["elevation"].values,
-        time=ds["time"].values,
+        azimuth=ds["azimuth"].values if raw is None else raw.azimuth,
+        elevation=ds["elevation"].values if raw is None else raw.elevation,
+        time=ds["time"].values if raw is None else raw.time,
         range=ds["range"].values,
         fields=fields,
         fixed_angle=float(ds["sweep_fixed_angle"]),
@@ -128,8 +138,22 @@ def _number(value: Any) -> float | None:
 _FULL_SCALE = {"DB_VEL", "DB_WIDTH", "DB_ZDR", "DB_ZDRC", "DB_VELC", "DB_HCLASS", "DB_HCLASS2"}
 
 
-def _iris_raw(path: str) -> list[dict[str, Field]]:
-    """Fields of every sweep of an IRIS RAW file, in the order of rays in which xradar's tree has them."""
+@dataclass
+class _Iris:
+    """One sweep of an IRIS RAW file, rays in the order of the file."""
+
+    fields: dict[str, Field]
+    azimuth: Array
+    elevation: Array
+    time: Array
+
+
+def _iris_raw(path: str) -> list[_Iris]:
+    """Codes, angles and times of every sweep of an IRIS RAW file.
+
+    xradar 0.12 rolls the moment it loads first, and the angles that come with it, by one ray against all
+    other moments. Making it look up where each ray begins before it loads anything avoids that.
+    """
     from xradar.io.backends.iris import IrisRawFile, iris_mapping
 
     coded = IrisRawFile(path, rawdata=True, loaddata=False)
@@ -139,22 +163,34 @@ def _iris_raw(path: str) -> list[dict[str, Field]]:
     nyquist = end["wavelength"] * end["prf"] / 40000.0
     sweeps = []
     for number in sorted(coded.data):
+        for file in (coded, head):
+            file._get_ray_record_offsets_and_data(number, None, idx=None)
+        kinds = list(head.data[number]["ingest_data_hdrs"])
+        first = next(k for k in kinds if k != "DB_XHDR")
+        head.get_moment(number, first)
         fields: dict[str, Field] = {}
-        for type_name in coded.data[number]["ingest_data_hdrs"]:
+        for type_name in kinds:
             kind = next((t for t in coded.data_types_dict if t["name"] == type_name), {})
             if type_name == "DB_XHDR" or kind.get("dtype") not in ("uint8", "int8", "uint16", "int16"):
                 continue
             coded.get_moment(number, type_name)
             words = np.ascontiguousarray(coded.data[number]["sweep_data"][type_name])
-            codes = (
-                words.view(np.uint16)
-                if kind["dtype"].endswith("16")
-                else words.view(np.uint8)[:, : words.shape[1]]
-            )
+            wide = kind["dtype"].endswith("16")
+            codes = words.view(np.uint16) if wide else words.view(np.uint8)[:, : words.shape[1]]
             fields[iris_mapping.get(type_name, type_name)] = _iris_field(
                 type_name, codes, nyquist, nyquist * factor, end["wavelength"] / 100.0
             )
-        sweeps.append(fields)
+        data = head.data[number]["sweep_data"]
+        azimuth, elevation, seconds = (
+            data["azimuth"],
+            data["elevation"],
+            np.asarray(data["dtime"], np.float64),
+        )
+        if "DB_XHDR" in kinds:
+            head.get_moment(number, "DB_XHDR")
+            seconds = np.asarray(head.data[number]["sweep_data"]["dtime_ms"], np.float64) / 1000.0
+        start = head.data[number]["ingest_data_hdrs"][first]["sweep_start_time"].replace(tzinfo=None)
+        sweeps.append(_Iris(fields, azimuth, elevation, seconds_after(start.isoformat(), seconds)))
     return sweeps
 
 

@@ -179,7 +179,7 @@ def detect(data: bytes) -> str:
         return _detect_hdf5(data)
     if data[:3] == b"CDF":
         return "netcdf"
-    if data[:200].lstrip()[:7] == b"<volume" or b"<volume" in data[:2000] and data[:5] == b"<?xml":
+    if data[:200].lstrip()[:7] == b"<volume" or (b"<volume" in data[:2000] and data[:5] == b"<?xml"):
         return "rainbow"
     # IRIS: structure header of a product (identifier 27), format version, and a record of 6144 bytes behind it
     if data[:2] == b"\x1b\x00" and data[12:14] == b"\x1a\x00" and len(data) > 6144:
