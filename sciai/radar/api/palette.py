@@ -98,7 +98,7 @@ def scale_of(variable: str, values: np.ndarray[Any, np.dtype[Any]]) -> Scale:
         low, high = _robust(finite, (0.0, 360.0))
         if high - low > 180.0:  # only a scale that goes all the way round may wrap in colour
             wide = (-180.0, 180.0) if low < -1.0 else (0.0, 360.0)
-            return Scale(*wide, matplotlib.colormaps["twilight"], unit, variable)
+            return Scale(*wide, matplotlib.colormaps["twilight_shifted"], unit, variable)
         return Scale(low, high, matplotlib.colormaps["viridis"], unit, variable)
     if kind == "VRADH":
         reach = float(np.ceil(np.abs(finite).max())) if finite.size else 30.0

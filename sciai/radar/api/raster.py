@@ -52,8 +52,7 @@ def rasterise(sweep: xr.Dataset, variable: str, flags: U8) -> Raster:
     angles = np.asarray(sweep["elevation" if rhi else "azimuth"].values, dtype=np.float64)
     reach = _reach(gates, flags)
     if rhi:
-        top = max(reach * float(np.sin(np.radians(min(angles.max(), 90.0)))), reach / 20)
-        left = -reach if angles.max() > 90.0 else 0.0
+        left, top = _section(gates, angles, flags)
         x, y = np.meshgrid(np.linspace(left, reach, PIXELS), np.linspace(0.0, top, PIXELS))
         extent = (left, reach, 0.0, top)
         where = np.degrees(np.arctan2(y, x))
@@ -68,6 +67,17 @@ def rasterise(sweep: xr.Dataset, variable: str, flags: U8) -> Raster:
     edges = (gates[1:] + gates[:-1]) / 2
     inside = near & (distance <= min(gates[-1] + spacing / 2, reach)) & (distance >= gates[0] - spacing / 2)
     return Raster(ray, np.searchsorted(edges, distance), inside, extent, rhi)
+
+
+def _section(
+    gates: npt.NDArray[np.float64], elevations: npt.NDArray[np.float64], flags: U8
+) -> tuple[float, float]:
+    """Left and top of a section, in km: a little beyond the outermost echoes, stray gates aside."""
+    angles = np.radians(elevations)[:, None]
+    shown = flags == VALID if (flags == VALID).any() else np.ones(flags.shape, dtype=bool)
+    heights, ranges = (gates * np.sin(angles))[shown], (gates * np.cos(angles))[shown]
+    top = max(float(np.percentile(heights, 99.5)) * 1.15, float(gates[-1]) / 20)
+    return min(float(np.percentile(ranges, 0.5)) * 1.15, 0.0), top
 
 
 def _nearest_ray(

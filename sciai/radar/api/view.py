@@ -80,7 +80,7 @@ def draw(
         title: heading; site and time of the volume when None.
 
     Returns:
-        A matplotlib figure, one row for each field and sweep.
+        A matplotlib figure: one row of three pictures for each field and sweep, or a grid of single pictures.
 
     Raises:
         BadInput: a field or sweep that the volume does not have, or more rows than a picture can hold.
@@ -95,14 +95,20 @@ def draw(
     from matplotlib.figure import Figure
 
     rows = _rows(volume, variables, sweeps)
-    columns = 1 if decoded is None else 3
-    width, height = (6.6, 5.4 * len(rows) + 0.7) if columns == 1 else (14.5, 4.35 * len(rows) + 0.7)
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    columns = min(3, len(rows)) if decoded is None else 3
+    lines = -(-len(rows) // columns) if decoded is None else len(rows)
+    width = 6.6 if columns == 1 else 4.9 * columns
+    figure = Figure(
+        figsize=(width, (5.4 if columns == 1 else 4.35) * lines + 0.7), dpi=100, layout="constrained"
+    )
     FigureCanvasAgg(figure)
     figure.suptitle(title or heading(volume), fontsize=13, fontweight="bold")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (sweep, variable) in zip(axes, rows, strict=True):
-        _row(figure, line, volume[sweep].to_dataset(), _sweep_or_none(decoded, sweep), sweep, variable)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    places = [[axis] for axis in grid.flat] if decoded is None else grid
+    for axes, (sweep, variable) in zip(places, rows, strict=False):
+        _row(figure, axes, volume[sweep].to_dataset(), _sweep_or_none(decoded, sweep), sweep, variable)
+    for spare in grid.flat[len(rows) :] if decoded is None else ():
+        spare.set_axis_off()
     figure.supxlabel(
         "light grey: below noise  ·  white: missing or outside  ·  nearest gate, no smoothing",
         fontsize=9,
