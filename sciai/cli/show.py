@@ -47,7 +47,7 @@ def progress(what: str, *, quiet: bool = False) -> Iterator[Step]:
         A function to call with the part done and, where it changes, what is being done.
     """
     if quiet:
-        yield lambda part, text="": None
+        yield _silent
         return
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -68,6 +68,10 @@ def progress(what: str, *, quiet: bool = False) -> Iterator[Step]:
         yield step
 
 
+def _silent(part: float, text: str = "") -> None:
+    """The progress callback of a quiet command."""
+
+
 def print_json(figures: Any) -> None:
     """Print figures as JSON on stdout; NaN becomes null."""
     from sciai.core.answer import jsonable
@@ -85,12 +89,11 @@ def print_table(
 ) -> None:
     """Print a table; numbers to the right, None as a dash."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     lines = [[cell(value) for value in row] for row in rows]
-    table = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, caption=notes or None, caption_justify="left"
-    )
+    table = Table(box=box.SIMPLE_HEAD, caption=notes or None, caption_justify="left")
     for place, column in enumerate(columns):
         numeric = bool(lines) and all(
             line[place][:1] in "0123456789-+<≥" or not line[place] for line in lines
@@ -98,7 +101,9 @@ def print_table(
         table.add_column(column, justify="right" if numeric and place else "left", no_wrap=place == 0)
     for line in lines:
         table.add_row(*line)
-    stdout().print(table)
+    console = stdout()
+    console.print(f"[bold]{escape(title)}[/]")
+    console.print(table)
 
 
 def cell(value: Any) -> str:

@@ -49,6 +49,7 @@ def train(domain: Domain, overrides: Overrides = None, json: AsJson = False) -> 
     from sciai.core import run
 
     cfg = _compose(domain, overrides)
+    _hush()
     with contextlib.redirect_stdout(sys.stderr):  # Lightning writes its bars to stdout, which is for figures
         done = run.train(cfg)
     if json:
@@ -69,6 +70,7 @@ def evaluate(domain: Domain, overrides: Overrides = None, json: AsJson = False) 
     from sciai.core import run
 
     cfg = _compose(domain, overrides)
+    _hush()
     with contextlib.redirect_stdout(sys.stderr):
         found = run.evaluate(cfg)
     if json:
@@ -78,6 +80,19 @@ def evaluate(domain: Domain, overrides: Overrides = None, json: AsJson = False) 
         show.print_findings(found.findings, found.level.name.lower())
     if found.level.name == "REFUSE":
         raise typer.Exit(3)
+
+
+def _hush() -> None:
+    """Keep Lightning's tips and deprecation notes out of the way; its progress bars stay."""
+    import logging
+    import warnings
+
+    import pytorch_lightning  # noqa: F401  # sets its loggers up when imported, so it has to come first
+
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|torch\.utils")
+    warnings.filterwarnings("ignore", message=r".*LeafSpec.*|.*exists and is not empty.*")
 
 
 def _compose(domain: str, overrides: list[str] | None) -> DictConfig:

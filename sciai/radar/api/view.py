@@ -24,8 +24,9 @@ from sciai.radar.api.palette import (
     scale_of,
 )
 from sciai.radar.api.raster import Raster, rasterise
+from sciai.radar.data.build import fields_of, sweeps_of
 from sciai.radar.data.names import circular_period, psnr_peak
-from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, companion, is_companion, validity_of
+from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, companion, validity_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,28 +39,17 @@ U8 = npt.NDArray[np.uint8]
 _MOST_ROWS = 24
 
 
-def fields_of(volume: xr.DataTree) -> list[str]:
-    """Names of the fields (rays x range) that a volume has in any sweep, most telling first.
+def drawable(volume: xr.DataTree) -> list[str]:
+    """Names of the fields that a volume has in any sweep, most telling first.
 
     Example:
         >>> from sciai.radar.data import simulate
-        >>> fields_of(simulate(seed=1, shape=(1, 36, 60)))[:2]
+        >>> drawable(simulate(seed=1, shape=(1, 36, 60)))[:2]
         ['DBZH', 'ZDR']
     """
-    seen: dict[str, None] = {}
-    for sweep in sweeps_of(volume):
-        data = volume[sweep].ds
-        for name, array in data.data_vars.items():
-            if array.ndim == 2 and "range" in array.dims and not is_companion(str(name), data.data_vars):
-                seen[str(name)] = None
+    seen = list(dict.fromkeys(name for sweep in sweeps_of(volume) for name in fields_of(volume[sweep])))
     known = ["DBZH", "TH", "ZDR", "RHOHV", "PHIDP", "KDP", "VRADH", "WRADH"]
     return [n for n in known if n in seen] + [n for n in seen if n not in known]
-
-
-def sweeps_of(volume: xr.DataTree) -> list[str]:
-    """Names of the sweeps, in their numerical order."""
-    names = [name for name in volume.children if name.startswith("sweep_")]
-    return sorted(names, key=lambda name: int(name.split("_")[1]))
 
 
 def draw(
@@ -196,7 +186,7 @@ def difference(variable: str, original: F32, decoded: F32, sweep: xr.Dataset | N
 def _rows(
     volume: xr.DataTree, variables: Sequence[str] | None, sweeps: Sequence[int] | None
 ) -> list[tuple[str, str]]:
-    fields, have = fields_of(volume), sweeps_of(volume)
+    fields, have = drawable(volume), sweeps_of(volume)
     if not fields:
         raise BadInput("the volume has no field to draw", fix="a field has the dimensions (rays, range)")
     for name in variables or ():

@@ -1,0 +1,74 @@
+"""The main job of every domain that exists, on inputs that ship or that are made, as one report."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sciai import __version__
+from sciai.core.answer import Finding, Level
+from sciai.core.errors import BadInput
+from sciai.studio import radar
+from sciai.studio.report import Report, Tile, write
+
+Step = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What a demo leaves behind.
+
+    Attributes:
+        report: the HTML file.
+        level: the worst verdict of any domain.
+        findings: of all domains.
+        tiles: headline figures of all domains.
+        figures: everything that was measured, for ``--json``.
+    """
+
+    report: Path
+    level: Level
+    findings: tuple[Finding, ...]
+    tiles: tuple[Tile, ...]
+    figures: Mapping[str, Any]
+
+
+def run(out: Path, volume: Sequence[Path] = (), *, offline: bool = False, step: Step | None = None) -> Demo:
+    """Run every domain's main job.
+
+    Args:
+        out: folder for the report and what the domains write; made where it is missing.
+        volume: the user's own radar volume; fetched or simulated when empty.
+        offline: do not look for a network.
+        step: called with the part done (0 to 1) and what is being done.
+
+    Raises:
+        BadInput: an output folder that cannot be used, or a volume that cannot be read.
+    """
+    start = time.perf_counter()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"the folder for the report cannot be made: {error.strerror}", file=out) from error
+    done = radar.demonstrate(out, volume, offline=offline, step=step or (lambda part, text: None))
+    seconds = time.perf_counter() - start
+    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    made = f"sciai {__version__} · {when} · {seconds:.0f} s on {platform.machine()}, Python {platform.python_version()}"
+    report = write(Report("sciai demo", made, (done.section,)), out / "report.html")
+    section = done.section
+    figures = {"level": section.level, "seconds": seconds, "report": report, "radar": done.figures}
+    return Demo(report, section.level, tuple(section.findings), tuple(section.tiles), figures)
+
+
+def free(path: Path) -> None:
+    """Remove what an earlier demo left at a path, so that a demo can be run again."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
