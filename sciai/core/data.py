@@ -123,22 +123,27 @@ class DataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """The validation part, in order; an empty list where there is none."""
-        return self.loader(VAL)
+        return self.loader(VAL, shared=True)
 
     def test_dataloader(self) -> Any:
         """The test part, in order; an empty list where there is none."""
-        return self.loader(TEST)
+        return self.loader(TEST, shared=True)
 
     def predict_dataloader(self) -> Any:
         """The test part, in order."""
-        return self.loader(TEST)
+        return self.loader(TEST, shared=True)
 
-    def loader(self, part: str) -> Any:
-        """A part's items in order, in batches; this process's share of them."""
+    def loader(self, part: str, *, shared: bool = False) -> Any:
+        """A part's items in order, in batches; an empty list where there are none.
+
+        Args:
+            part: name of the part.
+            shared: deal the items to the processes of the run. Otherwise each process that asks gets all.
+        """
         items = self.part(part)
         if len(items) == 0:
             return []
-        if self.trainer is not None and self.trainer.world_size <= len(items):
+        if shared and self.trainer is not None and self.trainer.world_size <= len(items):
             # with fewer items than processes each evaluates all of them: the mean is the same, nobody waits
             items = Subset(items, range(self.trainer.global_rank, len(items), self.trainer.world_size))
         return DataLoader(

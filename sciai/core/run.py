@@ -120,8 +120,8 @@ def train(cfg: DictConfig) -> Trained:
     """Train, calibrate, evaluate and save a model as its config says.
 
     Files go to ``cfg.out``: ``model/`` (the checkpoint), ``state/last.ckpt`` (to resume; read with
-    ``weights_only=True``) and ``log/metrics.csv``. A run that was killed goes on from ``last.ckpt`` when
-    called again with the same config, with the same loss curve as if it had not been.
+    ``weights_only=True``) and ``log-N/metrics.csv`` (N counts resumes). A run that was killed goes on from
+    ``last.ckpt`` when called again with the same config, with the same loss curve as if it had not been.
 
     Raises:
         CheckpointError: when ``last.ckpt`` comes from another config.
@@ -270,7 +270,7 @@ def _trainer(cfg: DictConfig, lit: Lit, out: Path | None) -> pl.Trainer:
     }
     callbacks: list[pl.Callback] = []
     if out is not None:
-        options["logger"] = CSVLogger(out, name="", version="log")
+        options["logger"] = CSVLogger(out, name="", version=_fresh_log(out))
         state: dict[str, Any] = {"dirpath": out / "state", "enable_version_counter": False}
         callbacks.append(ModelCheckpoint(filename="last", every_n_train_steps=cfg.save_every, **state))
         if cfg.keep == "best":
@@ -280,6 +280,14 @@ def _trainer(cfg: DictConfig, lit: Lit, out: Path | None) -> pl.Trainer:
     options["enable_checkpointing"] = bool(callbacks)
     trainer: pl.Trainer = instantiate(cfg.trainer, callbacks=callbacks, **options)
     return trainer
+
+
+def _fresh_log(out: Path) -> str:
+    """A resumed run gets a log of its own: the logger would delete the one that is there."""
+    number = 1
+    while (out / (name := f"log-{number}")).exists():
+        number += 1
+    return name
 
 
 def _optional(cfg: DictConfig, key: str) -> Any:
