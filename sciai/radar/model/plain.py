@@ -107,7 +107,7 @@ class PlainCodec:
         candidates = [self._mask_stream(validity, 0)]
         reference = self._reference(var, ctx)
         if reference is not None:
-            candidates.append(self._mask_stream((validity - reference) % np.uint8(3), 4))
+            candidates.append(self._mask_stream((validity + np.uint8(3) - reference) % np.uint8(3), 4))
         return min(candidates, key=len)
 
     @staticmethod
@@ -126,7 +126,10 @@ class PlainCodec:
         if ctx is None:
             return None
         deps = self.depends(var, "mask", ctx.variables)
-        return ctx.mask(deps[0][0]) if deps else None
+        try:
+            return ctx.mask(deps[0][0]) if deps else None
+        except KeyError:  # another codec set the order of variables, and the reference is coded later
+            return None
 
     def decode_mask(self, var: str, payload: bytes, ctx: SweepContext) -> U8:
         """The inverse of `encode_mask`."""

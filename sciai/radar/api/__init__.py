@@ -1,0 +1,38 @@
+"""What a user of the radar domain calls: compress, decompress, verify, info, view.
+
+Lazy (PEP 562): Zarr imports this package to find the codec, and must not pay for xarray or numba by that.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sciai.radar.api.compress import compress
+    from sciai.radar.api.decompress import decompress, info, verify
+    from sciai.radar.api.report import Compressed, VariableReport
+
+__all__ = ["Compressed", "VariableReport", "compress", "decompress", "info", "verify"]
+
+_HOME = {
+    "compress": "sciai.radar.api.compress",
+    "decompress": "sciai.radar.api.decompress",
+    "info": "sciai.radar.api.decompress",
+    "verify": "sciai.radar.api.decompress",
+    "Compressed": "sciai.radar.api.report",
+    "VariableReport": "sciai.radar.api.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        # the modules compress and decompress bind themselves to the package when imported: bind the function over it
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

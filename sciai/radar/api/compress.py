@@ -1,0 +1,427 @@
+"""`compress`: a volume into a store whose error is measured on what was written."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sciai.core.answer import Answer, Estimate, Level, Provenance, ask
+from sciai.core.errors import BadInput, CheckpointError
+from sciai.radar import checks
+from sciai.radar.api.atomic import FolderWriter, check_target, new_folder, terminable
+from sciai.radar.api.encode import Coded, Encoder, Target, VariablePlan
+from sciai.radar.api.planes import PlaneReader
+from sciai.radar.api.report import Compressed, VariableReport
+from sciai.radar.api.source import Source, open_source
+from sciai.radar.api.store import check_store, write_metadata, write_models, write_record
+from sciai.radar.data.names import psnr_peak
+from sciai.radar.model.interface import F32, U8, QuantSpec, SweepCodec
+from sciai.radar.model.plain import PlainCodec
+from sciai.radar.model.registry import CODECS, available_codecs, shipped_codec
+
+__all__ = ["DEFAULT_PSNR", "compress"]
+
+DEFAULT_PSNR = 35.0
+_ATTEMPTS = 3
+
+Volume = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.DataTree
+PerVariable = float | Mapping[str, float] | None
+
+
+def compress(
+    volume: Volume,
+    store: str | os.PathLike[str],
+    *,
+    psnr: PerVariable = None,
+    max_error: PerVariable = None,
+    lossless: bool | Collection[str] = False,
+    previous: str | os.PathLike[str] | None = None,
+    codec: str | SweepCodec = "auto",
+    overwrite: bool = False,
+    embed_model: bool | None = None,
+    threads: int = 2,
+    progress: Callable[[float, str], None] | None = None,
+) -> Answer[Compressed]:
+    """Compress a radar volume into a Zarr store with a guaranteed quality.
+
+    What was written is decoded and measured; a plane that misses its bound is coded again, in the end bit for bit. The
+    mask (valid, below noise, missing) is always exact. The store is written atomically.
+
+    Args:
+        volume: Path or paths that `open_volume` reads, or a tree.
+        store: Folder to write, usually ``something.zarr``.
+        psnr: Least PSNR in dB of every variable, or of those named (the others keep 35). Peaks are those of
+            `sciai.radar.data.names.PSNR_PEAK`; default 35.
+        max_error: Largest absolute error, in the variable's unit, of every variable or of those named; holds together
+            with the PSNR.
+        lossless: Every valid value comes back bit for bit; or the names of the variables for which it does.
+        previous: Store of the volume before this one. It saves bits; reading this store will need that one.
+        codec: ``auto`` takes for each variable what measures smallest; or ``context``, ``transform``, ``plain``, or a
+            codec object.
+        overwrite: Replace an existing store.
+        embed_model: Put the learned model inside the store: always, never, or (None) where it costs at most 2 %.
+        threads: Planes coded at once.
+        progress: Called with the part done and what is being done.
+
+    Returns:
+        Answer with `Compressed`; its spread is the measured largest error of each variable, in its unit. Nothing is
+        written where the answer refuses.
+
+    Raises:
+        BadInput: volume, targets or output cannot be used.
+        DamagedStore, CheckpointError: the previous store or a model is unusable.
+
+    Example:
+        >>> import tempfile, numpy as np, xarray as xr
+        >>> from sciai.radar import compress
+        >>> dbz = xr.DataArray(np.float32(np.linspace(0, 40, 36 * 50)).reshape(36, 50), dims=("azimuth", "range"))
+        >>> tree = xr.DataTree.from_dict({"/sweep_0": xr.Dataset({"DBZH": dbz})})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     answer = compress(tree, f"{folder}/out.zarr", codec="plain")
+        ...     back = xr.open_datatree(f"{folder}/out.zarr", engine="zarr")
+        ...     error = float(abs(back["sweep_0/DBZH"] - dbz).max())
+        >>> answer.estimate.value.variables["DBZH"].psnr >= 35, error <= answer.estimate.spread["DBZH"]
+        (True, True)
+    """
+    started = time.perf_counter()
+    target_path = Path(store)
+    check_target(target_path, overwrite=overwrite)
+    say = progress or (lambda part, what: None)
+    say(-1.0, "reading")
+    source = open_source(volume)
+    targets = _targets(source, psnr, max_error, lossless)
+    codecs = _codecs(codec)
+    before = _previous(previous)
+    job = _Job(source, targets, codecs, before, target_path, embed_model, max(1, threads), say, started)
+    with terminable():
+        try:
+            with new_folder(target_path, overwrite=overwrite) as writer:
+                answer = ask(
+                    source,
+                    lambda _: job.run(writer),
+                    before=checks.BEFORE,
+                    after=checks.AFTER,
+                    policy=checks.policy(),
+                    provenance=job.provenance,
+                )
+                if answer.level >= Level.REFUSE:
+                    raise _Discard(answer)
+        except _Discard as refused:
+            return refused.answer
+    return answer
+
+
+class _Discard(Exception):
+    def __init__(self, answer: Answer[Compressed]) -> None:
+        self.answer = answer
+
+
+@dataclass
+class _Job:
+    source: Source
+    targets: Mapping[str, Target]
+    codecs: list[SweepCodec]
+    previous: PlaneReader | None
+    path: Path
+    embed: bool | None
+    threads: int
+    say: Callable[[float, str], None]
+    started: float
+    models: Mapping[str, str] | None = None
+
+    def provenance(self) -> Provenance:
+        named = [f"{name} {digest}" for name, digest in sorted((self.models or {}).items())]
+        return Provenance(
+            model="radar " + "+".join(c.name for c in self.codecs),
+            checkpoint="; ".join(named),
+            calibration="measured on this volume, decoded from the written store",
+        )
+
+    def run(self, writer: FolderWriter) -> Estimate[Compressed]:
+        self.say(-1.0, "planning")
+        plans = {var: self._plan(var, self.codecs) for var in self.source.variables}
+        trial: dict[str, Coded] = {}
+        if len(self.codecs) > 1:
+            plans, trial = self._choose(plans)
+        for attempt in range(_ATTEMPTS + 1):
+            encoder = self._encoder(plans, self._writing(writer), "encoding")
+            coded = encoder.run()
+            short = self._short(coded, plans)
+            if not short:
+                break
+            # the planned step was a little too wide for the whole volume: aim higher; in the end store every bit
+            for var, missing in short.items():
+                plans[var] = self._aim_higher(plans[var], var, missing * (1.5 + attempt), attempt == _ATTEMPTS - 1)
+        self.say(-1.0, "writing coordinates")
+        metadata, coordinates = write_metadata(self.source, writer)
+        fields = sum(c.value_bytes + c.mask_bytes for c in coded.values())
+        inside, self.models = write_models(encoder.codecs_used, writer, fields, self.embed)
+        variables = {v: self._report(v, coded[v], plans[v], trial.get(v)) for v in self.source.variables}
+        value = self._compressed(variables, coded, metadata, coordinates, inside)
+        content: dict[str, Any] = {"variables": value.record(), "interval_s": round(value.interval_s, 3)}
+        if self.models:
+            content["models"] = dict(self.models)
+        if value.previous is not None and self.previous is not None:
+            content["previous"] = {"path": value.previous, "hash": self.previous.identity()}
+        record = write_record(writer, content)
+        value = _with_record(value, record, time.perf_counter() - self.started)
+        return Estimate(value, {v: r.max_error for v, r in variables.items()})
+
+    def _encoder(
+        self,
+        plans: Mapping[str, VariablePlan],
+        write: Callable[[str, bytes], bytes] | None,
+        what: str,
+        sweeps: Sequence[int] | None = None,
+    ) -> Encoder:
+        return Encoder(
+            self.source,
+            plans,
+            self.codecs[0],
+            write,
+            sweeps=sweeps,
+            previous=self.previous,
+            threads=self.threads,
+            progress=lambda part: self.say(part, what),
+        )
+
+    @staticmethod
+    def _writing(writer: FolderWriter) -> Callable[[str, bytes], bytes]:
+        def write(key: str, data: bytes) -> bytes:
+            writer.write(key, data)
+            return writer.read(key)
+
+        return write
+
+    def _plan(self, var: str, codecs: Sequence[SweepCodec]) -> VariablePlan:
+        target, period = self.targets[var], self.source.period(var)
+        peak = psnr_peak(var, _some_values(self.source, var))
+        packings = tuple(self.source.packings(var))
+        values = tuple((c, self._spec(c, var, target, peak, period, packings)) for c in codecs)
+        return VariablePlan(target, peak, period, values, tuple(codecs), packings)
+
+    def _spec(
+        self,
+        codec: SweepCodec,
+        var: str,
+        target: Target,
+        peak: float,
+        period: float | None,
+        packings: Sequence[tuple[float, float]],
+    ) -> QuantSpec:
+        more: dict[str, Any] = {"packings": packings} if isinstance(codec, PlainCodec) else {}
+        return codec.plan(
+            var,
+            _Sweeps(self.source, var),
+            psnr=target.psnr,
+            max_error=target.max_error,
+            lossless=target.lossless,
+            peak=peak,
+            period=period,
+            **more,
+        )
+
+    def _choose(self, plans: dict[str, VariablePlan]) -> tuple[dict[str, VariablePlan], dict[str, Coded]]:
+        """Code a few sweeps with every codec and keep, for each variable, what took the fewest bytes."""
+        trial = self._encoder(plans, None, "comparing codecs", _sample_of(len(self.source.sweeps))).run()
+        chosen = {}
+        for var, plan in plans.items():
+            sizes, mask_sizes = trial[var].tried, trial[var].tried_masks
+            values = _worth_trying(list(plan.values), [sizes.get(c.name) for c, _ in plan.values])
+            masks = _worth_trying(list(plan.masks), [mask_sizes.get(c.name) for c in plan.masks])
+            chosen[var] = replace(plan, values=tuple(values), masks=tuple(masks))
+        return chosen, trial
+
+    def _short(self, coded: Mapping[str, Coded], plans: Mapping[str, VariablePlan]) -> dict[str, float]:
+        """Variable -> dB that it misses."""
+        short = {}
+        for var, plan in plans.items():
+            if plan.target.psnr is not None and not plan.target.lossless:
+                missing = plan.target.psnr - coded[var].tally.psnr(plan.peak)
+                if missing > 0:
+                    short[var] = float(missing)
+        return short
+
+    def _aim_higher(self, plan: VariablePlan, var: str, missing: float, last: bool) -> VariablePlan:
+        if last:
+            return replace(plan, values=((PlainCodec(), QuantSpec(0.0, 0.0, bound=0.0)),))
+        target = replace(plan.target, psnr=(plan.target.psnr or 0.0) + missing + 0.01)
+        values = tuple(
+            (c, self._spec(c, var, target, plan.peak, plan.period, plan.packings)) for c, _ in plan.values
+        )
+        return replace(plan, values=values)
+
+    def _report(self, var: str, coded: Coded, plan: VariablePlan, trial: Coded | None) -> VariableReport:
+        tally = coded.tally
+        gates = max(1, tally.gates)
+        return VariableReport(
+            name=var,
+            codec="+".join(sorted(coded.codecs, key=lambda c: -coded.codecs[c])),
+            mask_codec="+".join(sorted(coded.mask_codecs, key=lambda c: -coded.mask_codecs[c])),
+            psnr=tally.psnr(plan.peak),
+            psnr_peak=plan.peak,
+            psnr_target=None if self.targets[var].lossless else self.targets[var].psnr,
+            max_error=tally.max_error,
+            max_error_bound=0.0 if self.targets[var].lossless else self.targets[var].max_error,
+            lossless=tally.exact,
+            step=max(coded.steps, default=0.0),
+            bits_per_value=8 * coded.value_bytes / gates,
+            mask_bits_per_value=8 * coded.mask_bytes / gates,
+            valid_fraction=tally.valid / gates,
+            csi={f"{t:g}": v for t, v in tally.csi().items()},
+            echo_created=tally.created,
+            echo_removed=tally.removed,
+            rain_rate_bias=tally.rain_bias(),
+            roughness=tally.pairs[0] / tally.pairs[1] if tally.pairs[1] > 0 else None,
+            repaired=coded.repaired,
+            tried=dict(trial.tried) if trial else {},
+        )
+
+    def _compressed(
+        self,
+        variables: Mapping[str, VariableReport],
+        coded: Mapping[str, Coded],
+        metadata: int,
+        coordinates: int,
+        models: int,
+    ) -> Compressed:
+        gates = self.source.gates
+        masks = sum(c.mask_bytes for c in coded.values())
+        fields = masks + sum(c.value_bytes for c in coded.values())
+        total = fields + metadata + coordinates + models
+        interval, known = self.source.interval()
+        return Compressed(
+            path=str(self.path),
+            variables=variables,
+            gates=gates,
+            bits_per_value=8 * fields / gates,
+            mask_bits_per_value=8 * masks / gates,
+            total_bits_per_value=8 * total / gates,
+            mbps=8e-6 * fields / interval,
+            total_mbps=8e-6 * total / interval,
+            interval_s=interval,
+            interval_from="volume" if known else "assumed",
+            store_bytes=total,
+            field_bytes=fields,
+            metadata_bytes=metadata,
+            coordinate_bytes=coordinates,
+            model_bytes=models,
+            raw_bytes=2 * gates,
+            ratio=2 * gates / total,
+            seconds=0.0,
+            sweeps=len(self.source.sweeps),
+            models=dict(self.models or {}),
+            previous=None
+            if self.previous is None or self.previous.root is None
+            else os.path.relpath(self.previous.root, self.path.resolve().parent / self.path.name),
+        )
+
+
+class _Sweeps(Sequence[tuple[F32, U8]]):
+    """The (values, validity) of one variable, loaded when asked for and not kept."""
+
+    def __init__(self, source: Source, var: str) -> None:
+        self._sweeps = source.having(var)
+        self._var = var
+
+    def __len__(self) -> int:
+        return len(self._sweeps)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [s.load(self._var) for s in self._sweeps[at]]
+        return self._sweeps[at].load(self._var)
+
+
+def _some_values(source: Source, var: str) -> F32:
+    sweeps = source.having(var)
+    some = []
+    for sweep in sweeps[:: 1 + len(sweeps) // 4]:
+        values, validity = sweep.load(var)
+        some.append(values[validity == 0][::7] if values.size > 50_000 else values[validity == 0])
+    return np.concatenate(some) if some else np.empty(0, np.float32)
+
+
+def _sample_of(count: int) -> list[int]:
+    """Positions of the sweeps to compare codecs on: neighbours, low and high, since codecs look at the sweep below."""
+    if count <= 4:
+        return list(range(count))
+    low, high = count // 4, 3 * count // 4
+    return sorted({max(0, low - 1), low, high - 1, high})
+
+
+def _worth_trying(items: list[Any], sizes: list[int | None]) -> list[Any]:
+    """The best first, and any within 8 % of it: sweeps differ, and each keeps what is smallest for it."""
+    known = [(size, k) for k, size in enumerate(sizes) if size is not None]
+    if not known:
+        return items
+    best = min(known)[0]
+    return [items[k] for size, k in sorted(known) if size <= 1.08 * best]
+
+
+def _with_record(value: Compressed, record: int, seconds: float) -> Compressed:
+    total = value.store_bytes + record
+    return replace(
+        value,
+        metadata_bytes=value.metadata_bytes + record,
+        store_bytes=total,
+        total_bits_per_value=8 * total / value.gates,
+        total_mbps=8e-6 * total / value.interval_s,
+        ratio=value.raw_bytes / total,
+        seconds=seconds,
+    )
+
+
+def _targets(source: Source, psnr: PerVariable, max_error: PerVariable, lossless: bool | Collection[str]) -> dict[str, Target]:
+    known = source.variables
+    for name, given in (("psnr", psnr), ("max_error", max_error)):
+        for key, number in given.items() if isinstance(given, Mapping) else [("", given)]:
+            if key and key not in known:
+                raise BadInput(f"{name} for {key}, which the volume does not have", field=name, fix=f"it has {', '.join(known)}")
+            if number is not None and not (np.isfinite(number) and number > 0):
+                raise BadInput(f"{name} of {number}", field=key or name, fix="give a positive number")
+    if isinstance(lossless, str):
+        lossless = [lossless]
+    exact = set(known) if lossless is True else set() if lossless is False else set(lossless)
+    if exact - set(known):
+        raise BadInput(f"lossless for {sorted(exact - set(known))}, which the volume does not have", field="lossless")
+    return {
+        var: Target(
+            psnr=_of(psnr, var, DEFAULT_PSNR), max_error=_of(max_error, var, None), lossless=var in exact
+        )
+        for var in known
+    }
+
+
+def _of(given: PerVariable, var: str, default: float | None) -> float | None:
+    if isinstance(given, Mapping):
+        number = given.get(var, given.get("", default))
+        return None if number is None else float(number)
+    return default if given is None else float(given)
+
+
+def _codecs(codec: str | SweepCodec) -> list[SweepCodec]:
+    if not isinstance(codec, str):
+        return [codec]
+    if codec == "auto":
+        return available_codecs()
+    if codec not in CODECS:
+        raise BadInput(f"no codec is called {codec!r}", field="codec", fix=f"use auto, {', '.join(CODECS)}")
+    try:
+        return [shipped_codec(codec)]
+    except CheckpointError as err:
+        raise CheckpointError(f"codec={codec!r}: {err}; codec='plain' always works") from err
+
+
+def _previous(store: str | os.PathLike[str] | None) -> PlaneReader | None:
+    if store is None:
+        return None
+    check_store(store)
+    return PlaneReader.of_folder(store)

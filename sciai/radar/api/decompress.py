@@ -1,0 +1,311 @@
+"""`decompress`, `verify`, `info`: a store back into memory, against its volume, and about itself."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask
+from sciai.core.errors import DamagedStore
+from sciai.radar import checks
+from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
+from sciai.radar.api.planes import MODEL_DIR, RECORD, PlaneReader, array_of
+from sciai.radar.api.report import Compressed, VariableReport
+from sciai.radar.api.schedule import run_tasks
+from sciai.radar.api.source import Source, open_source
+from sciai.radar.api.store import check_store, digest_of
+from sciai.radar.data.build import sweeps_of
+
+__all__ = ["decompress", "info", "verify"]
+
+
+def decompress(
+    store: str | os.PathLike[str], *, damaged: Literal["raise", "missing"] = "raise", threads: int = 2
+) -> xr.DataTree:
+    """Load a whole store; every plane is decoded once.
+
+    ``xarray.open_datatree(store, engine="zarr")`` gives the same tree lazily.
+
+    Args:
+        store: Folder that `compress` wrote.
+        damaged: ``raise``: a damaged chunk is an error that names it; ``missing``: its gates become missing, with a
+            warning that names it, and the rest is read.
+        threads: Planes decoded at once.
+
+    Returns:
+        The volume: all groups, attributes and coordinates; fields float32 with NaN where invalid, beside
+        ``<VAR>_validity``.
+
+    Raises:
+        BadInput: there is no store.
+        DamagedStore, CheckpointError: it, its model or the previous volume is altered or gone.
+    """
+    check_store(store)
+    tree = xr.open_datatree(store, engine="zarr", chunks=None)  # type: ignore[arg-type]
+    try:
+        nodes = {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
+        reader = PlaneReader.of_folder(store)
+        planes: dict[tuple[str, str], np.ndarray[Any, Any]] = {}
+        tasks = [(name, var) for name in sweeps_of(tree) for var in _coded(nodes[f"/{name}"])]
+        losses: list[str] = []
+
+        def one(task: tuple[str, str]) -> None:
+            name, var = task
+            number, shape = int(name[6:]), nodes[f"/{name}"].variables[var].shape
+            for kind in ("mask", "values"):
+                try:
+                    plane = reader.mask(number, var) if kind == "mask" else reader.values(number, var)
+                    if plane.shape != shape:
+                        raise DamagedStore(f"{store}: {name}/{var} is {plane.shape}, zarr.json says {shape}")
+                except DamagedStore as err:
+                    if damaged == "raise":
+                        raise
+                    losses.append(str(err))
+                    plane = np.full(shape, 2, np.uint8) if kind == "mask" else np.full(shape, np.nan, np.float32)
+                planes[name, array_of(var, kind)] = plane.copy() if kind == "mask" else plane  # type: ignore[arg-type]
+
+        run_tasks(tasks, {}, one, threads=threads)
+        for loss in losses:
+            warnings.warn(loss, stacklevel=2)
+        for path, dataset in nodes.items():
+            nodes[path] = _loaded(dataset, path.strip("/"), planes)
+        return xr.DataTree.from_dict(nodes)
+    finally:
+        tree.close()
+
+
+def verify(volume: Any, store: str | os.PathLike[str], *, threads: int = 2) -> Answer[Compressed]:
+    """Decode a store and measure it against the volume it was made from and the bounds it states.
+
+    Args:
+        volume: Path, paths or tree.
+        store: Folder that `compress` wrote.
+        threads: Planes decoded at once.
+
+    Returns:
+        Answer with the figures measured now; it refuses where a bound does not hold, a mask differs, a chunk is
+        damaged or something is not there.
+
+    Raises:
+        BadInput: there is no such volume or store.
+        DamagedStore: ``zarr.json`` or the record was altered.
+    """
+    started = time.perf_counter()
+    source = open_source(volume)
+    record = check_store(store)
+    reader = PlaneReader.of_folder(store)
+    found: list[Finding] = []
+
+    def predict(_: Source) -> Estimate[Compressed]:
+        tallies, losses = _compare(source, reader, threads)
+        found.extend(losses)
+        value = _measured(source, tallies, record, Path(store), time.perf_counter() - started)
+        return Estimate(value, {v: r.max_error for v, r in value.variables.items()})
+
+    def losses(_: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
+        return found
+
+    models = record.get("models") or {}
+    return ask(
+        source,
+        predict,
+        after=(losses, checks.bounds),
+        policy=checks.policy(),
+        provenance=Provenance(
+            model="radar store",
+            checkpoint="; ".join(f"{k} {v}" for k, v in models.items()),
+            calibration="measured against the volume given",
+        ),
+    )
+
+
+def info(store: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a store says of itself, without decoding anything.
+
+    Returns:
+        path, sweeps, variables (name -> codec, psnr, max_error, bounds, bits_per_value, mask_bits_per_value),
+        gates, bits_per_value, total_bits_per_value, bytes by kind, interval_s, models, previous, intact (whether
+        every file still has its checksum), attributes.
+
+    Raises:
+        BadInput: there is no store.
+        DamagedStore: ``zarr.json`` or the record was altered.
+    """
+    record = check_store(store)
+    path = Path(store)
+    sizes = _sizes(path)
+    tree = xr.open_datatree(path, engine="zarr", chunks=None)
+    with tree:
+        sweeps = sweeps_of(tree)
+        shapes = {(n, v): tree[f"{n}/{v}"].shape for n in sweeps for v in _coded(tree[n].to_dataset())}
+        attrs = dict(tree.attrs)
+    gates = sum(rays * count for rays, count in shapes.values())
+    variables = {}
+    for var, kept in record["variables"].items():
+        own = sum(rays * count for (n, v), (rays, count) in shapes.items() if v == var)
+        values, masks = (
+            sum(size for key, size in sizes.items() if key.split("/")[1:2] == [array] and key.startswith("sweep_"))
+            for array in (var, array_of(var, "mask"))
+        )
+        variables[var] = {
+            **kept,
+            "bits_per_value": 8 * values / max(1, own),
+            "mask_bits_per_value": 8 * masks / max(1, own),
+        }
+    parts = _parts(sizes, record["variables"])
+    return {
+        "path": str(path),
+        "sweeps": len(sweeps),
+        "shapes": {n: list(next((s for (m, _), s in shapes.items() if m == n), ())) for n in sweeps},
+        "variables": variables,
+        "gates": gates,
+        "bits_per_value": 8 * parts["fields"] / max(1, gates),
+        "total_bits_per_value": 8 * sum(parts.values()) / max(1, gates),
+        "bytes": parts,
+        "interval_s": record.get("interval_s"),
+        "models": record.get("models", {}),
+        "previous": (record.get("previous") or {}).get("path"),
+        "intact": digest_of(sorted(sizes), lambda key: (path / key).read_bytes()) == record.get("files"),
+        "attributes": attrs,
+    }
+
+
+def _coded(dataset: xr.Dataset) -> list[str]:
+    names = set(map(str, dataset.variables))
+    return sorted(n for n in names if array_of(n, "mask") in names)
+
+
+def _loaded(dataset: xr.Dataset, name: str, planes: Mapping[tuple[str, str], np.ndarray[Any, Any]]) -> xr.Dataset:
+    fresh = {}
+    for key, variable in dataset.variables.items():
+        plane = planes.get((name, str(key)))
+        if plane is not None:
+            fresh[key] = xr.Variable(variable.dims, plane, variable.attrs)
+    dataset = dataset.assign(fresh).load()
+    for variable in dataset.variables.values():
+        # the store's own codecs are no encoding for the file the user writes next
+        variable.encoding = {k: v for k, v in variable.encoding.items() if k in ("units", "calendar", "dtype")}
+    return dataset
+
+
+def _compare(source: Source, reader: PlaneReader, threads: int) -> tuple[dict[str, Tally], list[Finding]]:
+    tallies = {v: Tally() for v in source.variables}
+    findings: list[Finding] = []
+
+    def one(task: tuple[int, str]) -> None:
+        at, var = task
+        sweep = source.sweeps[at]
+        where = f"{sweep.name}/{var}"
+        values, validity = sweep.load(var)
+        tally = Tally()
+        try:
+            mask, back = reader.mask(sweep.number, var), reader.values(sweep.number, var)
+        except DamagedStore as err:
+            gone = reader.fetch(f"{sweep.name}/{var}/c/0/0") is None
+            findings.append(Finding("missing_part" if gone else "damaged", Level.REFUSE, str(err), where))
+            return
+        if mask.shape != validity.shape:
+            message = f"the store holds {mask.shape}, the volume {validity.shape}: another volume"
+            findings.append(Finding("missing_part", Level.REFUSE, message, where))
+            return
+        if not np.array_equal(mask, validity):
+            count = int((mask != validity).sum())
+            findings.append(Finding("mask", Level.REFUSE, f"{count} gates have another validity", where))
+            tally.max_error = np.inf
+        both = np.where((mask == 0) & (validity == 0), np.uint8(0), np.uint8(2))
+        tally.add(values, back, both, reflectivity=var in REFLECTIVITIES)
+        tally.pairs = list(correlation(values, validity))
+        tallies[var].merge(tally)
+
+    tasks = [(at, v) for at, s in enumerate(source.sweeps) for v in s.fields]
+    run_tasks(tasks, {}, one, threads=threads)
+    return tallies, sorted(findings, key=lambda f: f.where)
+
+
+def _measured(
+    source: Source, tallies: Mapping[str, Tally], record: Mapping[str, Any], path: Path, seconds: float
+) -> Compressed:
+    sizes = _sizes(path)
+    parts = _parts(sizes, record["variables"])
+    variables = {}
+    for var, tally in tallies.items():
+        kept = record["variables"].get(var, {})
+        peak = float(kept.get("psnr_peak", 1.0))
+        own = max(1, sum(s.shape[0] * s.shape[1] for s in source.having(var)))
+        values, masks = (
+            sum(size for key, size in sizes.items() if key.split("/")[1:2] == [array] and key.startswith("sweep_"))
+            for array in (var, array_of(var, "mask"))
+        )
+        variables[var] = VariableReport(
+            name=var,
+            codec=str(kept.get("codec", "")),
+            mask_codec="",
+            psnr=tally.psnr(peak),
+            psnr_peak=peak,
+            psnr_target=kept.get("psnr_target"),
+            max_error=tally.max_error,
+            max_error_bound=kept.get("max_error_bound"),
+            lossless=tally.exact,
+            step=float("nan"),
+            bits_per_value=8 * values / own,
+            mask_bits_per_value=8 * masks / own,
+            valid_fraction=tally.valid / own,
+            csi={f"{t:g}": v for t, v in tally.csi().items()},
+            echo_created=tally.created,
+            echo_removed=tally.removed,
+            rain_rate_bias=tally.rain_bias(),
+            roughness=tally.pairs[0] / tally.pairs[1] if tally.pairs[1] > 0 else None,
+        )
+    gates, total = source.gates, sum(parts.values())
+    masks = sum(r.mask_bits_per_value * sum(s.shape[0] * s.shape[1] for s in source.having(v)) for v, r in variables.items())
+    interval, known = source.interval()
+    return Compressed(
+        path=str(path),
+        variables=variables,
+        gates=gates,
+        bits_per_value=8 * parts["fields"] / gates,
+        mask_bits_per_value=masks / gates,
+        total_bits_per_value=8 * total / gates,
+        mbps=8e-6 * parts["fields"] / interval,
+        total_mbps=8e-6 * total / interval,
+        interval_s=interval,
+        interval_from="volume" if known else "assumed",
+        store_bytes=total,
+        field_bytes=parts["fields"],
+        metadata_bytes=parts["metadata"],
+        coordinate_bytes=parts["coordinates"],
+        model_bytes=parts["models"],
+        raw_bytes=2 * gates,
+        ratio=2 * gates / max(1, total),
+        seconds=seconds,
+        sweeps=len(source.sweeps),
+        models=record.get("models") or {},
+        previous=(record.get("previous") or {}).get("path"),
+    )
+
+
+def _sizes(path: Path) -> dict[str, int]:
+    return {p.relative_to(path).as_posix(): p.stat().st_size for p in path.rglob("*") if p.is_file()}
+
+
+def _parts(sizes: Mapping[str, int], variables: Iterable[str]) -> dict[str, int]:
+    coded = {a for v in variables for a in (v, array_of(v, "mask"))}
+    parts = {"fields": 0, "metadata": 0, "coordinates": 0, "models": 0}
+    for key, size in sizes.items():
+        names = key.split("/")
+        if key in ("zarr.json", RECORD):
+            parts["metadata"] += size
+        elif names[0] == MODEL_DIR:
+            parts["models"] += size
+        elif names[0].startswith("sweep_") and len(names) > 2 and names[1] in coded:
+            parts["fields"] += size
+        else:
+            parts["coordinates"] += size
+    return parts

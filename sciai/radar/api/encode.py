@@ -1,0 +1,494 @@
+"""Encoding a volume: plane by plane, each decoded and compared before the next one builds on it.
+
+Induction makes that a proof for the whole store: a plane decoded with the true planes it depends on is checked to be
+the true plane, so the decoder, which starts from nothing, meets true planes all along.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from typing import Any
+
+import numpy as np
+
+from sciai.core.errors import DamagedStore
+from sciai.radar.api import chunk as chunks
+from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
+from sciai.radar.api.planes import PlaneReader, StoredSweep, array_of
+from sciai.radar.api.schedule import run_tasks
+from sciai.radar.api.source import Source, SweepSource
+from sciai.radar.model.interface import F32, I32, U8, Dependency, Kind, QuantSpec, SweepCodec, SweepContext
+from sciai.radar.model.plain import PlainCodec
+from sciai.radar.model.registry import model_hash
+
+__all__ = ["Coded", "Encoder", "Target", "VariablePlan"]
+
+Task = tuple[int, str, Kind]  # position of the sweep, variable, plane
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is promised for one variable: at least this PSNR, at most this error, or every bit."""
+
+    psnr: float | None
+    max_error: float | None
+    lossless: bool
+
+
+@dataclass(frozen=True)
+class VariablePlan:
+    """How one variable is coded.
+
+    Attributes:
+        target: What is promised.
+        peak: Of the PSNR.
+        period: Of a circular variable.
+        values: Codecs to try for the values, each with its quantiser; the smallest result is kept.
+        masks: Codecs to try for the mask.
+        packings: (scale, offset) pairs of the source.
+    """
+
+    target: Target
+    peak: float
+    period: float | None
+    values: tuple[tuple[SweepCodec, QuantSpec], ...]
+    masks: tuple[SweepCodec, ...]
+    packings: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass
+class Coded:
+    """What became of one variable.
+
+    Attributes:
+        tally: What was measured.
+        value_bytes: Bytes of the chunks of its values, headers included.
+        mask_bytes: Bytes of the chunks of its masks.
+        codecs: Name -> number of chunks of values.
+        mask_codecs: Name -> number of chunks of masks.
+        repaired: Chunks that the planned codec could not code within the bound.
+        tried: Codec -> bytes it would have taken for all its chunks.
+        tried_masks: The same for masks.
+        dropped: Non-finite values that the source called valid.
+        steps: Quantiser steps that were used.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    value_bytes: int = 0
+    mask_bytes: int = 0
+    codecs: dict[str, int] = field(default_factory=dict)
+    mask_codecs: dict[str, int] = field(default_factory=dict)
+    repaired: int = 0
+    tried: dict[str, int] = field(default_factory=dict)
+    tried_masks: dict[str, int] = field(default_factory=dict)
+    steps: set[float] = field(default_factory=set)
+
+
+class _Planes:
+    """Planes of one sweep as the decoder will see them."""
+
+    def __init__(self, source: SweepSource) -> None:
+        self.source = source
+        self.masks: dict[str, U8] = {}
+        self.indices: dict[str, I32] = {}
+        self.specs: dict[str, QuantSpec] = {}
+        self.values: dict[str, F32] = {}  # of the source, dropped once coded
+
+
+class _View:
+    """`SweepContext` while encoding: what was declared and is already coded, nothing else."""
+
+    def __init__(
+        self,
+        planes: _Planes,
+        allowed: frozenset[tuple[str, Kind]],
+        below: _View | None = None,
+        previous: _PreviousView | None = None,
+    ) -> None:
+        self._planes = planes
+        self._allowed = allowed
+        self.below = below
+        self.previous = previous
+        self.shape = planes.source.shape
+        self.full_circle = planes.source.full_circle
+        self.variables = planes.source.fields
+
+    def mask(self, var: str) -> U8:
+        if (var, "mask") not in self._allowed:
+            raise KeyError(f"the mask of {var} was not declared, or is coded later")
+        return self._planes.masks[var]
+
+    def indices(self, var: str) -> I32:
+        if (var, "values") not in self._allowed:
+            raise KeyError(f"the values of {var} were not declared, or are coded later")
+        return self._planes.indices[var]
+
+    def spec(self, var: str) -> QuantSpec:
+        if (var, "values") not in self._allowed:
+            raise KeyError(f"the values of {var} were not declared, or are coded later")
+        return self._planes.specs[var]
+
+
+class _PreviousView:
+    """A sweep of the previous volume, limited to what was declared."""
+
+    def __init__(self, stored: StoredSweep, allowed: frozenset[tuple[str, Kind]]) -> None:
+        self._stored = stored
+        self._allowed = allowed
+        self.shape = stored.shape
+        self.full_circle = stored.full_circle
+        self.variables = stored.variables
+        self.below = None
+        self.previous = None
+
+    def mask(self, var: str) -> U8:
+        self._check(var, "mask")
+        return self._stored.mask(var)
+
+    def indices(self, var: str) -> I32:
+        self._check(var, "values")
+        return self._stored.indices(var)
+
+    def spec(self, var: str) -> QuantSpec:
+        self._check(var, "values")
+        return self._stored.spec(var)
+
+    def _check(self, var: str, kind: Kind) -> None:
+        if (var, kind) not in self._allowed:
+            raise KeyError(f"{kind} of {var} of the previous volume was not declared")
+
+
+class Encoder:
+    """Codes the sweeps of a volume.
+
+    Args:
+        source: The volume.
+        plans: Variable -> how.
+        order: Codec whose order of variables is followed.
+        write: Takes a key below the store's root and the bytes of a chunk, and gives the bytes back as written;
+            None for a trial that keeps nothing.
+        sweeps: Positions of the sweeps to code; all by default.
+        previous: Reader of the previous volume's store.
+        threads: How many planes are coded at once.
+        progress: Called with the part done.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        plans: Mapping[str, VariablePlan],
+        order: SweepCodec,
+        write: Callable[[str, bytes], bytes] | None,
+        *,
+        sweeps: Sequence[int] | None = None,
+        previous: PlaneReader | None = None,
+        threads: int = 2,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        self.source = source
+        self.plans = plans
+        self.order = order
+        self.write = write
+        self.positions = list(range(len(source.sweeps)) if sweeps is None else sweeps)
+        self.previous = previous
+        self.threads = threads
+        self.progress = progress
+        self.result = {v: Coded() for v in source.variables}
+        self.codecs_used: dict[str, SweepCodec] = {}
+        self._planes: dict[int, _Planes] = {}
+        self._lock = threading.Lock()
+        self._plain = PlainCodec()
+
+    def run(self) -> dict[str, Coded]:
+        """Code everything; variable -> what became of it."""
+        tasks: list[Task] = []
+        for at in self.positions:
+            names = self._names(at)
+            tasks += [(at, v, "mask") for v in names] + [(at, v, "values") for v in names]
+        needs = {task: self._needs(task) for task in tasks}
+        last_use = self._last_uses(tasks, needs)
+        left = {at: 2 * len(self._names(at)) for at in self.positions}
+        total, count = len(tasks), 0
+
+        def done(task: Task) -> None:
+            nonlocal count
+            count += 1
+            left[task[0]] -= 1
+            for at in [a for a, last in last_use.items() if all(left[k] == 0 for k in last)]:
+                self._planes.pop(at, None)
+                del last_use[at]
+            if self.progress:
+                self.progress(count / total)
+
+        run_tasks(tasks, needs, self._run_task, threads=self.threads, done=done)
+        return self.result
+
+    def _names(self, at: int) -> list[str]:
+        return self.order.order(self.source.sweeps[at].fields)
+
+    def _below(self, at: int, var: str) -> int | None:
+        sweep = self.source.below(self.source.sweeps[at], var)
+        if sweep is None:
+            return None
+        position = self.source.sweeps.index(sweep)
+        return position if position in self.positions else None
+
+    def _needs(self, task: Task) -> set[Task]:
+        at, var, kind = task
+        needs: set[Task] = {(at, var, "mask")} if kind == "values" else set()
+        below = self._below(at, var)
+        for codec in self._candidates(var, kind):
+            for other, plane, where in self._granted(codec, task):
+                if where == "here":
+                    needs.add((at, other, plane))
+                elif where == "below" and below is not None:
+                    needs.add((below, other, plane))
+        return needs
+
+    def _last_uses(self, tasks: Sequence[Task], needs: Mapping[Task, set[Task]]) -> dict[int, set[int]]:
+        """Sweep -> sweeps after which its planes are not looked at any more."""
+        uses: dict[int, set[int]] = {at: {at} for at in self.positions}
+        for task in tasks:
+            for need in needs[task]:
+                uses[need[0]].add(task[0])
+        return uses
+
+    def _candidates(self, var: str, kind: Kind) -> list[SweepCodec]:
+        plan = self.plans[var]
+        chosen = list(plan.masks) if kind == "mask" else [codec for codec, _ in plan.values]
+        return [*chosen, self._plain]
+
+    def _granted(self, codec: SweepCodec, task: Task) -> list[Dependency]:
+        """What a codec declares, without what is coded later (only the codec that sets the order has it all)."""
+        at, var, kind = task
+        names = self._names(at)
+        rank = {(v, "mask"): k for k, v in enumerate(names)}
+        rank |= {(v, "values"): k + len(names) for k, v in enumerate(names)}
+        below = self._below(at, var)
+        fields_below = self.source.sweeps[below].fields if below is not None else ()
+        granted: list[Dependency] = []
+        for other, plane, where in codec.depends(var, kind, self.source.sweeps[at].fields):
+            if where == "here" and rank.get((other, plane), inf) < rank[var, kind]:
+                granted.append((other, plane, where))
+            elif (where == "below" and other in fields_below) or where == "previous":
+                granted.append((other, plane, where))
+        return granted
+
+    def _view(self, codec: SweepCodec, task: Task) -> tuple[_View, int | None, bool]:
+        """What the codec may look at, the number of the sweep below and whether the previous volume is used."""
+        at, var, kind = task
+        granted = self._granted(codec, task)
+
+        def those(where: str) -> frozenset[tuple[str, Kind]]:
+            return frozenset((o, p) for o, p, w in granted if w == where)
+
+        here = those("here") | ({(var, "mask")} if kind == "values" else frozenset())
+        below_view, number = None, None
+        below = self._below(at, var)
+        if below is not None and those("below"):
+            with self._lock:
+                planes = self._planes[below]
+            below_view, number = _View(planes, those("below")), self.source.sweeps[below].number
+        previous = self._previous_view(at, var, those("previous"))
+        return _View(self._planes[at], here, below_view, previous), number, previous is not None
+
+    def _previous_view(self, at: int, var: str, allowed: frozenset[tuple[str, Kind]]) -> _PreviousView | None:
+        if self.previous is None or not allowed:
+            return None
+        number = self.source.sweeps[at].number
+        try:
+            found = self.previous.chunk(number, var, "mask")
+        except DamagedStore:
+            if self.previous.fetch(f"sweep_{number}/{array_of(var, 'mask')}/c/0/0") is None:
+                return None  # the previous volume has no such field
+            raise
+        if found.shape != self.source.sweeps[at].shape:
+            return None
+        stored = StoredSweep(self.previous, number, var, found, near=False)
+        return _PreviousView(stored, frozenset((v, k) for v, k in allowed if v in stored.variables))
+
+    def _run_task(self, task: Task) -> None:
+        if task[2] == "mask":
+            self._code_mask(task)
+        else:
+            self._code_values(task)
+
+    def _code_mask(self, task: Task) -> None:
+        at, var, _ = task
+        sweep = self.source.sweeps[at]
+        with self._lock:
+            planes = self._planes.setdefault(at, _Planes(sweep))
+        values, validity = sweep.load(var)
+        best: tuple[bytes, SweepCodec] | None = None
+        failed = 0
+        tried: dict[str, int] = {}
+        for codec in dict.fromkeys([*self.plans[var].masks, self._plain]):
+            if codec is self._plain and best is not None:
+                break  # plain is the way out where nothing planned is exact
+            data = self._try_mask(codec, task, validity)
+            failed += data is None
+            if data is not None:
+                tried[codec.name] = len(data)
+                if best is None or len(data) < len(best[0]):
+                    best = data, codec
+        if best is None:
+            raise DamagedStore(f"no codec gives back the mask of {var} in {sweep.name} exactly")
+        data, codec = best
+        planes.masks[var] = validity
+        planes.values[var] = values
+        self._store(f"{sweep.name}/{array_of(var, 'mask')}", data)
+        with self._lock:
+            result = self.result[var]
+            result.mask_bytes += len(data)
+            result.mask_codecs[codec.name] = result.mask_codecs.get(codec.name, 0) + 1
+            result.repaired += failed
+            self.codecs_used[codec.name] = codec
+            for name, size in tried.items():
+                result.tried_masks[name] = result.tried_masks.get(name, 0) + size
+
+    def _try_mask(self, codec: SweepCodec, task: Task, validity: U8) -> bytes | None:
+        at, var, _ = task
+        sweep = self.source.sweeps[at]
+        view, below, previous = self._view(codec, task)
+        context: SweepContext = view
+        payload = codec.encode_mask(var, validity, context)
+        data = self._pack(codec, task, payload, below, previous, None)
+        found = chunks.unpack(data, f"{sweep.name}/{array_of(var, 'mask')}")
+        return data if np.array_equal(codec.decode_mask(var, found.payload, context), validity) else None
+
+    def _code_values(self, task: Task) -> None:
+        at, var, _ = task
+        sweep, plan = self.source.sweeps[at], self.plans[var]
+        planes = self._planes[at]
+        values, validity = planes.values.pop(var), planes.masks[var]
+        best: _Try | None = None
+        failed = 0
+        tried: dict[str, int] = {}
+        for codec, spec in plan.values:
+            result = self._try_values(codec, spec, task, values, validity)
+            failed += result is None
+            if result is not None:
+                tried[codec.name] = len(result.data)
+                if best is None or len(result.data) < len(best.data):
+                    best = result
+        if best is None:
+            best = self._repair(task, values, validity)
+        planes.indices[var] = best.indices
+        planes.specs[var] = best.spec
+        self._store(f"{sweep.name}/{var}", best.data)
+        best.tally.pairs = list(correlation(values, validity))
+        with self._lock:
+            coded = self.result[var]
+            coded.tally.merge(best.tally)
+            coded.value_bytes += len(best.data)
+            coded.codecs[best.codec.name] = coded.codecs.get(best.codec.name, 0) + 1
+            coded.repaired += failed > 0 and failed == len(plan.values)
+            coded.steps.add(best.spec.step)
+            self.codecs_used[best.codec.name] = best.codec
+            for name, size in tried.items():
+                coded.tried[name] = coded.tried.get(name, 0) + size
+
+    def _try_values(
+        self, codec: SweepCodec, spec: QuantSpec, task: Task, values: F32, validity: U8
+    ) -> _Try | None:
+        """Code, decode, compare; None where the indices differ or the error exceeds the bound."""
+        at, var, _ = task
+        sweep, plan = self.source.sweeps[at], self.plans[var]
+        view, below, previous = self._view(codec, task)
+        try:
+            payload, indices = codec.encode_values(var, values, validity, spec, view)
+        except OverflowError:
+            return None  # the quantiser was planned on other sweeps and does not reach this one's values
+        data = self._pack(codec, task, payload, below, previous, spec)
+        found = chunks.unpack(data, f"{sweep.name}/{var}")
+        stored = found.spec or spec
+        decoded = codec.decode_indices(var, found.payload, validity, stored, view)
+        if not np.array_equal(decoded, indices):
+            return None
+        back = codec.reconstruct(var, decoded, validity, stored, view)
+        tally = Tally()
+        tally.add(values, back, validity, reflectivity=var in REFLECTIVITIES)
+        bound = 0.0 if plan.target.lossless else (plan.target.max_error if plan.target.max_error is not None else inf)
+        if not isfinite(tally.max_error) or tally.max_error > bound:
+            return None
+        invalid = validity != 0
+        if not np.isnan(back[invalid]).all():
+            return None
+        if plan.target.lossless and not np.array_equal(
+            back[~invalid].view(np.int32), values[~invalid].view(np.int32)
+        ):
+            return None
+        return _Try(data, codec, stored, decoded, tally)
+
+    def _repair(self, task: Task, values: F32, validity: U8) -> _Try:
+        """A quantiser for this plane alone, then every bit of it."""
+        plan = self.plans[task[1]]
+        target = plan.target
+        own = self._plain.plan(
+            task[1],
+            [(values, validity)],
+            psnr=target.psnr,
+            max_error=target.max_error,
+            lossless=target.lossless,
+            peak=plan.peak,
+            period=plan.period,
+            packings=plan.packings,
+        )
+        for spec in (own, QuantSpec(0.0, 0.0, bound=0.0)):
+            result = self._try_values(self._plain, spec, task, values, validity)
+            if result is not None:
+                return result
+        raise DamagedStore(f"no codec gives back {task[1]} in {self.source.sweeps[task[0]].name} within its bound")
+
+    def _pack(
+        self,
+        codec: SweepCodec,
+        task: Task,
+        payload: bytes,
+        below: int | None,
+        previous: bool,
+        spec: QuantSpec | None,
+    ) -> bytes:
+        at, var, kind = task
+        sweep = self.source.sweeps[at]
+        chunk = chunks.Chunk(
+            codec=codec.name,
+            kind=kind,
+            shape=sweep.shape,
+            full_circle=sweep.full_circle,
+            names=chunks.names_hash(sweep.fields),
+            payload=payload,
+            below=below,
+            previous=previous,
+            model=_model_key(codec),
+            spec=spec,
+        )
+        return chunks.pack(chunk, f"{sweep.name}/{array_of(var, kind)}")
+
+    def _store(self, place: str, data: bytes) -> None:
+        if self.write is not None and self.write(f"{place}/c/0/0", data) != data:
+            raise DamagedStore(f"what was read back of {place} is not what was written: the disk is failing")
+
+
+@dataclass
+class _Try:
+    data: bytes
+    codec: SweepCodec
+    spec: QuantSpec
+    indices: I32
+    tally: Tally
+
+
+_MODEL_KEYS: dict[int, tuple[Any, str]] = {}
+
+
+def _model_key(codec: SweepCodec) -> str:
+    """First 16 hex digits of the hash of a codec's model; hashed once per codec object."""
+    known = _MODEL_KEYS.get(id(codec))
+    if known is None or known[0] is not codec:
+        known = codec, model_hash(codec.model)[:16]
+        _MODEL_KEYS[id(codec)] = known
+    return known[1]

@@ -1,0 +1,237 @@
+"""The volume to be coded, sweep by sweep: which fields it has, how sweeps lie to each other, what it cannot do.
+
+Nothing is loaded before it is coded, and nothing stays loaded afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sciai.core.errors import BadInput
+from sciai.radar.data.build import fields_of, sweeps_of
+from sciai.radar.data.names import circular_period, fm301_names
+from sciai.radar.data.validity import attributes, companion, validity_of
+from sciai.radar.model.interface import F32, U8
+
+__all__ = ["Source", "SweepSource", "open_source"]
+
+_NEAR = 6  # how many sweeps back the most similar one may lie
+MAX_SIDE = 1 << 16  # rays, gates
+
+
+@dataclass(frozen=True)
+class SweepSource:
+    """One sweep.
+
+    Attributes:
+        number: N of ``sweep_N``.
+        dataset: As handed over; coordinates inherited from the root left out.
+        fields: Names of what is coded, sorted.
+        shape: Rays, gates.
+        full_circle: Whether the rays go all round.
+        angle: Fixed angle in degrees, NaN where unknown.
+    """
+
+    number: int
+    dataset: xr.Dataset
+    fields: tuple[str, ...]
+    shape: tuple[int, int]
+    full_circle: bool
+    angle: float
+
+    @property
+    def name(self) -> str:
+        """Name of the group."""
+        return f"sweep_{self.number}"
+
+    def variable(self, var: str) -> xr.Variable:
+        """A variable without loading it."""
+        return self.dataset.variables[var]
+
+    def load(self, var: str) -> tuple[F32, U8]:
+        """Values (float32, NaN where invalid) and validity, ``[rays, gates]``, not kept here."""
+        # an indexed copy of a lazy variable is not cached in the dataset
+        here: dict[str, Any] = {var: self.dataset.variables[var][:, :].values}
+        if companion(var) in self.dataset.variables:
+            here[companion(var)] = self.dataset.variables[companion(var)][:, :].values
+        values = np.ascontiguousarray(here[var], dtype=np.float32)
+        here[var] = values
+        validity = np.ascontiguousarray(validity_of(here, var))
+        invalid = validity != 0
+        if np.isfinite(values[invalid]).any() or np.isinf(values[invalid]).any():
+            values = np.where(invalid, np.float32(np.nan), values)
+        return values, validity
+
+    def validity_attrs(self, var: str) -> dict[str, Any]:
+        """Attributes of the companion: the source's own, or those that the convention asks for."""
+        if companion(var) in self.dataset.variables:
+            return dict(self.dataset.variables[companion(var)].attrs)
+        from sciai.radar.data.validity import NOT_TOLD_APART
+
+        return attributes(NOT_TOLD_APART)
+
+    def others(self) -> xr.Dataset:
+        """Everything that is not coded."""
+        coded = [n for v in self.fields for n in (v, companion(v)) if n in self.dataset.variables]
+        return self.dataset.drop_vars(coded)
+
+    def nyquist(self) -> float | None:
+        """Nyquist velocity in m/s where the sweep tells it."""
+        for name in ("nyquist_velocity", "NI"):
+            if name in self.dataset.variables:
+                known = np.asarray(self.dataset.variables[name].values, np.float64)
+                if known.size and np.isfinite(known).all() and np.ptp(known) == 0:
+                    return float(known.flat[0])
+        return None
+
+
+@dataclass
+class Source:
+    """A volume."""
+
+    tree: xr.DataTree
+    sweeps: list[SweepSource]
+    name: str = "the volume"
+    float64: list[str] = field(default_factory=list)
+
+    @cached_property
+    def variables(self) -> list[str]:
+        """Names of all fields, sorted."""
+        return sorted({v for s in self.sweeps for v in s.fields})
+
+    @property
+    def gates(self) -> int:
+        """Gate-values of all fields of all sweeps."""
+        return sum(s.shape[0] * s.shape[1] * len(s.fields) for s in self.sweeps)
+
+    def having(self, var: str) -> list[SweepSource]:
+        """Sweeps that have a field."""
+        return [s for s in self.sweeps if var in s.fields]
+
+    def period(self, var: str) -> float | None:
+        """Period of a circular field in its unit, None where it is not circular or not the same everywhere."""
+        periods = {circular_period(var, s.nyquist()) for s in self.having(var)}
+        return periods.pop() if len(periods) == 1 else None
+
+    def packings(self, var: str) -> list[tuple[float, float]]:
+        """(scale, offset) pairs that the source used for a field."""
+        found = []
+        for sweep in self.having(var):
+            encoding = sweep.variable(var).encoding
+            pair = encoding.get("scale_factor"), encoding.get("add_offset", 0.0)
+            if pair[0] is not None and (float(pair[0]), float(pair[1])) not in found:
+                found.append((float(pair[0]), float(pair[1])))
+        return found[:8]
+
+    def below(self, sweep: SweepSource, var: str) -> SweepSource | None:
+        """Among the sweeps coded shortly before that have the field, the one nearest in angle."""
+        at = self.sweeps.index(sweep)
+        near = [s for s in self.sweeps[max(0, at - _NEAR) : at] if var in s.fields]
+        near = [s for s in near if s.dataset[var].dims == sweep.dataset[var].dims]
+        if not near:
+            return None
+        return min(reversed(near), key=lambda s: _gap(s.angle, sweep.angle))
+
+    def interval(self) -> tuple[float, bool]:
+        """Seconds from one volume to the next, and whether the volume's own times tell it (else 30 s, as MP-PAWR)."""
+        times = [
+            s.dataset.variables["time"].values.ravel()
+            for s in self.sweeps
+            if "time" in s.dataset.variables and s.dataset.variables["time"].dtype.kind == "M"
+        ]
+        known = np.concatenate(times) if times else np.empty(0, "M8[ns]")
+        known = known[~np.isnat(known)]
+        if known.size > 1:
+            seconds = float((known.max() - known.min()) / np.timedelta64(1, "ms")) / 1e3
+            # from first to last ray one ray is missing of a whole turn; nothing faster than 5 s scans a volume
+            if 5 <= seconds <= 3600:
+                return seconds * known.size / (known.size - 1), True
+        return 30.0, False
+
+
+def open_source(volume: Any) -> Source:
+    """Look at a volume (path, paths or tree) without loading its fields.
+
+    Raises:
+        BadInput: where it cannot be read or coded; says why.
+    """
+    if isinstance(volume, Source):
+        return volume
+    name = "the volume"
+    if isinstance(volume, str | os.PathLike):
+        name = os.fspath(volume)
+    elif isinstance(volume, Sequence) and volume:
+        name = os.fspath(volume[0]) + (f" and {len(volume) - 1} more" if len(volume) > 1 else "")
+    if not isinstance(volume, xr.DataTree) or not _is_tidy(volume):
+        from sciai.radar.data.volume import open_volume
+
+        volume = open_volume(volume)
+    sweeps = [_sweep(volume, n) for n in sweeps_of(volume)]
+    if not any(s.fields for s in sweeps):
+        raise BadInput("no data variable", file=name, fix="a sweep needs a float variable over (azimuth, range)")
+    wide = sorted({v for s in sweeps for v in s.fields if s.variable(v).dtype.itemsize > 4})
+    return Source(volume, sweeps, name, wide)
+
+
+def _is_tidy(tree: xr.DataTree) -> bool:
+    """Whether names and dimensions are already as `open_volume` makes them, so that nothing need be loaded."""
+    names = sweeps_of(tree)
+    fields = [(n, f) for n in names for f in fields_of(tree[n])]
+    for sweep in names:
+        own = [f for n, f in fields if n == sweep]
+        if any(old != new for old, new in fm301_names(own).items()):
+            return False
+    return bool(fields) and all(
+        tree[f"{n}/{f}"].dims[1] == "range" and tree[f"{n}/{f}"].dtype.kind == "f" for n, f in fields
+    )
+
+
+def _sweep(tree: xr.DataTree, name: str) -> SweepSource:
+    dataset = tree[name].to_dataset(inherit=False)
+    fields = tuple(sorted(fields_of(dataset)))
+    shapes = {dataset.variables[f].shape for f in fields}
+    if len(shapes) > 1:
+        raise BadInput(f"fields of different shapes in {name}: {sorted(shapes)}", fix="give them one sweep each")
+    shape = shapes.pop() if shapes else (0, 0)
+    if fields and not all(0 < n < MAX_SIDE for n in shape):
+        raise BadInput(f"{name} has {shape[0]} rays of {shape[1]} gates", fix=f"1 to {MAX_SIDE - 1} of each can be coded")
+    rays = str(dataset.variables[fields[0]].dims[0]) if fields else "azimuth"
+    return SweepSource(
+        number=int(name[6:]),
+        dataset=dataset,
+        fields=fields,
+        shape=(int(shape[0]), int(shape[1])),
+        full_circle=rays == "azimuth" and _goes_round(dataset, int(shape[0])),
+        angle=_angle(dataset),
+    )
+
+
+def _goes_round(dataset: xr.Dataset, rays: int) -> bool:
+    if "azimuth" not in dataset.variables or rays < 8:
+        return False
+    azimuth = np.asarray(dataset.variables["azimuth"].values, np.float64).ravel()
+    if azimuth.size != rays or not np.isfinite(azimuth).all():
+        return False
+    turn = np.sort(azimuth % 360)
+    gaps = np.diff(np.append(turn, turn[0] + 360))
+    return bool(gaps.max() < 4 * np.median(gaps) + 1e-6)
+
+
+def _angle(dataset: xr.Dataset) -> float:
+    for name in ("sweep_fixed_angle", "fixed_angle", "elevation"):
+        if name in dataset.variables and dataset.variables[name].dtype.kind in "fiu":
+            known = np.asarray(dataset.variables[name].values, np.float64)
+            if known.size and np.isfinite(known).any():
+                return float(np.nanmedian(known))
+    return float("nan")
+
+
+def _gap(a: float, b: float) -> float:
+    return abs(a - b) if np.isfinite(a) and np.isfinite(b) else np.inf

@@ -1,0 +1,165 @@
+"""What `compress` and `verify` look at before they answer: plain functions that give findings.
+
+Levels given here are defaults; ``conf/guard/radar.yaml`` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import yaml
+
+from sciai.core.answer import Estimate, Finding, Level, Policy, read_policy
+from sciai.core.resources import conf_dir
+from sciai.radar.data.names import PSNR_PEAK, base_name
+
+if TYPE_CHECKING:
+    from sciai.radar.api.report import Compressed
+    from sciai.radar.api.source import Source
+
+__all__ = ["AFTER", "BEFORE", "policy"]
+
+NOISE: Final = 0.7  # of the roughness (1 is white noise): above it neighbours say next to nothing about each other
+
+
+@cache
+def policy() -> Policy:
+    """Check -> level, from ``conf/guard/default.yaml`` and ``conf/guard/radar.yaml``.
+
+    Example:
+        >>> policy()["mask"].name
+        'REFUSE'
+    """
+    merged: dict[str, Any] = {}
+    for name in ("default", "radar"):
+        text = (conf_dir() / "guard" / f"{name}.yaml").read_text(encoding="utf-8")
+        merged |= (yaml.safe_load(text) or {}).get("policy") or {}
+    return read_policy(merged)
+
+
+def geometry(source: Source) -> Iterable[Finding]:
+    """Ranges and angles as a radar would have them."""
+    for sweep in source.sweeps:
+        where = sweep.name
+        ranges = sweep.dataset.variables.get("range")
+        if ranges is None:
+            if sweep.fields:
+                yield _caution("geometry", "no range coordinate; the fields are coded all the same", where)
+        elif ranges.dtype.kind in "fiu":
+            known = np.asarray(ranges.values, np.float64)
+            if known.size and float(np.nanmin(known)) < 0:
+                message = f"ranges begin at {np.nanmin(known):g}; negative ranges are kept as they are, but look at them"
+                yield _caution("geometry", message, where)
+            if known.size > 1 and not (np.diff(known) > 0).all():
+                yield _caution("geometry", "ranges do not ascend; kept as they are, but look at them", where)
+        if sweep.fields and not {"azimuth", "elevation"} & set(map(str, sweep.dataset.variables)):
+            yield _caution("geometry", "no azimuth: whether the sweep goes round is not known", where)
+
+
+def unknown_names(source: Source) -> Iterable[Finding]:
+    """Variables for which no PSNR peak is agreed on."""
+    for var in source.variables:
+        if base_name(var) not in PSNR_PEAK:
+            message = (
+                f"{var} is no FM301 name known here: the range of its own data (0.1 to 99.9 percentile) is the "
+                "PSNR's peak; give max_error where you need another guarantee"
+            )
+            yield _caution("unknown_name", message, var)
+
+
+def told_apart(source: Source) -> Iterable[Finding]:
+    """Whether invalid gates are of two kinds in the source."""
+    vague = [
+        v for v in source.variables if all("comment" in s.validity_attrs(v) for s in source.having(v))
+    ]
+    if vague:
+        message = "the source does not tell below-noise from missing gates: every invalid gate is stored as missing"
+        yield _caution("told_apart", message, ", ".join(vague))
+
+
+def double(source: Source) -> Iterable[Finding]:
+    """Fields wider than the store's float32."""
+    if source.float64:
+        message = "float64 in the source; coded as float32, and every bound is measured against that"
+        yield _caution("double", message, ", ".join(source.float64))
+
+
+def infinite(source: Source) -> Iterable[Finding]:
+    """Infinities that became missing."""
+    for var in source.variables:
+        told = sum(int(s.validity_attrs(var).get("infinite_gates", 0)) for s in source.having(var))
+        found = told + sum(_infinities(s.variable(var)) for s in source.having(var))
+        if found:
+            yield _caution("infinite", f"{found} infinite values are stored as missing gates", var)
+
+
+def bounds(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
+    """Everything that was promised, measured."""
+    for var, report in estimate.value.variables.items():
+        if report.psnr_target is not None and report.psnr < report.psnr_target:
+            message = f"PSNR {report.psnr:.2f} dB, {report.psnr_target:g} was promised"
+            yield Finding("bound", Level.REFUSE, message, var)
+        if report.max_error_bound is not None and not report.max_error <= report.max_error_bound:
+            message = f"an error of {report.max_error:g}, {report.max_error_bound:g} was promised"
+            yield Finding("bound", Level.REFUSE, message, var)
+
+
+def content(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
+    """Variables that are empty, constant or mostly noise."""
+    for var, report in estimate.value.variables.items():
+        if report.valid_fraction == 0:
+            yield _caution("all_missing", "not a single valid gate in any sweep", var)
+        elif report.roughness is None and report.lossless and report.valid_fraction > 0.001:
+            yield _caution("constant", "one value everywhere", var)
+        elif report.roughness is not None and report.roughness > NOISE:
+            message = (
+                f"mostly noise (neighbouring gates differ as much as distant ones, roughness {report.roughness:.2f}): "
+                f"it takes {report.bits_per_value:.2f} bit per value; threshold it before compressing"
+            )
+            yield _caution("noise", message, var)
+
+
+def codec_choice(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
+    """Where the learned model did not help, and where the bound was held by brute force."""
+    for var, report in estimate.value.variables.items():
+        learned = [size for name, size in report.tried.items() if name != "plain"]
+        plain = report.tried.get("plain")
+        if learned and plain is not None and plain < min(learned) and report.valid_fraction > 0.001:
+            message = (
+                "unlike what the model learned from: the classical codec is "
+                f"{100 * (1 - plain / min(learned)):.0f} % smaller here and was taken, which costs more than usual"
+            )
+            yield _caution("unlike_training", message, var)
+        if report.lossless and report.max_error_bound != 0 and report.step == 0:
+            yield _caution("lossless_fallback", "stored bit for bit: no quantiser step was fine enough", var)
+        elif report.repaired:
+            message = f"{report.repaired} planes were coded again by the classical codec to hold the bound"
+            yield _caution("lossless_fallback", message, var)
+
+
+def overhead(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
+    """Whether what is not echo outweighs the echo."""
+    value = estimate.value
+    rest = value.store_bytes - value.field_bytes
+    if rest > value.field_bytes:
+        message = f"metadata, coordinates and model take {rest} bytes, the fields {value.field_bytes}"
+        yield _caution("overhead", message, "")
+
+
+BEFORE: Final = (geometry, unknown_names, told_apart, double, infinite)
+AFTER: Final = (bounds, content, codec_choice, overhead)
+
+
+def _infinities(variable: Any) -> int:
+    if not isinstance(variable._data, np.ndarray):
+        return 0  # not loaded only for this: readers of files count infinities themselves
+    return int(np.isinf(variable._data).sum())
+
+
+def _caution(check: str, message: str, where: str) -> Finding:
+    return Finding(check, Level.CAUTION, message, where)
+
+
