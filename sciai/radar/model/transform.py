@@ -1,0 +1,379 @@
+"""The transform codec: an analysis/synthesis pair with entropy bottleneck, plus bounded residuals.
+
+What is in a plane's payload: integer latents at an eighth of the resolution (blocks without a valid gate have
+none), and for each valid gate a residual r. The synthesis turns latents and mask into a prediction of every
+gate and a class of residual scale, exactly (`transform_net`), so the decoder finds the residual's table; the
+value is
+
+    origin + fine * (rint(prediction / fine) + 16 r - sign(r) shift),        fine = step / 16,
+
+so the error is bounded by the quantiser of the residual, whatever the network predicts. Step, dead zone and
+shift are chosen for each variable of a volume so that the PSNR holds with the fewest bits (`plan`).
+
+Compared with the context codec it decodes in parallel and profits where fields are smooth; it is larger where
+they are noise, because neighbours that were decoded before do not help it. Masks and exact coding are the
+plain codec's.
+
+Decoding imports torch and compressai (for its range coder), lazily.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import struct
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sciai.core.checkpoint import Checkpoint
+from sciai.core.errors import CheckpointError, DamagedStore
+from sciai.core.resources import checkpoints_dir
+from sciai.radar.data.names import base_name
+from sciai.radar.model.interface import F32, I32, U8, Dependency, Kind, QuantSpec, SweepContext
+from sciai.radar.model.plain import PlainCodec
+from sciai.radar.model.transform_quantise import (
+    FINE,
+    SCALE_CLASSES,
+    STEPS_PER_PEAK,
+    Prediction,
+    Sample,
+    base_indices,
+    fit_step,
+    gate_indices,
+    keeps,
+    quantise_plane,
+)
+from sciai.radar.model.transform_tables import Tables, class_statistics, fit_rows, geometric_tables
+
+__all__ = ["CLASSES", "TransformCodec", "normalised", "variable_class"]
+
+CLASSES = ("reflectivity", "zdr", "rhohv", "phidp", "kdp", "velocity", "width", "other")
+"""Kinds of variables; each has biases and priors of its own in the networks."""
+
+_CLASS_OF = {
+    **dict.fromkeys(("DBZH", "DBZV", "TH", "TV", "DBTH", "DBTV", "SNRH", "SNRV", "SNRHC", "SNRVC"), 0),
+    **dict.fromkeys(("ZDR", "UZDR", "ZDRC"), 1),
+    **dict.fromkeys(("RHOHV", "URHOHV"), 2),
+    **dict.fromkeys(("PHIDP", "UPHIDP", "PHIDPC"), 3),
+    "KDP": 4,
+    **dict.fromkeys(("VRADH", "VRADV", "UVRADH", "VRADDH", "VRADDV"), 5),
+    **dict.fromkeys(("WRADH", "WRADV", "UWRADH"), 6),
+}
+_ORIGIN = {"rhohv": 0.9}  # in the variable's unit; other known classes are centred at 0
+_ROUNDINGS = (0.5, 0.42, 0.34)  # what is added before rounding a magnitude down; below 0.5 it is a dead zone
+
+
+def variable_class(name: str) -> int:
+    """Number of the class of a variable, by name.
+
+    Example:
+        >>> CLASSES[variable_class("DBZH")], CLASSES[variable_class("XYZ")]
+        ('reflectivity', 'other')
+    """
+    return _CLASS_OF.get(base_name(name), len(CLASSES) - 1)
+
+
+def origin_of(name: str, values: NDArray[Any]) -> float:
+    """Value that the networks see as 0; for an unknown variable the median of `values` (valid ones)."""
+    kind = CLASSES[variable_class(name)]
+    if kind != "other":
+        return _ORIGIN.get(kind, 0.0)
+    return float(np.median(values)) if values.size else 0.0
+
+
+def normalised(values: F32, validity: U8, origin: float, peak: float) -> F32:
+    """Values in 35 dB steps from the origin, 0 where invalid, float32.
+
+    Example:
+        >>> normalised(np.float32([[70.0, 1.0]]), np.uint8([[0, 2]]), 0.0, 70.0).round(2).tolist()
+        [[16.229999542236328, 0.0]]
+    """
+    scaled = (values.astype(np.float64) - origin) * (STEPS_PER_PEAK / peak)
+    return np.where(validity == 0, scaled, 0.0).astype(np.float32)
+
+
+class TransformCodec:
+    """See the module. Use `shipped()`, or `from_checkpoint` after training.
+
+    Args:
+        arrays: of a checkpoint (`sciai.radar.train.transform.export`); without the ``analysis.`` ones the
+            codec decodes but does not encode.
+
+    Raises:
+        CheckpointError: when arrays are missing, the synthesis is not exact, or this machine computes it
+            differently from the one that trained it.
+    """
+
+    name = "transform"
+
+    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self._arrays = arrays
+        self._plain = PlainCodec()
+        try:
+            self._latent_tables = Tables(
+                *(arrays[f"latent_{k}"].astype(np.int32) for k in ("cdf", "length", "offset"))
+            )
+            self._default_rows: I32 = arrays["default_rows"].astype(np.int32)
+            self._layout = [int(v) for v in arrays["layout"]]  # latents, width, four widths, classes
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(f"not a model of the transform codec: {error}") from error
+
+    @classmethod
+    def shipped(cls) -> TransformCodec:
+        """The codec with the checkpoint that comes with the package.
+
+        Raises:
+            CheckpointError: where it is absent or damaged.
+        """
+        return cls.from_checkpoint(Checkpoint.load(checkpoints_dir() / "radar-transform"))
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> TransformCodec:
+        """The codec of a checkpoint in memory."""
+        return cls(dict(checkpoint.arrays))
+
+    @classmethod
+    def from_model(cls, model: bytes) -> TransformCodec:
+        """A decoder from another instance's `model`.
+
+        Raises:
+            CheckpointError: when these are not the bytes of such a model.
+        """
+        try:
+            raw = lzma.decompress(model)
+            with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except (lzma.LZMAError, EOFError, ValueError, OSError) as error:
+            raise CheckpointError(f"not a model of the transform codec: {error}") from error
+        for name in list(arrays):
+            if name.startswith("synthesis."):
+                # stored on its grid of 2^-13 as integers: half the size, and exact
+                arrays[name] = arrays[name].astype(np.float32) / np.float32(8192.0)
+        return cls(arrays)
+
+    @cached_property
+    def model(self) -> bytes:
+        """What decoding needs, as bytes that travel in a store; the same on every machine."""
+        kept: dict[str, NDArray[Any]] = {}
+        for name, array in sorted(self._arrays.items()):
+            if name.startswith("synthesis."):
+                kept[name] = np.rint(array.astype(np.float64) * 8192.0).astype(np.int32)
+            elif not name.startswith("analysis."):
+                kept[name] = array
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **kept)  # type: ignore[arg-type]
+        return lzma.compress(buffer.getvalue(), preset=9)
+
+    @cached_property
+    def _net(self) -> Any:
+        """The networks, checked: exact by construction, and equal to what the trainer computed."""
+        from sciai.radar.model.transform_run import CodecNets
+
+        return CodecNets(self._layout, self._arrays)
+
+    @cached_property
+    def _residual_tables(self) -> Tables:
+        return geometric_tables()
+
+    # --- the interface -------------------------------------------------------------------------------------
+
+    def order(self, variables: Sequence[str]) -> list[str]:
+        """As the plain codec: planes do not depend on each other, but for masks."""
+        return self._plain.order(variables)
+
+    def depends(self, var: str, kind: Kind, variables: Sequence[str]) -> list[Dependency]:
+        """Values look at their own mask, masks at what the plain codec says."""
+        return [(var, "mask", "here")] if kind == "values" else self._plain.depends(var, kind, variables)
+
+    def encode_mask(self, var: str, validity: U8, ctx: SweepContext) -> bytes:
+        """The plain codec's."""
+        return self._plain.encode_mask(var, validity, ctx)
+
+    def decode_mask(self, var: str, payload: bytes, ctx: SweepContext) -> U8:
+        """The plain codec's."""
+        return self._plain.decode_mask(var, payload, ctx)
+
+    def plan(
+        self,
+        var: str,
+        sweeps: Sequence[tuple[F32, U8]],
+        *,
+        psnr: float | None = None,
+        max_error: float | None = None,
+        lossless: bool = False,
+        peak: float,
+        period: float | None,
+        packings: Sequence[tuple[float, float]] = (),
+    ) -> QuantSpec:
+        """Step, dead zone and shift with the fewest bits that reach the PSNR; see `SweepCodec.plan`."""
+        valid = [values[validity == 0] for values, validity in sweeps]
+        total = sum(v.size for v in valid)
+        exact = self._plain.plan(
+            var,
+            sweeps,
+            psnr=psnr,
+            max_error=max_error,
+            lossless=lossless,
+            peak=peak,
+            period=period,
+            packings=packings,
+        )
+        constant = total == 0 or min(v.min() for v in valid if v.size) == max(
+            v.max() for v in valid if v.size
+        )
+        if lossless or constant or exact.step == 0:
+            return exact
+        origin = origin_of(var, np.concatenate(valid))
+        cap = np.inf
+        if max_error is not None:
+            # half an ulp of the float32 result, and the rounding of the prediction cancels in the residual
+            largest = max(float(np.abs(v).max()) for v in valid if v.size) + max_error
+            room = max_error - 0.51 * float(np.spacing(np.float32(largest)))
+            if room <= 0.05 * max_error:
+                return exact
+            cap = 2.0 * room * (1 - 1e-6)
+        extra: dict[str, Any] = {"codec": self.name, "peak": float(peak)}
+        if psnr is None:
+            return QuantSpec(
+                cap / FINE, origin, bound=max_error or np.inf, extra={**extra, "round": 0.5, "shift": 0}
+            )
+        sample = self._sample(var, sweeps, origin, peak)
+        # 0.005 dB in hand for what sampling misses
+        allowed = (peak * 10 ** (-psnr / 20)) ** 2 * 10**-0.0005
+        best: tuple[float, float, float, int] | None = None
+        for rounding in _ROUNDINGS:
+            found = fit_step(sample, rounding, allowed, cap, self._default_rows[variable_class(var)])
+            if best is None or found[0] < best[0]:
+                best = found
+        assert best is not None  # there is at least one rounding
+        _, step, rounding, shift = best
+        while sample.skipped and step < cap and sample.measure(step, rounding, slice(None))[0] > allowed:
+            step *= 0.995  # the part that was looked at was luckier than the whole
+        extra.update(round=rounding, shift=shift, mse=allowed)
+        return QuantSpec(step / FINE, origin, bound=max_error or np.inf, extra=extra)
+
+    def encode_values(
+        self, var: str, values: F32, validity: U8, spec: QuantSpec, ctx: SweepContext
+    ) -> tuple[bytes, I32]:
+        """Latents, then residuals; see the module."""
+        if spec.extra.get("codec") != self.name:
+            return self._plain.encode_values(var, values, validity, spec, ctx)
+        valid = validity == 0
+        if not valid.any():
+            return b"", np.zeros(validity.shape, np.int32)
+        peak, kind = float(spec.extra["peak"]), variable_class(var)
+        image = normalised(values, validity, spec.origin, peak)
+        latents = self._net.analyse(image, valid, kind, ctx.full_circle)
+        candidates = []
+        for chosen in (latents, None):
+            prediction = self._predict(chosen, valid, kind, ctx.full_circle)
+            base, residual = quantise_plane(values[valid], prediction, spec, peak)
+            statistics = class_statistics(residual, prediction.scale, SCALE_CLASSES)
+            rows, bits = fit_rows(statistics, self._default_rows[kind])
+            head = b""
+            if chosen is not None:
+                stream = self._encode_latents(chosen, valid, kind)
+                head, bits = stream, bits + 8 * len(stream)
+                mean_bits = bits
+            if chosen is None and not keeps(values[valid], base, residual, spec):
+                continue  # planned with latents: without them the error may be another
+            candidates.append((bits, head, base, residual, rows, prediction.scale))
+            if chosen is not None and 8 * len(head) < 0.02 * mean_bits:
+                break  # latents that are nearly free need no second opinion
+        _, head, base, residual, rows, scale = min(candidates, key=lambda c: c[0])
+        payload = self._pack(head, rows, self._default_rows[kind], residual, scale)
+        plane = np.zeros(validity.shape, np.int32)
+        plane[valid] = gate_indices(base, residual, spec)
+        return payload, plane
+
+    def decode_indices(
+        self, var: str, payload: bytes, validity: U8, spec: QuantSpec, ctx: SweepContext
+    ) -> I32:
+        """The inverse of `encode_values`.
+
+        Raises:
+            DamagedStore: when the payload is cut.
+        """
+        if spec.extra.get("codec") != self.name:
+            return self._plain.decode_indices(var, payload, validity, spec, ctx)
+        valid = validity == 0
+        plane = np.zeros(validity.shape, np.int32)
+        if not valid.any():
+            return plane
+        kind = variable_class(var)
+        try:
+            size, overrides = struct.unpack_from("<II", payload)
+            at = 8 + 2 * overrides.bit_count()
+            sent = np.frombuffer(payload, "<u2", overrides.bit_count(), 8)
+        except (struct.error, ValueError) as error:
+            raise DamagedStore(f"a payload of the transform codec is cut: {error}") from error
+        rows = self._default_rows[kind].copy()
+        rows[[c for c in range(SCALE_CLASSES) if overrides >> c & 1]] = sent
+        latents = self._decode_latents(payload[at : at + size], valid, kind) if size else None
+        prediction = self._predict(latents, valid, kind, ctx.full_circle)
+        residual = self._residual_tables.decode(payload[at + size :], rows[prediction.scale])
+        base = base_indices(prediction, spec, float(spec.extra["peak"]))
+        plane[valid] = gate_indices(base, residual, spec)
+        return plane
+
+    def reconstruct(self, var: str, indices: I32, validity: U8, spec: QuantSpec, ctx: SweepContext) -> F32:
+        """Index times fine step plus origin."""
+        return self._plain.reconstruct(var, indices, validity, spec, ctx)
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    def _predict(
+        self, latents: I32 | None, valid: NDArray[np.bool_], kind: int, full_circle: bool
+    ) -> Prediction:
+        mean, scale = self._net.synthesise(latents, valid, kind, full_circle)
+        return Prediction(mean[valid].astype(np.float64), scale[valid].astype(np.uint8))
+
+    def _latent_rows(self, valid: NDArray[np.bool_], kind: int) -> tuple[NDArray[np.bool_], I32]:
+        """Which blocks have latents, and the table of each latent of those, ``[blocks * latents]``."""
+        prior = self._net.prior_index(valid, kind)
+        coded = prior >= 0
+        channels = self._layout[0]
+        rows = prior[coded][:, None] * channels + np.arange(channels)
+        return coded, rows.astype(np.int32).ravel()
+
+    def _encode_latents(self, latents: I32, valid: NDArray[np.bool_], kind: int) -> bytes:
+        coded, rows = self._latent_rows(valid, kind)
+        return self._latent_tables.encode(latents[:, coded].T.ravel(), rows)
+
+    def _decode_latents(self, payload: bytes, valid: NDArray[np.bool_], kind: int) -> I32:
+        coded, rows = self._latent_rows(valid, kind)
+        latents = np.zeros((self._layout[0], *coded.shape), np.int32)
+        latents[:, coded] = self._latent_tables.decode(payload, rows).reshape(-1, self._layout[0]).T
+        return latents
+
+    def _pack(
+        self, latents: bytes, rows: I32, default: I32, residual: I32, scale: NDArray[np.uint8]
+    ) -> bytes:
+        changed = [c for c in range(SCALE_CLASSES) if rows[c] != default[c]]
+        head = struct.pack("<II", len(latents), sum(1 << c for c in changed))
+        return b"".join(
+            (
+                head,
+                rows[changed].astype("<u2").tobytes(),
+                latents,
+                self._residual_tables.encode(residual, rows[scale]),
+            )
+        )
+
+    def _sample(self, var: str, sweeps: Sequence[tuple[F32, U8]], origin: float, peak: float) -> Sample:
+        kind = variable_class(var)
+        values, means, scales = [], [], []
+        for plane, validity in sweeps:
+            valid = validity == 0
+            if not valid.any():
+                continue
+            latents = self._net.analyse(normalised(plane, validity, origin, peak), valid, kind, True)
+            prediction = self._predict(latents, valid, kind, True)
+            values.append(plane[valid].astype(np.float64) - origin)
+            means.append(prediction.mean * (peak / STEPS_PER_PEAK))
+            scales.append(prediction.scale)
+        return Sample(np.concatenate(values), np.concatenate(means), np.concatenate(scales))
