@@ -2,9 +2,11 @@
 
 Conventions held for every volume, whatever its source:
 
-- the root holds ``latitude``, ``longitude``, ``altitude`` as coordinates and one child ``sweep_<i>`` per sweep, in
+- the root holds ``latitude``, ``longitude``, ``altitude`` as coordinates and one child ``sweep_<i>`` per
+  sweep, in
   the order of the file (one file per sweep: in the order of time);
-- a sweep has the dimensions (``azimuth``, ``range``), or (``elevation``, ``range``) for an RHI; its rays are **sorted
+- a sweep has the dimensions (``azimuth``, ``range``), or (``elevation``, ``range``) for an RHI; its rays
+  are **sorted
   by that angle** (stable), because that is what lines up with the sweep below and with the volume before;
   ``time`` tells the order in which they were scanned;
 - a field is float32 with NaN where invalid, beside its uint8 companion (`sciai.radar.data.validity`).
@@ -41,7 +43,8 @@ class Field:
         values: float32 [rays, gates]; whatever stands in invalid gates is overwritten by NaN.
         validity: uint8 [rays, gates].
         attrs: the source's own attributes; standard ones are added for known names.
-        encoding: ``scale_factor``, ``add_offset``, ``dtype``, ``_FillValue`` of the source's raw codes, where packed.
+        encoding: ``scale_factor``, ``add_offset``, ``dtype``, ``_FillValue`` of the source's raw codes,
+            where packed.
         comment: goes into the companion, e.g. `NOT_TOLD_APART`.
     """
 
@@ -88,7 +91,8 @@ def from_codes(
         attrs: attributes of the field.
 
     Example:
-        >>> f = from_codes(np.array([[0, 255, 84]], np.uint8), scale=0.5, offset=-32.0, below_noise=0, missing=255)
+        >>> codes = np.array([[0, 255, 84]], np.uint8)
+        >>> f = from_codes(codes, scale=0.5, offset=-32.0, below_noise=0, missing=255)
         >>> f.values.tolist(), f.validity.tolist()
         ([[nan, nan, 10.0]], [[1, 2, 0]])
     """
@@ -147,7 +151,7 @@ def to_milliseconds(time: Array) -> Array:
 def seconds_after(start: np.datetime64 | str, seconds: Array | float) -> Array:
     """``start`` + ``seconds`` (any shape) as datetime64[ns]."""
     ns = np.round(np.asarray(seconds, np.float64) * 1e9).astype("timedelta64[ns]")
-    return np.datetime64(start, "ns") + ns
+    return np.asarray(np.asarray(start, "datetime64[ns]") + ns)
 
 
 def sweep_dataset(sweep: Sweep, number: int) -> xr.Dataset:
@@ -251,7 +255,7 @@ def sweeps_of(tree: xr.DataTree) -> list[str]:
 
 
 def fields_of(sweep: Any) -> list[str]:
-    """Names of the fields of a sweep: the floating or integer [rays, gates] variables that are not companions.
+    """Names of the fields of a sweep: numeric [rays, gates] variables that are not companions.
 
     Args:
         sweep: an `xarray.Dataset`, or a node of a tree.

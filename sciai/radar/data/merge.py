@@ -21,8 +21,10 @@ _ONE_VOLUME = np.timedelta64(30, "m")  # sweeps of one volume are scanned within
 def merge_volumes(parts: Sequence[Named]) -> xr.DataTree:
     """Merge opened files into one volume.
 
-    Files whose variables are all different must agree in geometry, and become one volume with all variables. Files
-    with a variable in common must hold different sweeps, and become one volume with all sweeps in the order of time.
+    Files whose variables are all different must agree in geometry, and become one volume with all
+    variables. Files
+    with a variable in common must hold different sweeps, and become one volume with all sweeps in the
+    order of time.
 
     Args:
         parts: (file name for messages, volume) for each file.
@@ -31,7 +33,8 @@ def merge_volumes(parts: Sequence[Named]) -> xr.DataTree:
         The volume; attributes of the first file.
 
     Raises:
-        BadInput: a variable of a sweep in two files, sweeps or rays or gates that do not match, different radars or times.
+        BadInput: a variable of a sweep in two files, sweeps or rays or gates that do not match, different
+            radars or times.
     """
     _same_site(parts)
     if _common_variable(parts) is None:
@@ -86,7 +89,7 @@ def _start(ds: xr.Dataset) -> np.datetime64:
 def _merge_variables(parts: Sequence[Named]) -> xr.DataTree:
     first_name, first = parts[0]
     names = sweeps_of(first)
-    sweeps = {s: first[s].to_dataset(inherit=False) for s in names}
+    sweeps = {s: first.children[s].to_dataset(inherit=False) for s in names}
     for name, tree in parts[1:]:
         theirs = sweeps_of(tree)
         if len(theirs) != len(names):
@@ -95,7 +98,7 @@ def _merge_variables(parts: Sequence[Named]) -> xr.DataTree:
                 problem, file=name, field=", ".join(sorted(_variables(tree))), fix="give files of one volume"
             )
         for s, t in zip(names, theirs, strict=True):
-            other = tree[t].to_dataset(inherit=False)
+            other = tree.children[t].to_dataset(inherit=False)
             _same_geometry(sweeps[s], other, s, name, first_name)
             for f in fields_of(other):
                 for v in (f, companion(f)):
@@ -136,7 +139,9 @@ def fields_dims(ds: xr.Dataset) -> tuple[str, ...]:
 
 
 def _merge_sweeps(parts: Sequence[Named]) -> xr.DataTree:
-    flat = [(name, tree[s].to_dataset(inherit=False)) for name, tree in parts for s in sweeps_of(tree)]
+    flat = [
+        (name, tree.children[s].to_dataset(inherit=False)) for name, tree in parts for s in sweeps_of(tree)
+    ]
     for (name_a, a), (name_b, b) in combinations(flat, 2):
         shared = sorted(set(fields_of(a)) & set(fields_of(b)))
         same_angle = abs(float(a["sweep_fixed_angle"]) - float(b["sweep_fixed_angle"])) < 0.05
@@ -148,7 +153,8 @@ def _merge_sweeps(parts: Sequence[Named]) -> xr.DataTree:
                 fix="two volumes, or a file given twice: open them one at a time",
             )
         if abs(_start(a) - _start(b)) > _ONE_VOLUME:
-            problem = f"scanned at {_start(b).astype('datetime64[s]')}, {name_a} at {_start(a).astype('datetime64[s]')}"
+            when_a, when_b = (str(_start(ds).astype("datetime64[s]")) for ds in (a, b))
+            problem = f"scanned at {when_b}, {name_a} at {when_a}"
             raise BadInput(problem, file=name_b, field="time", fix="these are sweeps of different volumes")
     flat.sort(key=lambda part: _start(part[1]))
     root = parts[0][1].to_dataset()

@@ -125,7 +125,7 @@ FM301: Final[Mapping[str, str]] = MappingProxyType(
         "RHOHV": "RHOHV",
     }
 )
-"""Other formats' names (upper case) -> FM301. Names of one letter are read only where T, Z, V, W stand together."""
+"""Other formats' names (upper case) -> FM301. One letter is a name only where T, Z, V, W stand together."""
 
 _IRIS_LETTERS: Final[Mapping[str, str]] = MappingProxyType(
     {"T": "TH", "Z": "DBZH", "V": "VRADH", "W": "WRADH"}
@@ -182,7 +182,8 @@ def psnr_peak(name: str, values: npt.NDArray[Any] | None = None) -> float:
 
     Args:
         name: FM301 name; a suffix such as ``_1`` or ``_corrected`` of a known name is ignored.
-        values: data of an unknown field, any shape; NaN ignored. Its robust range (0.1 to 99.9 percentile) is the peak.
+        values: data of an unknown field, any shape; NaN ignored. Its robust range (0.1 to 99.9
+            percentile) is the peak.
 
     Returns:
         The convention's peak, or the robust range, or 1.0 where neither is to be had (no data, or constant).
@@ -255,7 +256,8 @@ def circular_period(
         name: field name.
         nyquist: Nyquist velocity in m/s of the sweep, where known (velocities are circular only then).
         values: data of the field, any shape, NaN ignored. A phase that spans more than 360 degrees (unfolded)
-            and a velocity beyond its Nyquist velocity (dealiased, or a wrong header) are not circular. A phase
+            and a velocity beyond its Nyquist velocity (dealiased, or a wrong header) are not circular. A
+            phase
             folded at 180 degrees is given 360 all the same: data alone cannot tell it from one that never
             wrapped, and the longer period never calls two different values equal.
 

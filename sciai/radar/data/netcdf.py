@@ -1,6 +1,7 @@
 """CfRadial 1, CfRadial 2 / FM301 and IMD (IRIS export) netCDF readers.
 
-Read with netCDF4 directly: companions and flags that tell noise from missing are kept, which xradar does not do, and
+Read with netCDF4 directly: companions and flags that tell noise from missing are kept, which xradar does
+not do, and
 xradar does not know the IMD layout (one sweep per file).
 
 Sources: CfRadial 1.4 and 2.1 documents (EOL/NCAR); WMO FM 301-2022; attributes of the files themselves.
@@ -70,8 +71,8 @@ def _times(v: Any) -> Array:
     attrs = _attrs(v)
     unit, _, since = str(attrs["units"]).partition(" since ")
     calendar = str(attrs.get("calendar", "standard"))
-    start = netCDF4.num2date(
-        0, "seconds since " + since.replace("Z", ""), calendar, only_use_cftime_datetimes=False
+    start: Any = netCDF4.num2date(
+        np.zeros(1), "seconds since " + since.replace("Z", ""), calendar, only_use_cftime_datetimes=False
     )
     factor = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
     unit = unit.strip().lower()
@@ -80,7 +81,7 @@ def _times(v: Any) -> Array:
     )
     values = np.asarray(v[...], np.float64)
     return seconds_after(
-        str(start).replace(" ", "T")[:26], np.where(np.isfinite(values), values, 0.0) * scale
+        str(start[0]).replace(" ", "T")[:26], np.where(np.isfinite(values), values, 0.0) * scale
     )
 
 
@@ -98,7 +99,7 @@ _PACKING |= {"grid_mapping", "flag_meanings_not-CF", "sweep_variables_comment"}
 
 
 def _field(v: Any, codes: Array) -> Field:
-    """Decode one variable: fill and missing values, ``_Undetect``, ``below_threshold`` and Meteo-France noise flags."""
+    """Decode a variable: fill, missing values, ``_Undetect``, ``below_threshold``, Meteo-France flags."""
     attrs = _attrs(v)
     if str(attrs.get("_Unsigned", "")).lower() == "true" and codes.dtype.kind == "i":
         codes = codes.view(codes.dtype.str.replace("i", "u"))

@@ -3,7 +3,8 @@
 Reads message 1 (single-polarisation, 1991-2008) and message 31 (super-resolution and dual-polarisation),
 uncompressed or in bz2 LDM records, whole volumes or the first chunks of one. A cut whose reflectivity has
 coarser gates than its Doppler moments (1 km beside 250 m) gets one range axis, the finer: each coarse gate is
-repeated, exactly, and says so in ``gate_repeat``. Moments that end earlier than the longest are missing beyond.
+repeated, exactly, and says so in ``gate_repeat``. Moments that end earlier than the longest are missing
+beyond.
 
 Sources: ICD 2620002 (RDA/RPG messages), ICD 2620010 (Archive II / user), Build 23.
 """
@@ -70,7 +71,7 @@ def is_nexrad(head: bytes) -> bool:
 
 
 def is_chunk(head: bytes) -> bool:
-    """Whether a file starts like a later chunk of a real-time volume: an LDM record without the volume header."""
+    """Whether a file starts like a later real-time chunk: an LDM record without the volume header."""
     return head[4:7] == b"BZh" and head[7:8].isdigit()
 
 

@@ -21,7 +21,7 @@ from sciai.radar.data.build import Array, Field, Sweep, from_codes, seconds_afte
 
 
 def is_odim(h5: h5py.File) -> bool:
-    """Whether an open HDF5 file is ODIM: a ``dataset1`` group that holds a ``data1`` group, or says so itself."""
+    """Whether an open HDF5 file is ODIM: it says so, or has a ``dataset<n>/data<m>`` group."""
     conventions = _text(h5.attrs.get("Conventions", ""))
     return conventions.startswith("ODIM") or any(
         re.fullmatch(r"data\d+", d) for k in h5 if re.fullmatch(r"dataset\d+", k) for d in h5[k]
@@ -36,7 +36,8 @@ def read_odim(data: bytes, name: str) -> xr.DataTree:
         name: file name for messages.
 
     Raises:
-        BadInput: not a polar volume (composites, profiles), a data group without array or calibration, no data at all.
+        BadInput: not a polar volume (composites, profiles), a data group without array or calibration, no
+            data at all.
     """
     with h5py.File(io.BytesIO(data), "r") as h5:
         kind = _text(_what(h5).get("object", _what(h5).get("PVOL", "PVOL")))
@@ -45,7 +46,7 @@ def read_odim(data: bytes, name: str) -> xr.DataTree:
                 f"an ODIM_H5 object of kind {kind}, not a polar volume", file=name, fix="give a PVOL or SCAN"
             )
         groups = sorted((k for k in h5 if re.fullmatch(r"dataset\d+", k)), key=lambda k: int(k[7:]))
-        sweeps = []
+        sweeps: list[xr.Dataset] = []
         quality = False
         for k in groups:
             quality |= any(n.startswith("quality") for n in h5[k])
@@ -67,6 +68,7 @@ def read_odim(data: bytes, name: str) -> xr.DataTree:
                 "instrument_name": _instrument(source),
                 "source": source,
                 "odim_conventions": _text(h5.attrs.get("Conventions", "")),
+                "synthetic": "true" if _text(_attrs(h5, "how").get("simulated", "")) == "True" else None,
                 "not_read": "quality groups" if quality else None,
             },
         )
@@ -86,7 +88,7 @@ def _what(group: h5py.Group) -> dict[str, Any]:
 
 def _instrument(source: str) -> str:
     parts = dict(p.split(":", 1) for p in source.split(",") if ":" in p)
-    return next((parts[k] for k in ("NOD", "RAD", "PLC", "WMO") if k in parts), "")
+    return next((parts[k] for k in ("NOD", "RAD", "PLC", "WMO", "CMT") if k in parts), "")
 
 
 def _sweep(h5: h5py.File, group: h5py.Group, name: str) -> Sweep | None:
@@ -189,7 +191,8 @@ def _time(h5: h5py.File, group: h5py.Group, how: dict[str, Any], where: dict[str
     if start is None:
         start = end if end is not None else np.datetime64("1970-01-01T00:00:00")
     duration = float((end - start) / np.timedelta64(1, "s")) if end is not None else 0.0
-    # an implausible end (before the start, or the end of the whole volume a day later) is not spread over the rays
+    # an implausible end (before the start, or the end of the whole volume a day later) is not spread
+    # over the rays
     duration = duration if 0.0 <= duration <= 900.0 else 0.0
     first = int(where.get("a1gate", 0)) % rays
     turn = (np.arange(rays) - first) % rays

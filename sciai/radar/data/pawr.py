@@ -2,15 +2,15 @@
 
 One variable per file, little endian, optionally gzipped. Layout used here:
 
-- file header, 512 bytes: name char[32] @16; start / end time BCD @48 / @56; scan, sequence, mode start BCD @64 / @72 /
-  @80; site char[32] @136; latitude, longitude int32 @168 / @172 x 1e-6 degrees; altitude int32 @176 + int32 @180,
-  x 0.01 m; elevations uint8 @237; rays uint16 @238; start / end azimuth uint16 @240 / @244 x 360 / 65536; start / end
-  elevation int16 @242 / @246 x 180 / 32768; status int32 @336; mesh size int16 @384; LSB int32 @388 / int32 @392;
-  offset int32 @396 / int32 @400;
-- per ray a block header of 10,368 bytes (sector angles @16..@22), then per elevation a header of 432 bytes (PRF uint16
-  @148; frequency int32 @176 x 1e-4; range resolution in m uint16 @372; short- and long-pulse gates uint16 @376 / @378;
-  start / end azimuth uint16 @380 / @384, elevation int16 @382 / @386) and its gates as uint16:
-  value = offset + LSB * word. -327.68 means missing, -327.00 below noise.
+- file header, 512 bytes: name char[32] @16; start / end time BCD @48 / @56; scan, sequence, mode start BCD
+  @64 / @72 / @80; site char[32] @136; latitude, longitude int32 @168 / @172 x 1e-6 degrees; altitude int32
+  @176 + int32 @180, x 0.01 m; elevations uint8 @237; rays uint16 @238; start / end azimuth uint16 @240 / @244
+  x 360 / 65536; start / end elevation int16 @242 / @246 x 180 / 32768; status int32 @336; mesh size int16
+  @384; LSB int32 @388 / int32 @392; offset int32 @396 / int32 @400;
+- per ray a block header of 10,368 bytes (sector angles @16..@22), then per elevation a header of 432 bytes
+  (PRF uint16 @148; frequency int32 @176 x 1e-4; range resolution in m uint16 @372; short- and long-pulse
+  gates uint16 @376 / @378; start / end azimuth uint16 @380 / @384, elevation int16 @382 / @386) and its gates
+  as uint16: value = offset + LSB * word. -327.68 means missing, -327.00 below noise.
 
 No public sample exists: reader and writer are tested against each other and against this table.
 """
@@ -269,12 +269,14 @@ def write_pawr(
 ) -> list[Path]:
     """Write a volume as MP-PAWR raw files, one per variable, all of them or none.
 
-    Values are rounded to the format's step of 0.01 (and phases wrapped to -180..180, which its 16-bit words can hold);
+    Values are rounded to the format's step of 0.01 (and phases wrapped to -180..180, which its 16-bit
+    words can hold);
     validity is exact.
 
     Args:
         volume: sweeps with one number of rays; gates may differ from sweep to sweep.
-        path: folder for ``<site>_<time>_<VAR>.dat[.gz]``; for a single variable a path with a suffix is the file itself.
+        path: folder for ``<site>_<time>_<VAR>.dat[.gz]``; for a single variable a path with a
+            suffix is the file itself.
         variables: fields to write; default all.
         compress: gzip.
         overwrite: replace existing files.
@@ -283,7 +285,8 @@ def write_pawr(
         The files written, in the order of ``variables``.
 
     Raises:
-        BadInput: sweeps that do not fit the format (rays, range steps, more than 255 elevations), unknown variable,
+        BadInput: sweeps that do not fit the format (rays, range steps, more than 255 elevations), unknown
+            variable,
             values beyond -326.99..327.67, existing output, disk full.
 
     Example:

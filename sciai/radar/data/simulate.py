@@ -2,10 +2,14 @@
 
 Simulated volumes are smoother than real ones and flatter every codec; every volume says that it is synthetic.
 
-What is modelled: convective cells that are born, grow, move and decay, stratiform rain with a bright band, both with
-fractal texture that moves with the wind; the polarimetric variables that X band would see (relations in the spirit of
-Bringi and Chandrasekar 2001, chapters 4 and 7, rounded); attenuation and differential attenuation along the ray
-(a_h = 0.28 K_dp, a_dp = 0.04 K_dp); Doppler velocity of a sheared wind with a vortex, folded at the Nyquist velocity;
+What is modelled: convective cells that are born, grow, move and decay, stratiform rain with a bright
+band, both with
+fractal texture that moves with the wind; the polarimetric variables that X band would see (relations in
+the spirit of
+Bringi and Chandrasekar 2001, chapters 4 and 7, rounded); attenuation and differential attenuation along
+the ray
+(a_h = 0.28 K_dp, a_dp = 0.04 K_dp); Doppler velocity of a sheared wind with a vortex, folded at the
+Nyquist velocity;
 receiver noise, ground clutter, beam blockage, a blind range and an interference spoke.
 """
 
@@ -50,10 +54,12 @@ def simulate(
         seed: which storm; the same seed gives the same storm.
         time_step: which 30-s volume of the sequence.
         shape: (elevations, rays, gates); always 0 to 90 degrees and 60 km, coarser for smaller shapes.
-        variables: which of DBZH (dBZ), ZDR (dB), KDP (degrees/km), PHIDP (degrees), RHOHV, VRADH and WRADH (m/s).
+        variables: which of DBZH (dBZ), ZDR (dB), KDP (degrees/km), PHIDP (degrees), RHOHV, VRADH and
+            WRADH (m/s).
 
     Returns:
-        A volume with attribute ``synthetic``; values on the raw format's grid of 0.01, both kinds of invalid gates.
+        A volume with attribute ``synthetic``; values on the raw format's grid of 0.01, both kinds of
+        invalid gates.
 
     Raises:
         BadInput: unknown variable, or a shape that is not three positive numbers.
@@ -63,7 +69,7 @@ def simulate(
         >>> volume.attrs["synthetic"], volume["sweep_2/DBZH"].dtype.name
         ('true', 'float32')
     """
-    if len(shape) != 3 or min(shape) < 1 or shape[2] < 2:
+    if np.shape(shape) != (3,) or min(shape) < 1 or shape[2] < 2:
         raise BadInput(
             f"shape {shape}", field="shape", fix="give (elevations, rays, gates), at least (1, 1, 2)"
         )
@@ -97,7 +103,7 @@ def simulate(
         "instrument_name": "simulated MP-PAWR",
         "source": "sciai simulator",
         "synthetic": "true",
-        "comment": "synthetic storm; smoother than nature: no figure measured on it says anything about real radars",
+        "comment": "synthetic and smoother than nature: figures measured on it say nothing about real radars",
         "simulation_seed": seed,
         "simulation_time_step": time_step,
     }
@@ -105,7 +111,7 @@ def simulate(
 
 
 def _elevations(n: int) -> npt.NDArray[np.float64]:
-    """0.5 degrees apart below 20 degrees, about 1 above, to the zenith; a subset of the 114 for smaller ``n``."""
+    """0.5 degrees apart below 20, about 1 above, to the zenith; a subset of the 114 for smaller ``n``."""
     full = np.concatenate([0.5 * np.arange(40), np.linspace(20.0, 90.0, 74)])
     return np.interp(np.linspace(0.0, 113.0, n) if n > 1 else np.array([4.0]), np.arange(114), full)
 
@@ -200,8 +206,8 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], sd: float | Plane) 
 def _sweep_fields(
     sky: _Sky,
     elevation: float,
-    azimuth: npt.NDArray[np.float64],
-    distance: npt.NDArray[np.float64],
+    azimuth: npt.NDArray[Any],
+    distance: npt.NDArray[Any],
     step: float,
     variables: Sequence[str],
     rng: np.random.Generator,
@@ -299,7 +305,7 @@ def _reflectivity(
 def _velocity(
     sky: _Sky, az: Any, el: float, x: Plane, y: Plane, height: Plane, rain: Plane, coarse: Plane, fine: Plane
 ) -> Plane:
-    """Radial velocity (m/s, away positive) of the sheared wind, a vortex at the strongest cell, and falling rain."""
+    """Radial velocity (m/s, away positive): sheared wind, a vortex at the strongest cell, falling rain."""
     u = sky.wind[0] + sky.shear[0] * height + 1.5 * coarse
     v = sky.wind[1] + sky.shear[1] * height + 0.8 * fine
     strongest = max(sky.cells, key=lambda c: c.peak)

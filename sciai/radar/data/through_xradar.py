@@ -1,6 +1,7 @@
 """IRIS, GAMIC, Rainbow and FURUNO through xradar, from their raw codes.
 
-xradar opens these formats well; what it does not do is to mask and name the invalid codes, so it is asked for raw
+xradar opens these formats well; what it does not do is to mask and name the invalid codes, so it is asked
+for raw
 codes and the decoding is done here.
 
 Sources: IRIS Programmer's Manual M211318EN (data types 4.4); xradar 0.12 for the file layouts.
@@ -51,7 +52,8 @@ def read_through_xradar(data: bytes, name: str, kind: str) -> xr.DataTree:
         kind: ``iris``, ``gamic``, ``rainbow`` or ``furuno``.
 
     Raises:
-        BadInput: xradar cannot read it (truncated, damaged, a variety it does not know), or it holds no field.
+        BadInput: xradar cannot read it (truncated, damaged, a variety it does not know), or it holds no
+            field.
     """
     import xradar
 
@@ -70,7 +72,7 @@ def read_through_xradar(data: bytes, name: str, kind: str) -> xr.DataTree:
     except Exception as e:  # xradar raises whatever the damaged byte led to
         problem = f"xradar cannot read this {kind} file ({type(e).__name__}: {e})"
         raise BadInput(problem, file=name, fix="it may be truncated or damaged; get it again") from e
-    sweeps = []
+    sweeps: list[xr.Dataset] = []
     for i, s in enumerate(sweeps_of(tree)):
         sweep = _sweep(tree[s].to_dataset(), kind, None if raw is None else raw[i])
         if sweep.fields:
@@ -133,7 +135,8 @@ def _number(value: Any) -> float | None:
         return None
 
 
-# Highest code of each IRIS data type = "area not scanned"; 0 = "no data available" (below the thresholds). The types
+# Highest code of each IRIS data type = "area not scanned"; 0 = "no data available" (below the
+# thresholds). The types
 # that use every code up to the highest for data are left out of the first rule.
 _FULL_SCALE = {"DB_VEL", "DB_WIDTH", "DB_ZDR", "DB_ZDRC", "DB_VELC", "DB_HCLASS", "DB_HCLASS2"}
 
@@ -170,7 +173,7 @@ def _iris_raw(path: str) -> list[_Iris]:
         head.get_moment(number, first)
         fields: dict[str, Field] = {}
         for type_name in kinds:
-            kind = next((t for t in coded.data_types_dict if t["name"] == type_name), {})
+            kind: dict[str, Any] = next((t for t in coded.data_types_dict if t["name"] == type_name), {})
             if type_name == "DB_XHDR" or kind.get("dtype") not in ("uint8", "int8", "uint16", "int16"):
                 continue
             coded.get_moment(number, type_name)

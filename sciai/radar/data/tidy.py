@@ -1,4 +1,4 @@
-"""A tree that a user hands over -> the conventions of `sciai.radar.data.build`, without touching the user's object."""
+"""A tree that a user hands over -> the conventions of `sciai.radar.data.build`, on a copy."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ def _tidy_field(ds: xr.Dataset, v: xr.DataArray, name: str) -> tuple[xr.Variable
         companion_attrs = attributes(NOT_TOLD_APART)
     if infinite.any():
         companion_attrs["infinite_gates"] = int(infinite.sum())
-    # the packing of a lazily decoded file describes the array on disk: chunks and filters are not ours to keep
+    # the packing of a lazily decoded file describes the array on disk: chunks and filters are not
+    # ours to keep
     kept = ("scale_factor", "add_offset", "dtype", "_FillValue")
     encoding = {k: v.encoding[k] for k in kept if k in v.encoding}
     return (

@@ -22,21 +22,28 @@ Source = str | os.PathLike[str] | xr.DataTree | xr.Dataset
 def open_volume(source: Source | Sequence[str | os.PathLike[str]]) -> xr.DataTree:
     """Open a radar volume, whatever its format; the format is told by the content, not by the name.
 
-    Reads NEXRAD and TDWR Level II (1991 to today, also the chunks of a real-time volume), ODIM_H5, CfRadial 1 and 2,
-    IRIS RAW, GAMIC, Rainbow, FURUNO, IMD netCDF and MP-PAWR raw, each also gzipped or bzip2ed, and stores written by
-    sciai. Several files make one volume: one variable per file, one sweep per file, or the chunks of one NEXRAD volume.
+    Reads NEXRAD and TDWR Level II (1991 to today, also the chunks of a real-time volume), ODIM_H5,
+    CfRadial 1 and 2,
+    IRIS RAW, GAMIC, Rainbow, FURUNO, IMD netCDF and MP-PAWR raw, each also gzipped or bzip2ed, and stores
+    written by
+    sciai. Several files make one volume: one variable per file, one sweep per file, or the chunks of one
+    NEXRAD volume.
 
     Args:
         source: a path, a list of paths, or a tree or dataset already in memory (which gets standard names and
             companions; it is not altered).
 
     Returns:
-        Root with ``latitude``, ``longitude``, ``altitude`` and one child ``sweep_<i>`` per sweep in the order of the
-        file; dims (azimuth or elevation, range), rays sorted by that angle. Fields are float32, NaN where invalid,
-        each beside ``<VAR>_validity`` (0 valid, 1 below noise, 2 missing). ``VAR.encoding`` keeps the source's packing.
+        Root with ``latitude``, ``longitude``, ``altitude`` and one child ``sweep_<i>`` per sweep in the
+        order of the
+        file; dims (azimuth or elevation, range), rays sorted by that angle. Fields are float32, NaN where
+        invalid,
+        each beside ``<VAR>_validity`` (0 valid, 1 below noise, 2 missing). ``VAR.encoding`` keeps the
+        source's packing.
 
     Raises:
-        BadInput: missing path, empty, truncated or unknown file, no data variable, files that do not belong together.
+        BadInput: missing path, empty, truncated or unknown file, no data variable, files that do not
+            belong together.
 
     Example:
         >>> from sciai.radar.data import simulate
@@ -124,7 +131,7 @@ def _decode(data: bytes, name: str) -> xr.DataTree:
         raise BadInput(
             "not a radar file of a known format",
             file=name,
-            fix="known: NEXRAD Level II, ODIM_H5, CfRadial, IRIS, GAMIC, Rainbow, FURUNO, IMD netCDF, MP-PAWR raw",
+            fix="known: NEXRAD Level II, ODIM_H5, CfRadial, IRIS, GAMIC, Rainbow, FURUNO, IMD, MP-PAWR raw",
         )
     try:
         return _reader(kind)(data, name)
@@ -164,7 +171,8 @@ def detect(data: bytes) -> str:
         data: the whole file, unpacked.
 
     Returns:
-        ``nexrad``, ``odim``, ``gamic``, ``netcdf``, ``iris``, ``rainbow``, ``furuno``, ``pawr`` or ``unknown``.
+        ``nexrad``, ``odim``, ``gamic``, ``netcdf``, ``iris``, ``rainbow``, ``furuno``, ``pawr`` or
+        ``unknown``.
 
     Example:
         >>> detect(b"AR2V0006.001" + bytes(40)), detect(b"hello")
@@ -181,7 +189,8 @@ def detect(data: bytes) -> str:
         return "netcdf"
     if data[:200].lstrip()[:7] == b"<volume" or (b"<volume" in data[:2000] and data[:5] == b"<?xml"):
         return "rainbow"
-    # IRIS: structure header of a product (identifier 27), format version, and a record of 6144 bytes behind it
+    # IRIS: structure header of a product (identifier 27), format version, and a record of 6144 bytes
+    # behind it
     if data[:2] == b"\x1b\x00" and data[12:14] == b"\x1a\x00" and len(data) > 6144:
         return "iris"
     if is_pawr(data):
