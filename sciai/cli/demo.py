@@ -32,10 +32,10 @@ def demo(
     sciai demo --volume KTLX20190525_222419 --out my-report
     sciai demo --volume dbzh.h5 --volume zdr.h5 --json
     """
-    from sciai.studio import demo as studio
+    from sciai.studio.demo import run
 
     with show.progress("starting", quiet=quiet) as step:
-        done = studio.run(out, volume or [], offline=offline, step=step)
+        done = run(out, volume or [], offline=offline, step=step)
     if json:
         show.print_json(done.figures)
     else:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sciai.cli import show
+from sciai.cli import radar_show, show
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from sciai.core.answer import Answer
+    from sciai.radar.api.report import Compressed
 
 app = typer.Typer(
     name="radar",
@@ -102,16 +105,16 @@ def compress(
         raise typer.BadParameter("--lossless already bounds every error; leave out --psnr and --max-error")
     with show.progress("reading", quiet=quiet) as step:
         volume = _open(files)
-        step(-1, "compressing")
         answer = api.compress(
             volume,
             store,
-            psnr=show.pairs(psnr or [], "--psnr"),
-            max_error=show.pairs(max_error or [], "--max-error"),
+            psnr=_targets(psnr, "--psnr", volume),
+            max_error=_targets(max_error, "--max-error", volume),
             lossless=lossless,
             previous=previous,
             codec=codec.value,
             overwrite=overwrite,
+            progress=step,
         )
     _answer(answer, json, f"{store}")
 
@@ -150,7 +153,7 @@ def decompress(
     with show.progress("decoding", quiet=quiet) as step:
         volume = api.decompress(store)
         step(-1, f"writing {chosen.value}")
-        _write(volume, out, chosen)
+        _write(volume, out, chosen, overwrite)
     typer.echo(str(out))
 
 
@@ -179,10 +182,9 @@ def verify(
 
 @app.command(no_args_is_help=True)
 def info(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="STORE | FILE...", help="A store, or the files of a volume.")
-    ],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="A store, or the files of a volume.")],
     json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say what a store or a radar file holds: site, time, sweeps, variables, bits.
 
@@ -191,11 +193,17 @@ def info(
     sciai radar info out.zarr
     sciai radar info KTLX20190525_222419 --json
     """
-    figures = _store_info(files[0]) if len(files) == 1 and _is_store(files[0]) else _volume_info(_open(files))
+    from sciai.radar import api
+
+    with show.progress("reading", quiet=quiet):
+        stored = api.info(files[0]) if len(files) == 1 and _is_store(files[0]) else None
+        held = radar_show.volume_figures(_open(files))
     if json:
-        show.print_json(figures)
-    else:
-        _print_info(figures)
+        show.print_json({"volume": held, "store": stored})
+        return
+    radar_show.print_volume(held)
+    if stored is not None:
+        radar_show.print_store(stored)
 
 
 @app.command(no_args_is_help=True)
@@ -220,18 +228,16 @@ def view(
     sciai radar view out.zarr --sweep 0 --sweep 3 --var DBZH
     """
     from sciai.core.errors import BadInput
-    from sciai.radar import api
     from sciai.radar.api import view as pictures
 
     if output.suffix.lower() != ".png":
         raise BadInput("the picture is a PNG", file=output, fix="name it something.png")
     with show.progress("reading", quiet=quiet) as step:
-        store = files[-1] if _is_store(files[-1]) else None
-        sources = files[:-1] if store else files
-        decoded = api.decompress(store) if store else None
-        volume = _open(sources) if sources else decoded
+        compare = len(files) > 1 and _is_store(files[-1])
+        volume = _open(files[:-1] if compare else files)
+        decoded = _open(files[-1:]) if compare else None
         step(-1, "drawing")
-        path = pictures.view(volume, output, decoded if sources else None, variables=var, sweeps=sweep)
+        path = pictures.view(volume, output, decoded, variables=var, sweeps=sweep)
     typer.echo(str(path))
 
 
@@ -244,10 +250,10 @@ def simulate(
     shape: Annotated[
         str, typer.Option(metavar="ELxAZxRANGE", help="Elevations x azimuths x ranges.")
     ] = "114x300x800",
-    minutes: Annotated[
-        float, typer.Option(help="How long after the storm's start; one volume each 0.5 min.")
-    ] = 0.0,
-    kind: Annotated[str, typer.Option(help="convective or stratiform.")] = "convective",
+    time_step: Annotated[int, typer.Option(help="Which volume of the storm; one each 30 s.")] = 0,
+    var: Annotated[
+        list[str] | None, typer.Option(help="Variable to make; repeatable. All seven when left out.")
+    ] = None,
     format: Annotated[
         Format | None, typer.Option(help="Format, where the name of OUT does not tell.")
     ] = None,
@@ -265,16 +271,16 @@ def simulate(
     sciai radar simulate small.nc --shape 8x120x300 --seed 7
 
     [dim]# the next volume of the same storm[/dim]
-    sciai radar simulate later.nc --minutes 0.5
+    sciai radar simulate later.nc --time-step 1
     """
     from sciai.radar.data import simulate as make
 
     chosen = format or _format_of(out)
     _must_be_new(out, overwrite)
     with show.progress("simulating", quiet=quiet) as step:
-        volume = make(seed=seed, shape=_shape(shape), **_storm(kind, minutes))
+        volume = make(seed, time_step, _shape(shape), *([var] if var else []))
         step(-1, f"writing {chosen.value}")
-        _write(volume, out, chosen)
+        _write(volume, out, chosen, overwrite)
     typer.echo(str(out))
 
 
@@ -307,6 +313,17 @@ def _open(files: Sequence[Path]) -> xr.DataTree:
     return open_volume(files[0] if len(files) == 1 else list(files))
 
 
+def _targets(texts: list[str] | None, option: str, volume: xr.DataTree) -> float | dict[str, float] | None:
+    """What `compress` takes for an option; a bare number beside named ones is for all other variables."""
+    from sciai.radar.api.view import drawable
+
+    wanted = show.pairs(texts or [], option)
+    if isinstance(wanted, dict) and "*" in wanted:
+        rest = wanted.pop("*")
+        return {**dict.fromkeys(drawable(volume), rest), **wanted}
+    return wanted
+
+
 def _is_store(path: Path) -> bool:
     return (path / "zarr.json").is_file() or path.suffix == ".zarr"
 
@@ -335,15 +352,15 @@ def _must_be_new(out: Path, overwrite: bool) -> None:
         raise BadInput("the output exists already", file=out, fix="choose another name or give --overwrite")
 
 
-def _write(volume: xr.DataTree, out: Path, format: Format) -> None:
+def _write(volume: xr.DataTree, out: Path, format: Format, overwrite: bool) -> None:
     from sciai.radar import data
 
-    writers = {
+    writers: dict[Format, Callable[..., object]] = {
         Format.cfradial2: data.write_cfradial2,
         Format.odim: data.write_odim,
         Format.pawr: data.write_pawr,
     }
-    writers[format](volume, out)
+    writers[format](volume, out, overwrite=overwrite)
 
 
 def _shape(text: str) -> tuple[int, int, int]:
@@ -356,27 +373,12 @@ def _shape(text: str) -> tuple[int, int, int]:
     return numbers
 
 
-def _storm(kind: str, minutes: float) -> dict[str, Any]:
-    return {"kind": kind, "minutes": minutes}
-
-
-def _answer(answer: Any, json: bool, title: str) -> None:
+def _answer(answer: Answer[Compressed], json: bool, title: str) -> None:
+    """Print an answer, and end with exit code 3 where it was refused."""
     if json:
         show.print_json(answer.to_dict())
     else:
+        if answer.estimate is not None:
+            radar_show.print_compressed(answer.estimate.value, title)
         show.print_findings(answer.findings, answer.level.name.lower())
     show.finish(answer)
-
-
-def _store_info(path: Path) -> Any:
-    from sciai.radar import api
-
-    return api.info(path)
-
-
-def _volume_info(volume: xr.DataTree) -> dict[str, Any]:
-    return {}
-
-
-def _print_info(figures: Any) -> None:
-    show.print_json(figures)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,16 +59,9 @@ def run(out: Path, volume: Sequence[Path] = (), *, offline: bool = False, step: 
     done = radar.demonstrate(out, volume, offline=offline, step=step or (lambda part, text: None))
     seconds = time.perf_counter() - start
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    made = f"sciai {__version__} · {when} · {seconds:.0f} s on {platform.machine()}, Python {platform.python_version()}"
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    made = f"sciai {__version__} · {when} · {seconds:.0f} s · {machine}"
     report = write(Report("sciai demo", made, (done.section,)), out / "report.html")
     section = done.section
     figures = {"level": section.level, "seconds": seconds, "report": report, "radar": done.figures}
     return Demo(report, section.level, tuple(section.findings), tuple(section.tiles), figures)
-
-
-def free(path: Path) -> None:
-    """Remove what an earlier demo left at a path, so that a demo can be run again."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

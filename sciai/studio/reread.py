@@ -2,8 +2,8 @@
 
     python -m sciai.studio.reread STORE
 
-Prints JSON: seconds to decode every field, a sha256 of each, and which heavy packages that took. The demo runs this to
-show that a store reads back in any process, bit for bit the same.
+Prints JSON: seconds to decode every field, a sha256 of each, and which heavy packages that took. The demo
+runs this to show that a store reads back in any process, bit for bit the same.
 """
 
 from __future__ import annotations

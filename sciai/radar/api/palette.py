@@ -47,6 +47,14 @@ _RHOHV: Final = (
     (1.05, "#6d1a36"),
 )
 
+_SHORT: Final = {
+    "meters per second": "m/s",
+    "degrees per kilometer": "°/km",
+    "degrees": "°",
+    "unitless": "",
+    "1": "",
+}
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -82,7 +90,7 @@ def scale_of(variable: str, values: np.ndarray[Any, np.dtype[Any]]) -> Scale:
     import matplotlib
 
     kind = family(variable)
-    unit = _short(str(field_attributes(variable).get("units") or field_attributes(kind).get("units") or ""))
+    unit = unit_of(variable)
     finite = values[np.isfinite(values)]
     if kind == "DBZH":
         return Scale(-10.0, 70.0, _stops("reflectivity", _REFLECTIVITY), unit or "dBZ", variable)
@@ -105,6 +113,18 @@ def scale_of(variable: str, values: np.ndarray[Any, np.dtype[Any]]) -> Scale:
         return Scale(-max(reach, 1.0), max(reach, 1.0), _diverging(), unit, variable)
     low, high = _robust(finite, (0.0, 1.0))
     return Scale(low, high, matplotlib.colormaps["viridis"], unit, variable)
+
+
+def unit_of(variable: str) -> str:
+    """Unit of a field, short enough for a label; empty where it has none or is unknown.
+
+    Example:
+        >>> unit_of("VRADH"), unit_of("RHOHV"), unit_of("SOMETHING")
+        ('m/s', '', '')
+    """
+    attrs = field_attributes(variable) or field_attributes(family(variable))
+    unit = str(attrs.get("units", ""))
+    return _SHORT.get(unit, unit)
 
 
 def difference_scale(variable: str, reach: float, unit: str) -> Scale:
@@ -140,13 +160,3 @@ def _robust(finite: np.ndarray[Any, np.dtype[Any]], default: tuple[float, float]
         return default
     low, high = (float(x) for x in np.percentile(finite, [0.5, 99.5]))
     return (low, high) if high > low else (low - 0.5, low + 0.5)
-
-
-def _short(unit: str) -> str:
-    return {
-        "meters per second": "m/s",
-        "degrees per kilometer": "°/km",
-        "degrees": "°",
-        "unitless": "",
-        "1": "",
-    }.get(unit, unit)

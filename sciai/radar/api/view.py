@@ -160,7 +160,8 @@ def heading(volume: xr.DataTree) -> str:
 
 def is_synthetic(volume: xr.DataTree) -> bool:
     """Whether the volume says of itself that it was simulated."""
-    return any("synthetic" in f"{key}={value}".lower() for key, value in volume.attrs.items())
+    stated = str(volume.attrs.get("synthetic", "false")).lower()
+    return stated in ("true", "1", "yes") or "synthetic" in str(volume.attrs.get("title", "")).lower()
 
 
 def difference(variable: str, original: F32, decoded: F32, sweep: xr.Dataset | None = None) -> F32:
