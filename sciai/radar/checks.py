@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AFTER", "BEFORE", "policy"]
 
-NOISE: Final = 0.7  # of the roughness (1 is white noise): above it neighbours say next to nothing about each other
+NOISE: Final = (
+    0.7  # of the roughness (1 is white noise): above it neighbours say next to nothing about each other
+)
 
 
 @cache
@@ -51,7 +53,7 @@ def geometry(source: Source) -> Iterable[Finding]:
         elif ranges.dtype.kind in "fiu":
             known = np.asarray(ranges.values, np.float64)
             if known.size and float(np.nanmin(known)) < 0:
-                message = f"ranges begin at {np.nanmin(known):g}; negative ranges are kept as they are, but look at them"
+                message = f"ranges begin at {np.nanmin(known):g}; negative ones are kept, but look at them"
                 yield _caution("geometry", message, where)
             if known.size > 1 and not (np.diff(known) > 0).all():
                 yield _caution("geometry", "ranges do not ascend; kept as they are, but look at them", where)
@@ -64,19 +66,19 @@ def unknown_names(source: Source) -> Iterable[Finding]:
     for var in source.variables:
         if base_name(var) not in PSNR_PEAK:
             message = (
-                f"{var} is no FM301 name known here: the range of its own data (0.1 to 99.9 percentile) is the "
-                "PSNR's peak; give max_error where you need another guarantee"
+                f"{var} is no FM301 name known here: the range of its own data (0.1 to 99.9 percentile) "
+                "is the PSNR's peak; give max_error where you need another guarantee"
             )
             yield _caution("unknown_name", message, var)
 
 
 def told_apart(source: Source) -> Iterable[Finding]:
     """Whether invalid gates are of two kinds in the source."""
-    vague = [
-        v for v in source.variables if all("comment" in s.validity_attrs(v) for s in source.having(v))
-    ]
+    vague = [v for v in source.variables if all("comment" in s.validity_attrs(v) for s in source.having(v))]
     if vague:
-        message = "the source does not tell below-noise from missing gates: every invalid gate is stored as missing"
+        message = (
+            "the source does not tell below-noise from missing gates: every invalid gate is stored as missing"
+        )
         yield _caution("told_apart", message, ", ".join(vague))
 
 
@@ -116,8 +118,9 @@ def content(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]
             yield _caution("constant", "one value everywhere", var)
         elif report.roughness is not None and report.roughness > NOISE:
             message = (
-                f"mostly noise (neighbouring gates differ as much as distant ones, roughness {report.roughness:.2f}): "
-                f"it takes {report.bits_per_value:.2f} bit per value; threshold it before compressing"
+                "mostly noise (neighbouring gates differ as much as distant ones, roughness "
+                f"{report.roughness:.2f}): it takes {report.bits_per_value:.2f} bit per value; "
+                "threshold it before compressing"
             )
             yield _caution("noise", message, var)
 
@@ -130,7 +133,7 @@ def codec_choice(source: Source, estimate: Estimate[Compressed]) -> Iterable[Fin
         if learned and plain is not None and plain < min(learned) and report.valid_fraction > 0.001:
             message = (
                 "unlike what the model learned from: the classical codec is "
-                f"{100 * (1 - plain / min(learned)):.0f} % smaller here and was taken, which costs more than usual"
+                f"{100 * (1 - plain / min(learned)):.0f} % smaller here; expect more bits than usual"
             )
             yield _caution("unlike_training", message, var)
         if report.lossless and report.max_error_bound != 0 and report.step == 0:
@@ -161,5 +164,3 @@ def _infinities(variable: Any) -> int:
 
 def _caution(check: str, message: str, where: str) -> Finding:
     return Finding(check, Level.CAUTION, message, where)
-
-

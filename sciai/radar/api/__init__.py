@@ -27,7 +27,7 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        # the modules compress and decompress bind themselves to the package when imported: bind the function over it
+        # importing a module binds it to the package under its own name: bind the function over it
         value = getattr(importlib.import_module(_HOME[name]), name)
         globals()[name] = value
         return value

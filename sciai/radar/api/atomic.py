@@ -1,8 +1,8 @@
 """A folder that appears complete or not at all.
 
-Everything is written into a hidden sibling folder and renamed at the end. An exception, Ctrl-C, a termination signal
-and a full disk all leave what was there before and nothing else. (A killed process or a power cut can leave the
-hidden folder; the next writer of the same name removes it.)
+Everything is written into a hidden sibling folder and renamed at the end. An exception, Ctrl-C, a termination
+signal and a full disk all leave what was there before and nothing else. (A killed process or a power cut can
+leave the hidden folder; the next writer of the same name removes it.)
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class FolderWriter:
         return (self.folder / key).read_bytes()
 
     def sync(self) -> None:
-        """Ask the system to bring every file to the disk; several at once, which file systems commit together."""
+        """Bring every file to the disk; several at once, which file systems commit together."""
 
         def one(key: str) -> None:
             handle = os.open(self.folder / key, os.O_RDONLY)
@@ -74,7 +74,9 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
     try:
         working.mkdir()
     except OSError as err:
-        raise BadInput(f"cannot write there: {err.strerror}", file=path.parent, fix="choose another folder") from err
+        raise BadInput(
+            f"cannot write there: {err.strerror}", file=path.parent, fix="choose another folder"
+        ) from err
     done = False
     try:
         writer = FolderWriter(working)
@@ -86,7 +88,8 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
         if err.errno in (errno.ENOSPC, errno.EDQUOT):
             written = sum(writer.sizes.values())
             raise SciaiError(
-                f"the disk is full: {path} needs more than the {written / 1e6:.1f} MB written so far; nothing was left behind"
+                f"the disk is full: {path} needs more than the {written / 1e6:.1f} MB written so far; "
+                "nothing was left behind"
             ) from err
         raise
     finally:
@@ -119,7 +122,9 @@ def _move(working: Path, path: Path, overwrite: bool) -> None:
         if aside.exists():
             os.rename(aside, path)
         if err.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-            raise BadInput("the output appeared while it was being written", file=path, fix="run again") from err
+            raise BadInput(
+                "the output appeared while it was being written", file=path, fix="run again"
+            ) from err
         raise
     shutil.rmtree(aside, ignore_errors=True)
     if hasattr(os, "O_DIRECTORY"):  # the rename itself is only safe once the parent folder is on disk

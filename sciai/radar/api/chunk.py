@@ -1,12 +1,12 @@
 """One chunk = one coded plane: a self-describing header, a CRC, the codec's payload.
 
-Everything that decoding the plane needs beside other planes and the model is in the header, under the CRC: an edit
-of ``zarr.json`` cannot change what a chunk means. The CRC also covers the chunk's place (``sweep_3/DBZH``), so that
-two chunks that changed places are found out.
+Everything that decoding the plane needs beside other planes and the model is in the header, under the CRC: an
+edit of ``zarr.json`` cannot change what a chunk means. The CRC also covers the chunk's place
+(``sweep_3/DBZH``), so that two chunks that changed places are found out.
 
-Layout, little endian: magic ``SR``, version, codec number, flags, CRC-32 of place and all the rest, rays and gates
-(varints), then as the flags say: number of the sweep below (varint), first 8 bytes of the model's SHA-256, hash of
-the sweep's variable names (2 bytes), quantiser; the payload follows to the end.
+Layout, little endian: magic ``SR``, version, codec number, flags, CRC-32 of place and all the rest, rays and
+gates (varints), then as the flags say: number of the sweep below (varint), first 8 bytes of the model's
+SHA-256, hash of the sweep's variable names (2 bytes), quantiser; the payload follows to the end.
 """
 
 from __future__ import annotations

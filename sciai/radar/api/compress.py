@@ -51,28 +51,29 @@ def compress(
 ) -> Answer[Compressed]:
     """Compress a radar volume into a Zarr store with a guaranteed quality.
 
-    What was written is decoded and measured; a plane that misses its bound is coded again, in the end bit for bit. The
-    mask (valid, below noise, missing) is always exact. The store is written atomically.
+    What was written is decoded and measured; a plane that misses its bound is coded again, in the end bit for
+    bit. The mask (valid, below noise, missing) is always exact. The store is written atomically.
 
     Args:
         volume: Path or paths that `open_volume` reads, or a tree.
         store: Folder to write, usually ``something.zarr``.
         psnr: Least PSNR in dB of every variable, or of those named (the others keep 35). Peaks are those of
             `sciai.radar.data.names.PSNR_PEAK`; default 35.
-        max_error: Largest absolute error, in the variable's unit, of every variable or of those named; holds together
-            with the PSNR.
+        max_error: Largest absolute error, in the variable's unit, of every variable or of those named; holds
+            together with the PSNR.
         lossless: Every valid value comes back bit for bit; or the names of the variables for which it does.
         previous: Store of the volume before this one. It saves bits; reading this store will need that one.
-        codec: ``auto`` takes for each variable what measures smallest; or ``context``, ``transform``, ``plain``, or a
-            codec object.
+        codec: ``auto`` takes for each variable what measures smallest; or ``context``, ``transform``,
+            ``plain``, or a codec object.
         overwrite: Replace an existing store.
-        embed_model: Put the learned model inside the store: always, never, or (None) where it costs at most 2 %.
+        embed_model: Put the learned model inside the store: always, never, or (None) where it costs at most 2
+            %.
         threads: Planes coded at once.
         progress: Called with the part done and what is being done.
 
     Returns:
-        Answer with `Compressed`; its spread is the measured largest error of each variable, in its unit. Nothing is
-        written where the answer refuses.
+        Answer with `Compressed`; its spread is the measured largest error of each variable, in its unit.
+        Nothing is written where the answer refuses.
 
     Raises:
         BadInput: volume, targets or output cannot be used.
@@ -81,7 +82,8 @@ def compress(
     Example:
         >>> import tempfile, numpy as np, xarray as xr
         >>> from sciai.radar import compress
-        >>> dbz = xr.DataArray(np.float32(np.linspace(0, 40, 36 * 50)).reshape(36, 50), dims=("azimuth", "range"))
+        >>> ramp = np.linspace(0, 40, 36 * 50, dtype=np.float32).reshape(36, 50)
+        >>> dbz = xr.DataArray(ramp, dims=("azimuth", "range"))
         >>> tree = xr.DataTree.from_dict({"/sweep_0": xr.Dataset({"DBZH": dbz})})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     answer = compress(tree, f"{folder}/out.zarr", codec="plain")
@@ -156,9 +158,11 @@ class _Job:
             short = self._short(coded, plans)
             if not short:
                 break
-            # the planned step was a little too wide for the whole volume: aim higher; in the end store every bit
+            # the planned step was a little too wide for the whole volume: aim higher, at last for every bit
             for var, missing in short.items():
-                plans[var] = self._aim_higher(plans[var], var, missing * (1.5 + attempt), attempt == _ATTEMPTS - 1)
+                plans[var] = self._aim_higher(
+                    plans[var], var, missing * (1.5 + attempt), attempt == _ATTEMPTS - 1
+                )
         self.say(-1.0, "writing coordinates")
         metadata, coordinates = write_metadata(self.source, writer)
         fields = sum(c.value_bytes + c.mask_bytes for c in coded.values())
@@ -350,7 +354,7 @@ def _some_values(source: Source, var: str) -> F32:
 
 
 def _sample_of(count: int) -> list[int]:
-    """Positions of the sweeps to compare codecs on: neighbours, low and high, since codecs look at the sweep below."""
+    """Sweeps to compare codecs on: neighbours, low and high, since codecs look at the sweep below."""
     if count <= 4:
         return list(range(count))
     low, high = count // 4, 3 * count // 4
@@ -379,19 +383,27 @@ def _with_record(value: Compressed, record: int, seconds: float) -> Compressed:
     )
 
 
-def _targets(source: Source, psnr: PerVariable, max_error: PerVariable, lossless: bool | Collection[str]) -> dict[str, Target]:
+def _targets(
+    source: Source, psnr: PerVariable, max_error: PerVariable, lossless: bool | Collection[str]
+) -> dict[str, Target]:
     known = source.variables
     for name, given in (("psnr", psnr), ("max_error", max_error)):
         for key, number in given.items() if isinstance(given, Mapping) else [("", given)]:
             if key and key not in known:
-                raise BadInput(f"{name} for {key}, which the volume does not have", field=name, fix=f"it has {', '.join(known)}")
+                raise BadInput(
+                    f"{name} for {key}, which the volume does not have",
+                    field=name,
+                    fix=f"it has {', '.join(known)}",
+                )
             if number is not None and not (np.isfinite(number) and number > 0):
                 raise BadInput(f"{name} of {number}", field=key or name, fix="give a positive number")
     if isinstance(lossless, str):
         lossless = [lossless]
     exact = set(known) if lossless is True else set() if lossless is False else set(lossless)
     if exact - set(known):
-        raise BadInput(f"lossless for {sorted(exact - set(known))}, which the volume does not have", field="lossless")
+        raise BadInput(
+            f"lossless for {sorted(exact - set(known))}, which the volume does not have", field="lossless"
+        )
     return {
         var: Target(
             psnr=_of(psnr, var, DEFAULT_PSNR), max_error=_of(max_error, var, None), lossless=var in exact

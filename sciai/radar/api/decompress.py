@@ -35,8 +35,8 @@ def decompress(
 
     Args:
         store: Folder that `compress` wrote.
-        damaged: ``raise``: a damaged chunk is an error that names it; ``missing``: its gates become missing, with a
-            warning that names it, and the rest is read.
+        damaged: ``raise``: a damaged chunk is an error that names it; ``missing``: its gates become missing,
+            with a warning that names it, and the rest is read.
         threads: Planes decoded at once.
 
     Returns:
@@ -48,7 +48,7 @@ def decompress(
         DamagedStore, CheckpointError: it, its model or the previous volume is altered or gone.
     """
     check_store(store)
-    tree = xr.open_datatree(store, engine="zarr", chunks=None)  # type: ignore[arg-type]
+    tree = xr.open_datatree(store, engine="zarr", chunks=None)
     try:
         nodes = {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
         reader = PlaneReader.of_folder(store)
@@ -68,8 +68,10 @@ def decompress(
                     if damaged == "raise":
                         raise
                     losses.append(str(err))
-                    plane = np.full(shape, 2, np.uint8) if kind == "mask" else np.full(shape, np.nan, np.float32)
-                planes[name, array_of(var, kind)] = plane.copy() if kind == "mask" else plane  # type: ignore[arg-type]
+                    plane = (
+                        np.full(shape, 2, np.uint8) if kind == "mask" else np.full(shape, np.nan, np.float32)
+                    )
+                planes[name, array_of(var, kind)] = plane.copy() if kind == "mask" else plane
 
         run_tasks(tasks, {}, one, threads=threads)
         for loss in losses:
@@ -90,8 +92,8 @@ def verify(volume: Any, store: str | os.PathLike[str], *, threads: int = 2) -> A
         threads: Planes decoded at once.
 
     Returns:
-        Answer with the figures measured now; it refuses where a bound does not hold, a mask differs, a chunk is
-        damaged or something is not there.
+        Answer with the figures measured now; it refuses where a bound does not hold, a mask differs, a chunk
+        is damaged or something is not there.
 
     Raises:
         BadInput: there is no such volume or store.
@@ -131,8 +133,8 @@ def info(store: str | os.PathLike[str]) -> dict[str, Any]:
 
     Returns:
         path, sweeps, variables (name -> codec, psnr, max_error, bounds, bits_per_value, mask_bits_per_value),
-        gates, bits_per_value, total_bits_per_value, bytes by kind, interval_s, models, previous, intact (whether
-        every file still has its checksum), attributes.
+        gates, bits_per_value, total_bits_per_value, bytes by kind, interval_s, models, previous, intact
+        (whether every file still has its checksum), attributes.
 
     Raises:
         BadInput: there is no store.
@@ -151,7 +153,11 @@ def info(store: str | os.PathLike[str]) -> dict[str, Any]:
     for var, kept in record["variables"].items():
         own = sum(rays * count for (n, v), (rays, count) in shapes.items() if v == var)
         values, masks = (
-            sum(size for key, size in sizes.items() if key.split("/")[1:2] == [array] and key.startswith("sweep_"))
+            sum(
+                size
+                for key, size in sizes.items()
+                if key.split("/")[1:2] == [array] and key.startswith("sweep_")
+            )
             for array in (var, array_of(var, "mask"))
         )
         variables[var] = {
@@ -182,7 +188,9 @@ def _coded(dataset: xr.Dataset) -> list[str]:
     return sorted(n for n in names if array_of(n, "mask") in names)
 
 
-def _loaded(dataset: xr.Dataset, name: str, planes: Mapping[tuple[str, str], np.ndarray[Any, Any]]) -> xr.Dataset:
+def _loaded(
+    dataset: xr.Dataset, name: str, planes: Mapping[tuple[str, str], np.ndarray[Any, Any]]
+) -> xr.Dataset:
     fresh = {}
     for key, variable in dataset.variables.items():
         plane = planes.get((name, str(key)))
@@ -191,7 +199,9 @@ def _loaded(dataset: xr.Dataset, name: str, planes: Mapping[tuple[str, str], np.
     dataset = dataset.assign(fresh).load()
     for variable in dataset.variables.values():
         # the store's own codecs are no encoding for the file the user writes next
-        variable.encoding = {k: v for k, v in variable.encoding.items() if k in ("units", "calendar", "dtype")}
+        variable.encoding = {
+            k: v for k, v in variable.encoding.items() if k in ("units", "calendar", "dtype")
+        }
     return dataset
 
 
@@ -240,7 +250,11 @@ def _measured(
         peak = float(kept.get("psnr_peak", 1.0))
         own = max(1, sum(s.shape[0] * s.shape[1] for s in source.having(var)))
         values, masks = (
-            sum(size for key, size in sizes.items() if key.split("/")[1:2] == [array] and key.startswith("sweep_"))
+            sum(
+                size
+                for key, size in sizes.items()
+                if key.split("/")[1:2] == [array] and key.startswith("sweep_")
+            )
             for array in (var, array_of(var, "mask"))
         )
         variables[var] = VariableReport(
@@ -264,14 +278,15 @@ def _measured(
             roughness=tally.pairs[0] / tally.pairs[1] if tally.pairs[1] > 0 else None,
         )
     gates, total = source.gates, sum(parts.values())
-    masks = sum(r.mask_bits_per_value * sum(s.shape[0] * s.shape[1] for s in source.having(v)) for v, r in variables.items())
+    arrays = {array_of(v, "mask") for v in variables}
+    masks = sum(size for key, size in sizes.items() if key.split("/")[1:2] and key.split("/")[1] in arrays)
     interval, known = source.interval()
     return Compressed(
         path=str(path),
         variables=variables,
         gates=gates,
         bits_per_value=8 * parts["fields"] / gates,
-        mask_bits_per_value=masks / gates,
+        mask_bits_per_value=8 * masks / gates,
         total_bits_per_value=8 * total / gates,
         mbps=8e-6 * parts["fields"] / interval,
         total_mbps=8e-6 * total / interval,

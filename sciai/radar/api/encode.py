@@ -1,7 +1,7 @@
 """Encoding a volume: plane by plane, each decoded and compared before the next one builds on it.
 
-Induction makes that a proof for the whole store: a plane decoded with the true planes it depends on is checked to be
-the true plane, so the decoder, which starts from nothing, meets true planes all along.
+Induction makes that a proof for the whole store: a plane decoded with the true planes it depends on is
+checked to be the true plane, so the decoder, which starts from nothing, meets true planes all along.
 """
 
 from __future__ import annotations
@@ -168,8 +168,8 @@ class Encoder:
         source: The volume.
         plans: Variable -> how.
         order: Codec whose order of variables is followed.
-        write: Takes a key below the store's root and the bytes of a chunk, and gives the bytes back as written;
-            None for a trial that keeps nothing.
+        write: Takes a key below the store's root and the bytes of a chunk, and gives the bytes back as
+            written; None for a trial that keeps nothing.
         sweeps: Positions of the sweeps to code; all by default.
         previous: Reader of the previous volume's store.
         threads: How many planes are coded at once.
@@ -262,7 +262,7 @@ class Encoder:
         return [*chosen, self._plain]
 
     def _granted(self, codec: SweepCodec, task: Task) -> list[Dependency]:
-        """What a codec declares, without what is coded later (only the codec that sets the order has it all)."""
+        """What a codec declares, less what is coded later (the codec that sets the order has it all)."""
         at, var, kind = task
         names = self._names(at)
         rank = {(v, "mask"): k for k, v in enumerate(names)}
@@ -271,21 +271,21 @@ class Encoder:
         fields_below = self.source.sweeps[below].fields if below is not None else ()
         granted: list[Dependency] = []
         for other, plane, where in codec.depends(var, kind, self.source.sweeps[at].fields):
-            if where == "here" and rank.get((other, plane), inf) < rank[var, kind]:
-                granted.append((other, plane, where))
-            elif (where == "below" and other in fields_below) or where == "previous":
+            earlier = where == "here" and rank.get((other, plane), inf) < rank[var, kind]
+            if earlier or where == "previous" or (where == "below" and other in fields_below):
                 granted.append((other, plane, where))
         return granted
 
     def _view(self, codec: SweepCodec, task: Task) -> tuple[_View, int | None, bool]:
-        """What the codec may look at, the number of the sweep below and whether the previous volume is used."""
+        """What the codec may look at, the number of the sweep below, whether the previous volume is used."""
         at, var, kind = task
         granted = self._granted(codec, task)
 
         def those(where: str) -> frozenset[tuple[str, Kind]]:
             return frozenset((o, p) for o, p, w in granted if w == where)
 
-        here = those("here") | ({(var, "mask")} if kind == "values" else frozenset())
+        own: frozenset[tuple[str, Kind]] = frozenset([(var, "mask")] if kind == "values" else [])
+        here = those("here") | own
         below_view, number = None, None
         below = self._below(at, var)
         if below is not None and those("below"):
@@ -411,7 +411,11 @@ class Encoder:
         back = codec.reconstruct(var, decoded, validity, stored, view)
         tally = Tally()
         tally.add(values, back, validity, reflectivity=var in REFLECTIVITIES)
-        bound = 0.0 if plan.target.lossless else (plan.target.max_error if plan.target.max_error is not None else inf)
+        bound = (
+            0.0
+            if plan.target.lossless
+            else (plan.target.max_error if plan.target.max_error is not None else inf)
+        )
         if not isfinite(tally.max_error) or tally.max_error > bound:
             return None
         invalid = validity != 0
@@ -441,7 +445,9 @@ class Encoder:
             result = self._try_values(self._plain, spec, task, values, validity)
             if result is not None:
                 return result
-        raise DamagedStore(f"no codec gives back {task[1]} in {self.source.sweeps[task[0]].name} within its bound")
+        raise DamagedStore(
+            f"no codec gives back {task[1]} in {self.source.sweeps[task[0]].name} within its bound"
+        )
 
     def _pack(
         self,

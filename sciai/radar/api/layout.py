@@ -1,9 +1,9 @@
 """``zarr.json`` of a store, as small as Zarr allows, and the chunks of everything that is not a field.
 
-A volume of 114 sweeps has some three thousand arrays. Their metadata, written the usual way, outweighs the echoes.
-So it is written once, consolidated in the root's ``zarr.json`` (`xarray` and `zarr.open_group` on the root read it
-there), without whitespace and defaults; a scalar, or an array of one repeated number, lives in its ``fill_value`` and
-has no chunk at all; coordinates go through `standalone`.
+A volume of 114 sweeps has some three thousand arrays. Their metadata, written the usual way, outweighs the
+echoes. So it is written once, consolidated in the root's ``zarr.json`` (`xarray` and `zarr.open_group` on the
+root read it there), without whitespace and defaults; a scalar, or an array of one repeated number, lives in
+its ``fill_value`` and has no chunk at all; coordinates go through `standalone`.
 
 Specification: Zarr v3 core; consolidated metadata as zarr-python 3 writes it.
 """
@@ -52,7 +52,8 @@ def validity_node(dims: tuple[Any, ...], shape: tuple[int, ...], attrs: Mapping[
 
 
 def dataset_nodes(dataset: xr.Dataset) -> Iterator[tuple[str, Node, dict[str, bytes]]]:
-    """Name, metadata and chunks (key below the array -> bytes) of each variable, losslessly, coordinates included.
+    """Name, metadata and chunks (key below the array -> bytes) of each variable, losslessly, coordinates
+    included.
 
     The caller adds the names of the coordinates to the group's attributes (`coordinates`), as CF has it.
 
@@ -65,14 +66,16 @@ def dataset_nodes(dataset: xr.Dataset) -> Iterator[tuple[str, Node, dict[str, by
 
 
 def _cf_encoded(name: str, variable: xr.Variable) -> xr.Variable:
-    """Dates as numbers with units, the way xarray writes them; all else as it is (no packing, no fill value)."""
+    """Dates as numbers with units, as xarray writes them; all else as it is (no packing, no fill value)."""
     plain = xr.Variable(variable.dims, variable.values, dict(variable.attrs))
     if plain.dtype.kind in "mM":
         kept = {k: v for k, v in variable.encoding.items() if k in ("units", "calendar")}
         for encoding in (kept, {}):
             plain.encoding = dict(encoding)
             coded = xr.conventions.encode_cf_variable(plain, name=name)
-            back = xr.conventions.decode_cf_variable(name, xr.Variable(coded.dims, coded.values, dict(coded.attrs)))
+            back = xr.conventions.decode_cf_variable(
+                name, xr.Variable(coded.dims, coded.values, dict(coded.attrs))
+            )
             # the source's own units may be too coarse for what the array now holds
             if np.array_equal(back.values.astype(plain.dtype), plain.values, equal_nan=True):
                 return coded
@@ -89,8 +92,12 @@ def _array(name: str, variable: xr.Variable) -> tuple[Node, dict[str, bytes]]:
     if values.dtype.kind == "S":
         return _fixed_bytes(values, dims, attrs)
     if values.dtype.kind not in "biuf" or values.dtype.itemsize > 8:
-        raise BadInput(f"Zarr cannot hold {values.dtype}", field=name, fix="drop the variable or change its type")
-    constant = values.size > 0 and bool((values.view(_bits(values)) == values.view(_bits(values)).flat[0]).all())
+        raise BadInput(
+            f"Zarr cannot hold {values.dtype}", field=name, fix="drop the variable or change its type"
+        )
+    constant = values.size > 0 and bool(
+        (values.view(_bits(values)) == values.view(_bits(values)).flat[0]).all()
+    )
     if values.size == 0 or constant:
         fill = values.flat[0] if values.size else values.dtype.type(0)
         number = _json_number(fill)
@@ -99,13 +106,21 @@ def _array(name: str, variable: xr.Variable) -> tuple[Node, dict[str, bytes]]:
     key = "/".join(["c", *["0"] * values.ndim])
     if values.nbytes <= 64:
         data = np.asarray(values, values.dtype.newbyteorder("<"), order="C").tobytes()
-        return _node(values.shape, values.dtype.name, _zero(values), _endian(values), dims, attrs), {key: data}
-    return _node(values.shape, values.dtype.name, _zero(values), _CODEC, dims, attrs), {key: encode_standalone(values)}
+        return _node(values.shape, values.dtype.name, _zero(values), _endian(values), dims, attrs), {
+            key: data
+        }
+    return _node(values.shape, values.dtype.name, _zero(values), _CODEC, dims, attrs), {
+        key: encode_standalone(values)
+    }
 
 
-def _strings(name: str, values: NDArray[Any], dims: tuple[Any, ...], attrs: Mapping[Any, Any]) -> tuple[Node, Any]:
+def _strings(
+    name: str, values: NDArray[Any], dims: tuple[Any, ...], attrs: Mapping[Any, Any]
+) -> tuple[Node, Any]:
     if not all(isinstance(item, str) for item in values.flat):
-        raise BadInput("an array of objects that are not all text", field=name, fix="drop it or turn it into text")
+        raise BadInput(
+            "an array of objects that are not all text", field=name, fix="drop it or turn it into text"
+        )
     codecs: list[Any] = [{"name": "vlen-utf8"}]
     if values.size and all(item == values.flat[0] for item in values.flat):
         return _node(values.shape, "string", str(values.flat[0]), codecs, dims, attrs), {}
@@ -132,7 +147,9 @@ def _fixed_bytes(values: NDArray[Any], dims: tuple[Any, ...], attrs: Mapping[Any
     if values.size and (values == values.flat[0]).all() and values.dtype.itemsize:
         return _node(values.shape, kind, fill, [{"name": "bytes"}], dims, attrs), {}
     key = "/".join(["c", *["0"] * values.ndim])
-    return _node(values.shape, kind, "", [{"name": "bytes"}], dims, attrs), {key: np.ascontiguousarray(values).tobytes()}
+    return _node(values.shape, kind, "", [{"name": "bytes"}], dims, attrs), {
+        key: np.ascontiguousarray(values).tobytes()
+    }
 
 
 def _node(

@@ -1,7 +1,7 @@
 """What is measured on each decoded plane, and summed over a volume.
 
-PSNR over valid gates with the peak of `sciai.radar.data.names`; critical success index at reflectivity thresholds
-(Schaefer 1990, "The critical success index as an indicator of warning skill"); rain-rate bias with
+PSNR over valid gates with the peak of `sciai.radar.data.names`; critical success index at reflectivity
+thresholds (Schaefer 1990, "The critical success index as an indicator of warning skill"); rain-rate bias with
 Z = 200 R^1.6 (Marshall and Palmer 1948) up to 53 dBZ, the usual hail cap.
 
 Errors are plain differences, also for circular fields: a codec may not trade a value for one a period away.
@@ -42,7 +42,9 @@ class Tally:
     max_error: float = 0.0
     hits: dict[float, list[int]] = field(default_factory=dict)  # threshold -> hits, misses, false alarms
     rain: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    pairs: list[float] = field(default_factory=lambda: [0.0, 0.0])  # squared steps along the ray, squared deviations
+    pairs: list[float] = field(
+        default_factory=lambda: [0.0, 0.0]
+    )  # squared steps along the ray, squared deviations
     exact: bool = True
 
     def add(self, values: F32, decoded: F32, validity: U8, *, reflectivity: bool) -> None:
@@ -113,7 +115,8 @@ class Tally:
 
 
 def correlation(values: F32, validity: U8) -> tuple[float, float]:
-    """Sums for the correlation of neighbours along the ray: mean squared step and twice the variance, each weighted.
+    """Sums for the correlation of neighbours along the ray: mean squared step and twice the variance, each
+    weighted.
 
     White noise gives a ratio of 1 of the first to the second, a smooth field one near 0.
     """

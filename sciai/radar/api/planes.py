@@ -1,8 +1,8 @@
 """Reading planes of a store: chunk -> mask, indices, values, with whatever other planes that needs.
 
-One synchronous implementation serves the Zarr codec (which hands in a function that fetches a key of its store) and
-`decompress` (which reads files). Decoded planes are kept in one bounded cache, keyed by place and checksum, so that a
-store rewritten at the same path is never answered from the old one's planes.
+One synchronous implementation serves the Zarr codec (which hands in a function that fetches a key of its
+store) and `decompress` (which reads files). Decoded planes are kept in one bounded cache, keyed by place and
+checksum, so that a store rewritten at the same path is never answered from the old one's planes.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ class PlaneReader:
         return cast(F32, self._shaped(plane, np.float32, sweep, var, found))
 
     def names(self, sweep: int, check: int) -> tuple[str, ...]:
-        """Names of the fields of a sweep, sorted; `check` (`chunk.names_hash`) tells whether a cached list holds."""
+        """Fields of a sweep, sorted; `check` (`names_hash`) tells whether a cached list is it."""
         with _LOCK:
             known = _NAMES.get(self.label, {}).get(sweep)
         if known is not None and chunks.names_hash(known) == check:
@@ -202,7 +202,9 @@ class PlaneReader:
             _NAMES[self.label] = table
         found = table.get(sweep, ())
         if chunks.names_hash(found) != check:
-            raise DamagedStore(f"{self.label}: zarr.json lists other fields of sweep_{sweep} than were stored")
+            raise DamagedStore(
+                f"{self.label}: zarr.json lists other fields of sweep_{sweep} than were stored"
+            )
         return found
 
     def _read_names(self) -> dict[int, tuple[str, ...]]:
@@ -229,27 +231,29 @@ class PlaneReader:
                 link = json.loads(self.fetch(RECORD) or b"")["previous"]
                 path, digest = str(link["path"]), str(link["hash"])
             except (ValueError, KeyError, TypeError) as err:
-                raise DamagedStore(f"{self.label}: {RECORD} does not say where the previous volume is") from err
+                raise DamagedStore(
+                    f"{self.label}: {RECORD} does not say where the previous volume is"
+                ) from err
             if self.root is None:
                 raise DamagedStore(
-                    f"{self.label}: it was coded against the previous volume {path}, which can only be found from "
+                    f"{self.label}: it was coded against the previous volume {path}, only found from "
                     "a store in a folder; copy both stores to disk and read them there"
                 )
             reader = PlaneReader.of_folder(self.root / path)
             found = reader.identity()
             if not found:
                 raise DamagedStore(
-                    f"{self.label}: it was coded against the previous volume {path}, which is gone; put it back"
+                    f"{self.label}: coded against the previous volume {path}, which is gone: put it back"
                 )
             if found != digest:
                 raise DamagedStore(
-                    f"{self.label}: the previous volume {path} is not the one it was coded against (altered or replaced)"
+                    f"{self.label}: the previous volume {path} was altered or replaced since this was coded"
                 )
             self._previous = reader
         return self._previous
 
     def identity(self) -> str:
-        """What names this very store: SHA-256 of its record, which holds the digest of every chunk; "" if absent."""
+        """SHA-256 of the record, which holds the digest of every file; "" where there is none."""
         record = self.fetch(RECORD)
         return model_hash(record) if record else ""
 
@@ -278,8 +282,9 @@ class PlaneReader:
             ) from err
         if not model_hash(shipped.model).startswith(found.model):
             raise CheckpointError(
-                f"{self.label}: it needs the model {found.model}, which is not inside the store, and the installed "
-                f"{found.codec} checkpoint is {model_hash(shipped.model)[:16]}; install the sciai that wrote it"
+                f"{self.label}: it needs the model {found.model}, which is not inside the store, and the "
+                f"installed {found.codec} checkpoint is {model_hash(shipped.model)[:16]}; "
+                "install the sciai that wrote it"
             )
         return shipped
 
@@ -291,14 +296,18 @@ class PlaneReader:
             return decode()
         except DamagedStore as err:
             if str(err).startswith((self.label, "sweep_")) or self.label in str(err):
-                raise DamagedStore(f"sweep_{sweep}/{array_of(var, kind)} depends on a damaged chunk: {err}") from err
+                raise DamagedStore(
+                    f"sweep_{sweep}/{array_of(var, kind)} depends on a damaged chunk: {err}"
+                ) from err
             raise DamagedStore(self._say(sweep, var, kind, str(err))) from err
         except SciaiError:
             raise
         except Exception as err:  # a codec fed with bytes it did not write may fail in any way
             raise DamagedStore(self._say(sweep, var, kind, f"{type(err).__name__}: {err}")) from err
 
-    def _shaped(self, plane: np.ndarray, dtype: type, sweep: int, var: str, found: chunks.Chunk) -> np.ndarray:
+    def _shaped(
+        self, plane: np.ndarray, dtype: type, sweep: int, var: str, found: chunks.Chunk
+    ) -> np.ndarray:
         if plane.shape != found.shape or plane.dtype != dtype:
             raise DamagedStore(self._say(sweep, var, found.kind, f"it decodes to {plane.dtype}{plane.shape}"))
         return plane
@@ -311,7 +320,9 @@ class PlaneReader:
 class StoredSweep:
     """`SweepContext` over a store: what a decoder of one chunk may look at."""
 
-    def __init__(self, reader: PlaneReader, sweep: int, var: str, found: chunks.Chunk, near: bool = True) -> None:
+    def __init__(
+        self, reader: PlaneReader, sweep: int, var: str, found: chunks.Chunk, near: bool = True
+    ) -> None:
         self._reader = reader
         self._sweep = sweep
         self._var = var
@@ -355,7 +366,9 @@ class StoredSweep:
         if not self._near or number is None:
             return None
         if number >= self._sweep:
-            raise DamagedStore(f"{self._reader.label}: sweep_{self._sweep} refers to a sweep that comes after it")
+            raise DamagedStore(
+                f"{self._reader.label}: sweep_{self._sweep} refers to a sweep that comes after it"
+            )
         found = self._reader.chunk(number, self._var, "mask")
         return StoredSweep(self._reader, number, self._var, found, near=False)
 
@@ -365,7 +378,9 @@ class StoredSweep:
         if not self._near or not self._chunk.previous:
             return None
         reader = self._reader.previous()
-        return StoredSweep(reader, self._sweep, self._var, reader.chunk(self._sweep, self._var, "mask"), near=False)
+        return StoredSweep(
+            reader, self._sweep, self._var, reader.chunk(self._sweep, self._var, "mask"), near=False
+        )
 
     def _known(self, var: str) -> None:
         if var not in self.variables:

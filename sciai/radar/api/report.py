@@ -109,6 +109,6 @@ class Compressed:
     previous: str | None = None
 
     def record(self) -> dict[str, Any]:
-        """What the store keeps, without what only the writer knows (path, seconds) and what can be recomputed."""
+        """What the store keeps: what was promised and measured, not what its files tell by themselves."""
         keep = ("codec", "psnr", "psnr_peak", "psnr_target", "max_error", "max_error_bound", "lossless")
         return {name: {k: getattr(v, k) for k in keep} for name, v in self.variables.items()}

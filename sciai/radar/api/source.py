@@ -1,4 +1,5 @@
-"""The volume to be coded, sweep by sweep: which fields it has, how sweeps lie to each other, what it cannot do.
+"""The volume to be coded, sweep by sweep: which fields it has, how sweeps lie to each other, what it cannot
+do.
 
 Nothing is loaded before it is coded, and nothing stays loaded afterwards.
 """
@@ -116,7 +117,7 @@ class Source:
         return [s for s in self.sweeps if var in s.fields]
 
     def period(self, var: str) -> float | None:
-        """Period of a circular field in its unit, None where it is not circular or not the same everywhere."""
+        """Period of a circular field in its unit, None where not circular or not the same everywhere."""
         periods = {circular_period(var, s.nyquist()) for s in self.having(var)}
         return periods.pop() if len(periods) == 1 else None
 
@@ -140,7 +141,7 @@ class Source:
         return min(reversed(near), key=lambda s: _gap(s.angle, sweep.angle))
 
     def interval(self) -> tuple[float, bool]:
-        """Seconds from one volume to the next, and whether the volume's own times tell it (else 30 s, as MP-PAWR)."""
+        """Seconds from one volume to the next, and whether the volume's times tell it (else 30 s)."""
         times = [
             s.dataset.variables["time"].values.ravel()
             for s in self.sweeps
@@ -150,7 +151,7 @@ class Source:
         known = known[~np.isnat(known)]
         if known.size > 1:
             seconds = float((known.max() - known.min()) / np.timedelta64(1, "ms")) / 1e3
-            # from first to last ray one ray is missing of a whole turn; nothing faster than 5 s scans a volume
+            # from first to last ray one ray is missing of a whole turn; no volume takes less than 5 s
             if 5 <= seconds <= 3600:
                 return seconds * known.size / (known.size - 1), True
         return 30.0, False
@@ -175,13 +176,15 @@ def open_source(volume: Any) -> Source:
         volume = open_volume(volume)
     sweeps = [_sweep(volume, n) for n in sweeps_of(volume)]
     if not any(s.fields for s in sweeps):
-        raise BadInput("no data variable", file=name, fix="a sweep needs a float variable over (azimuth, range)")
+        raise BadInput(
+            "no data variable", file=name, fix="a sweep needs a float variable over (azimuth, range)"
+        )
     wide = sorted({v for s in sweeps for v in s.fields if s.variable(v).dtype.itemsize > 4})
     return Source(volume, sweeps, name, wide)
 
 
 def _is_tidy(tree: xr.DataTree) -> bool:
-    """Whether names and dimensions are already as `open_volume` makes them, so that nothing need be loaded."""
+    """Whether names and dimensions are as `open_volume` makes them, so that nothing need be loaded."""
     names = sweeps_of(tree)
     fields = [(n, f) for n in names for f in fields_of(tree[n])]
     for sweep in names:
@@ -194,14 +197,18 @@ def _is_tidy(tree: xr.DataTree) -> bool:
 
 
 def _sweep(tree: xr.DataTree, name: str) -> SweepSource:
-    dataset = tree[name].to_dataset(inherit=False)
+    dataset = tree.children[name].to_dataset(inherit=False)
     fields = tuple(sorted(fields_of(dataset)))
     shapes = {dataset.variables[f].shape for f in fields}
     if len(shapes) > 1:
-        raise BadInput(f"fields of different shapes in {name}: {sorted(shapes)}", fix="give them one sweep each")
+        raise BadInput(
+            f"fields of different shapes in {name}: {sorted(shapes)}", fix="give them one sweep each"
+        )
     shape = shapes.pop() if shapes else (0, 0)
     if fields and not all(0 < n < MAX_SIDE for n in shape):
-        raise BadInput(f"{name} has {shape[0]} rays of {shape[1]} gates", fix=f"1 to {MAX_SIDE - 1} of each can be coded")
+        raise BadInput(
+            f"{name} has {shape[0]} rays of {shape[1]} gates", fix=f"1 to {MAX_SIDE - 1} of each can be coded"
+        )
     rays = str(dataset.variables[fields[0]].dims[0]) if fields else "azimuth"
     return SweepSource(
         number=int(name[6:]),

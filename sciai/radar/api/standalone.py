@@ -1,9 +1,10 @@
 """Self-contained lossless chunks: coordinates, and any array that a user writes with this serializer.
 
-Coordinates of a small volume weigh as much as its echoes when they are stored as they are. They are angles read from
-16-bit encoders, ramps of ranges, times a few milliseconds apart: integers on a grid, of which the first or second
-difference is nearly constant. Each array is tried as raw bits and as integers on the usual grids, differenced zero to
-two times, in byte planes through LZMA; the smallest that gives back every bit is stored.
+Coordinates of a small volume weigh as much as its echoes when they are stored as they are. They are angles
+read from 16-bit encoders, ramps of ranges, times a few milliseconds apart: integers on a grid, of which the
+first or second difference is nearly constant. Each array is tried as raw bits and as integers on the usual
+grids, differenced zero to two times, in byte planes through LZMA; the smallest that gives back every bit is
+stored.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def encode_standalone(array: NDArray[Any]) -> bytes:
         (True, True)
     """
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise BadInput(f"the sciai.radar serializer cannot hold {array.dtype}", fix="use zarr's own serializers for it")
+        raise BadInput(
+            f"the sciai.radar serializer cannot hold {array.dtype}", fix="use zarr's own serializers for it"
+        )
     native = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
     best = min((body for ints, how in _as_integers(native) for body in _bodies(ints, how)), key=len)
     shape = struct.pack(f"<{native.ndim}I", *native.shape)
@@ -62,8 +65,8 @@ def decode_standalone(data: bytes) -> NDArray[Any]:
     """The inverse of `encode_standalone`.
 
     Raises:
-        DamagedStore: where the bytes were altered, or are a chunk that needs others (that one can only be read
-            through the store it belongs to).
+        DamagedStore: where the bytes were altered, or are a chunk that needs others (that one can only be
+            read through the store it belongs to).
     """
     if data[:2] == b"SR":
         raise DamagedStore(

@@ -65,27 +65,35 @@ def write_metadata(source: Source, writer: FolderWriter) -> tuple[int, int]:
 
 def _referring(variable: xr.Variable, var: str) -> xr.Variable:
     """The field with the attribute that points to its companion (CF ancillary variables)."""
-    attrs = {**variable.attrs, "ancillary_variables": variable.attrs.get("ancillary_variables", array_of(var, "mask"))}
-    return xr.Variable(variable.dims, variable._data, attrs, fastpath=True)  # type: ignore[call-arg]
+    attrs = {
+        **variable.attrs,
+        "ancillary_variables": variable.attrs.get("ancillary_variables", array_of(var, "mask")),
+    }
+    return xr.Variable(variable.dims, variable._data, attrs, fastpath=True)
 
 
 def _with_coordinates(dataset: xr.Dataset) -> dict[Any, Any]:
-    """Attributes of the group, with the list of its auxiliary coordinates; xarray takes it off again on reading."""
+    """Attributes of the group, with the list of its auxiliary coordinates; reading takes it off again."""
     names = [str(n) for n in dataset.coords if n not in dataset.dims]
     if any(" " in n for n in names):
-        raise BadInput("a coordinate whose name has a blank cannot be stored", field=str(names), fix="rename it")
+        raise BadInput(
+            "a coordinate whose name has a blank cannot be stored", field=str(names), fix="rename it"
+        )
     return {**dataset.attrs, **({"coordinates": " ".join(names)} if names else {})}
 
 
-def write_models(codecs: Mapping[str, Any], writer: FolderWriter, payload: int, embed: bool | None) -> tuple[int, dict[str, str]]:
-    """Put models into the store, or leave them to the installed checkpoint where that holds the very same bytes.
+def write_models(
+    codecs: Mapping[str, Any], writer: FolderWriter, payload: int, embed: bool | None
+) -> tuple[int, dict[str, str]]:
+    """Put models into the store, or leave them to the installed checkpoint where that holds the very same
+    bytes.
 
     Args:
         codecs: Name -> codec that coded a chunk.
         writer: The store.
         payload: Bytes of values and masks.
-        embed: True: always inside; False: never where the installed checkpoint has it; None: inside where it costs
-            at most 2 % of the payload.
+        embed: True: always inside; False: never where the installed checkpoint has it; None: inside where it
+            costs at most 2 % of the payload.
 
     Returns:
         Bytes of models inside, codec -> SHA-256.
@@ -111,7 +119,7 @@ def write_models(codecs: Mapping[str, Any], writer: FolderWriter, payload: int, 
 
 
 def write_record(writer: FolderWriter, content: Mapping[str, Any]) -> int:
-    """Write the record: `content`, and digests of ``zarr.json`` and of every other file. Last of all files."""
+    """Write the record, last of all: `content`, and digests of ``zarr.json`` and of all files."""
     digest = digest_of(sorted(writer.sizes), lambda key: writer.read(key))
     record = {
         "format": FORMAT,
@@ -155,7 +163,9 @@ def read_record(store: str | os.PathLike[str]) -> dict[str, Any]:
             raise DamagedStore(f"{path}: written by a newer sciai (format {record['format']}); update sciai")
     except FileNotFoundError:
         raise BadInput(
-            f"a Zarr store without {RECORD}", file=path, fix="only stores that sciai wrote can be decoded here; open it with xarray"
+            f"a Zarr store without {RECORD}",
+            file=path,
+            fix="only stores that sciai wrote can be decoded here; open it with xarray",
         ) from None
     except (ValueError, KeyError, TypeError) as err:
         raise DamagedStore(f"{path}: {RECORD} was altered ({err})") from err
@@ -171,7 +181,7 @@ def check_store(store: str | os.PathLike[str]) -> dict[str, Any]:
     record = read_record(store)
     if hashlib.sha256((Path(store) / "zarr.json").read_bytes()).hexdigest() != record.get("zarr"):
         raise DamagedStore(
-            f"{store}: zarr.json was altered since it was written; restore it from a copy (open it with xarray to read "
-            "what still reads, at your own risk)"
+            f"{store}: zarr.json was altered since it was written; restore it from a copy "
+            "(xarray may still read the store, at your own risk)"
         )
     return record

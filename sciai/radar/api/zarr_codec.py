@@ -1,11 +1,12 @@
 """The Zarr v3 codec ``sciai.radar``: what makes ``xarray.open_datatree("out.zarr", engine="zarr")`` work.
 
-Registered by the entry point group ``zarr.codecs``; importing this module loads zarr and numpy, nothing that decodes.
+Registered by the entry point group ``zarr.codecs``; importing this module loads zarr and numpy, nothing that
+decodes.
 
-Zarr gives an array-to-bytes codec only the bytes of the chunk at hand. A plane, however, is decoded with the help of
-other planes (its mask at least). Zarr's pipeline takes another path where the codec is alone in it and can decode
-partially (`zarr.core.codec_pipeline.BatchedCodecPipeline.read_batch`): then the codec receives the chunk's
-`zarr.storage.StorePath`, and can read beside it. That path is used here.
+Zarr gives an array-to-bytes codec only the bytes of the chunk at hand. A plane, however, is decoded with the
+help of other planes (its mask at least). Zarr's pipeline takes another path where the codec is alone in it
+and can decode partially (`zarr.core.codec_pipeline.BatchedCodecPipeline.read_batch`): then the codec receives
+the chunk's `zarr.storage.StorePath`, and can read beside it. That path is used here.
 
 Specification: Zarr v3 core, "codecs"; zarr-python 3.1 (`zarr.abc.codec`).
 """
@@ -105,7 +106,9 @@ def _read_plane(fetch: Any, store: Any, path: str, chunk_spec: ArraySpec) -> np.
         # a store on disk is named by its path, so that every way of opening it shares the cache
         folder = getattr(store, "root", None)
         root = Path(folder, prefix).resolve() if isinstance(folder, Path) else None
-        seen = {path: own}  # one read fetches a key once, however many planes look at it
+        seen: dict[str, bytes | None] = {
+            path: own
+        }  # one read fetches a key once, however many planes look at it
 
         def beside(key: str) -> bytes | None:
             full = f"{prefix}/{key}" if prefix else key
@@ -127,8 +130,8 @@ def _check(plane: np.ndarray[Any, Any], chunk_spec: ArraySpec, where: str) -> No
     wanted = chunk_spec.dtype.to_native_dtype()
     if plane.shape != tuple(chunk_spec.shape) or plane.dtype != wanted:
         raise DamagedStore(
-            f"{where} holds {plane.dtype}{plane.shape}, but zarr.json says {wanted}{tuple(chunk_spec.shape)}: "
-            "zarr.json was altered"
+            f"{where} holds {plane.dtype}{plane.shape}, but zarr.json says "
+            f"{wanted}{tuple(chunk_spec.shape)}: zarr.json was altered"
         )
 
 

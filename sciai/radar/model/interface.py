@@ -1,13 +1,14 @@
 """What a sweep codec is: the one seam between the store and the codecs.
 
-A *volume* is a list of sweeps; a sweep holds variables of one shape (rays, gates). Each variable has two planes:
-the ternary *mask* (valid / below noise / missing) and the *values*, quantised to integer indices. A codec turns one
-plane into bytes and back, and may look at planes that were coded before it: the mask of the same variable, other
-variables of the same sweep, the sweep below, the same sweep of the previous volume. What it looks at it declares
-(`SweepCodec.depends`), so that a reader of one plane fetches those planes and no others.
+A *volume* is a list of sweeps; a sweep holds variables of one shape (rays, gates). Each variable has two
+planes: the ternary *mask* (valid / below noise / missing) and the *values*, quantised to integer indices. A
+    codec turns one
+plane into bytes and back, and may look at planes that were coded before it: the mask of the same variable,
+other variables of the same sweep, the sweep below, the same sweep of the previous volume. What it looks at it
+declares (`SweepCodec.depends`), so that a reader of one plane fetches those planes and no others.
 
-Shapes are written ``[rays, gates]``. Indices are int32, masks uint8 (`sciai.radar.data.validity`), values float32
-in the variable's own unit with NaN wherever the mask is not *valid*.
+Shapes are written ``[rays, gates]``. Indices are int32, masks uint8 (`sciai.radar.data.validity`), values
+float32 in the variable's own unit with NaN wherever the mask is not *valid*.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class QuantSpec:
         origin: Value of index 0, in the variable's unit.
         period: If > 0, indices are circular modulo `period` (PHIDP, VRADH).
         bound: Largest absolute error allowed, in the variable's unit; `inf` where only the PSNR is promised.
-        extra: Private to the codec (rate-distortion weight, reconstruction offsets, ...); JSON-able values only.
+        extra: Private to the codec (rate-distortion weight, reconstruction offsets, ...); JSON-able values
+            only.
 
     Example:
         >>> QuantSpec.from_json(QuantSpec(step=0.5, origin=-32.0).to_json()) == QuantSpec(0.5, -32.0)
@@ -134,7 +136,7 @@ class SweepContext(Protocol):
 
 @runtime_checkable
 class SweepCodec(Protocol):
-    """Turns planes into bytes and back. Implementations hold no state that depends on the volume being coded."""
+    """Turns planes into bytes and back; holds no state that depends on the volume being coded."""
 
     @property
     def name(self) -> str:
@@ -145,8 +147,8 @@ class SweepCodec(Protocol):
     def model(self) -> bytes:
         """The model as bytes, all that decoding needs beside the code; b"" where nothing was learned.
 
-        The store keeps them (or their SHA-256, where the shipped checkpoint holds the very same bytes) and gives
-        them to `sciai.radar.model.registry.load_codec` to decode.
+        The store keeps them (or their SHA-256, where the shipped checkpoint holds the very same bytes) and
+        gives them to `sciai.radar.model.registry.load_codec` to decode.
         """
         ...
 
@@ -196,7 +198,9 @@ class SweepCodec(Protocol):
         """Code the valid values of one plane; also the indices exactly as the decoder will see them."""
         ...
 
-    def decode_indices(self, var: str, payload: bytes, validity: U8, spec: QuantSpec, ctx: SweepContext) -> I32:
+    def decode_indices(
+        self, var: str, payload: bytes, validity: U8, spec: QuantSpec, ctx: SweepContext
+    ) -> I32:
         """Indices ``[rays, gates]``, 0 where invalid."""
         ...
 

@@ -1,11 +1,12 @@
 """The classical codec: nearest-index quantiser, one-dimensional differences, context-modelling LZMA.
 
-It learns nothing, needs nothing but numpy and the standard library to decode, and is exact on masks. The store falls
-back on it wherever a learned codec does not pay or misses its bound, and it alone codes floats exactly (step 0).
+It learns nothing, needs nothing but numpy and the standard library to decode, and is exact on masks. The
+store falls back on it wherever a learned codec does not pay or misses its bound, and it alone codes floats
+exactly (step 0).
 
-Layout of a payload: one byte that says how the rest is coded, then an LZMA1 stream (raw, no container; its literal
-coder is an adaptive binary range coder whose context is the high bits of the byte before, so symbols are stored
-rotated by four bits: the low bits of the symbol before are then the context).
+Layout of a payload: one byte that says how the rest is coded, then an LZMA1 stream (raw, no container; its
+literal coder is an adaptive binary range coder whose context is the high bits of the byte before, so symbols
+are stored rotated by four bits: the low bits of the symbol before are then the context).
 """
 
 from __future__ import annotations
@@ -98,10 +99,12 @@ class PlainCodec:
             return QuantSpec(0.0, 0.0, bound=0.0)
         bound = np.inf if max_error is None else max_error
         turn = 0 if period is None else int(np.floor((high - low) / step + 0.5)) + 1
-        return QuantSpec(step, low, period=turn if turn * step >= 0.9 * (period or np.inf) else 0, bound=bound)
+        return QuantSpec(
+            step, low, period=turn if turn * step >= 0.9 * (period or np.inf) else 0, bound=bound
+        )
 
     def encode_mask(self, var: str, validity: U8, ctx: SweepContext | None) -> bytes:
-        """The smaller of: as it is, as change along the ray, as change from ray to ray, each against a reference."""
+        """The smallest of: change along the ray or from ray to ray, of itself or against a reference."""
         if validity.size == 0 or (validity == validity.flat[0]).all():
             return bytes([_CONSTANT | int(validity.flat[0] if validity.size else 0)])
         candidates = [self._mask_stream(validity, 0)]
@@ -232,7 +235,7 @@ def unpack_bytes(data: bytes) -> U8:
     except (lzma.LZMAError, EOFError) as err:
         raise DamagedStore(f"a stream of the plain codec does not decode ({err})") from err
     rotated = np.frombuffer(raw, np.uint8)
-    return (rotated << 4) | (rotated >> 4)
+    return np.asarray((rotated << 4) | (rotated >> 4), np.uint8)
 
 
 _LARGEST_DICTIONARY = 1 << 22
@@ -282,7 +285,7 @@ def _carry(valid: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def _differences(indices: I32, valid: NDArray[np.bool_], base: int, way: int) -> NDArray[np.int64]:
-    """Valid gates minus the valid gate before them along the ray (left) or along azimuth (up), in ray order."""
+    """Valid gates minus the valid gate before them along the ray (left) or azimuth (up), in ray order."""
     if way == _UP:
         before = _carry(valid.T).T
         other = np.take_along_axis(indices, np.maximum(before, 0), axis=0)
@@ -294,7 +297,7 @@ def _differences(indices: I32, valid: NDArray[np.bool_], base: int, way: int) ->
 
 
 def _sums(residual: NDArray[np.int64], valid: NDArray[np.bool_], base: int, way: int, turn: int) -> I32:
-    """The inverse of `_differences`: residuals are 0 on invalid gates, so a running sum carries the last value."""
+    """The inverse of `_differences`: 0 on invalid gates, so that a running sum carries the last value."""
     plane = np.zeros(valid.shape, np.int64)
     plane[valid] = residual
     total = np.cumsum(plane, axis=0 if way == _UP else 1)
@@ -325,7 +328,8 @@ def _five_trits(trits: U8) -> U8:
 def _from_five_trits(packed: U8, count: int) -> U8:
     if packed.size != -(-count // 5) or (packed.size and packed.max() > 242):
         raise DamagedStore("a mask stream of the wrong length")
-    return _TRITS[packed].reshape(-1)[:count]
+    trits: U8 = _TRITS[packed].reshape(-1)[:count]
+    return trits
 
 
 _TRITS: U8 = (np.arange(243)[:, None] // np.array([1, 3, 9, 27, 81]) % 3).astype(np.uint8)

@@ -1,9 +1,9 @@
 """Values to indices and back, in one place, so that every codec and the store mean the same by a `QuantSpec`.
 
-Arithmetic is float64 and the result is rounded once to float32 (``spec.extra["arithmetic"] == "f32"`` keeps to
-float32 throughout: that is how xarray unpacks 8- and 16-bit integers, and lossless coding has to give the very same
-bits). Indices never wrap: a circular variable keeps the representative that the source holds, so that plain
-differences are bounded too; `QuantSpec.period` tells predictors how many indices make one turn.
+Arithmetic is float64 and the result is rounded once to float32 (``spec.extra["arithmetic"] == "f32"`` keeps
+to float32 throughout: that is how xarray unpacks 8- and 16-bit integers, and lossless coding has to give the
+very same bits). Indices never wrap: a circular variable keeps the representative that the source holds, so
+that plain differences are bounded too; `QuantSpec.period` tells predictors how many indices make one turn.
 
 Examples:
     >>> import numpy as np
@@ -170,6 +170,8 @@ def _guess_grids(unique: F32) -> list[tuple[float, float]]:
         near = float(f"{step:.{digits}g}")
         inverse = 1 / float(f"{1 / step:.{digits}g}")
         for s in {near, inverse}:
-            first = round(float(np.median(wide - codes * s)) / s) * s  # an origin that is a multiple of the step
+            first = (
+                round(float(np.median(wide - codes * s)) / s) * s
+            )  # an origin that is a multiple of the step
             guesses += [(s, first), (s, float(f"{origin:.{digits}g}"))]
     return [*guesses, (step, origin), (step, float(wide[0]))]

@@ -2,7 +2,8 @@
 
 A learned codec is a class in its own module with two class methods beside `SweepCodec`:
 
-- ``shipped() -> codec``: with the checkpoint that comes with the package; raises `CheckpointError` where it is absent;
+- ``shipped() -> codec``: with the checkpoint that comes with the package; raises `CheckpointError` where it
+  is absent;
 - ``from_model(model: bytes) -> codec``: with the bytes that another instance gave as ``.model``.
 """
 
@@ -97,6 +98,8 @@ def _class(name: str) -> type:
     try:
         return cast(type, getattr(importlib.import_module(module), cls))
     except ImportError as err:
-        raise CheckpointError(f"the {name} codec needs {err.name or 'a module'} that is not installed") from err
+        raise CheckpointError(
+            f"the {name} codec needs {err.name or 'a module'} that is not installed"
+        ) from err
     except AttributeError as err:
         raise CheckpointError(f"the {name} codec is not part of this installation") from err
