@@ -134,7 +134,6 @@ class Lit(pl.LightningModule):
         self._optimizer, self._scheduler, self._groups = optimizer, scheduler, tuple(groups)
         self._clip, self._ema, self._grad_in_eval = clip, ema, grad_in_eval
         self._seed, self._fingerprint = seed, fingerprint
-        self._averaged_step = -1
         self.parameter_groups()  # a pattern that matches nothing has to fail now, not after loading the data
 
     @property
@@ -184,8 +183,8 @@ class Lit(pl.LightningModule):
         optimizer = make(self.parameter_groups())
         if self._scheduler is None:
             return optimizer
-        schedule, total = self._scheduler, self._scheduler.steps
-        steps = float(total) if total is not None else float(self.trainer.estimated_stepping_batches)
+        schedule = self._scheduler
+        steps = _length(self.trainer) if schedule.steps is None else float(schedule.steps)
         # a plain function: LambdaLR would save an object's fields and, on resume, undo a changed length
         rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule.factor(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
@@ -225,20 +224,20 @@ class Lit(pl.LightningModule):
             net = self.best_net
             return net(batch) if self._predict is None else self._predict(net, batch)
 
-    def on_train_start(self) -> None:
-        """Start counting optimizer steps where the run, perhaps a resumed one, stands."""
-        self._averaged_step = self.trainer.global_step
-
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed the step, so that its randomness does not depend on what ran before."""
         self._seed_step(_TRAIN, self.trainer.fit_loop.epoch_loop.batch_progress.total.ready)
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Move the average, once per optimizer step (several batches where gradients accumulate)."""
-        step = self.trainer.global_step
-        if self.average is None or self._ema is None or step == self._averaged_step:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, and move the average.
+
+        Here, not at the batch's end: there the state is saved before this module's hook runs, and a resumed
+        run would lack one step of the average.
+        """
+        super().optimizer_step(*args, **kwargs)
+        if self.average is None or self._ema is None:
             return
-        self._averaged_step = step
+        step = self.trainer.global_step + 1  # it is counted once this method has returned
         decay = min(self._ema, (1 + step) / (10 + step))
         with torch.no_grad():
             for average, ours in zip(self.average.parameters(), self.net.parameters(), strict=True):
@@ -294,3 +293,20 @@ class Lit(pl.LightningModule):
     def _seed_step(self, kind: int, number: int) -> None:
         entropy = [self._seed, kind, number, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))
+
+
+def _length(trainer: pl.Trainer) -> float:
+    """Optimizer steps of the whole run; infinite where nothing but time limits it.
+
+    ``Trainer.estimated_stepping_batches`` starts the loader to find out, before a resumed run knows where it
+    is: loader processes would already have fetched the first batches of the first epoch.
+    """
+    data: pl.LightningDataModule | None = getattr(trainer, "datamodule", None)
+    if data is None:  # loaders of another making; they cannot be resumed in mid-epoch anyway
+        return float(trainer.estimated_stepping_batches)
+    limit = float("inf") if trainer.max_steps == -1 else float(trainer.max_steps)
+    if trainer.max_epochs in (None, -1):
+        return limit
+    batches, share = len(data.train_dataloader()), trainer.limit_train_batches
+    batches = min(batches, share) if isinstance(share, int) else int(batches * share)
+    return min(limit, float(trainer.max_epochs or 0) * math.ceil(batches / trainer.accumulate_grad_batches))

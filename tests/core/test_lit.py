@@ -223,3 +223,27 @@ def test_resuming_another_run_is_refused() -> None:
     lit.on_load_checkpoint(state)
     with pytest.raises(CheckpointError, match="another domain config"):
         Lit(net(), loss, fingerprint="b").on_load_checkpoint(state)
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"max_epochs": 3}, 18),
+        ({"max_epochs": 3, "accumulate_grad_batches": 4}, 6),
+        ({"max_epochs": 3, "limit_train_batches": 2}, 6),
+        ({"max_epochs": 3, "limit_train_batches": 0.5}, 9),
+        ({"max_epochs": 3, "max_steps": 7}, 7),
+        ({"max_epochs": -1, "max_steps": 7}, 7),
+        ({"fast_dev_run": True}, 1),
+    ],
+)
+def test_the_schedule_ends_with_the_run(options: dict[str, Any], steps: int) -> None:
+    """Forty-eight training items in batches of eight: the last step has the lowest rate, and no other."""
+    watch = Watch()
+    schedule = WarmupCosine(floor=0.1)
+    lit = Lit(net(), loss, partial(torch.optim.SGD, lr=1.0), scheduler=schedule)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    trainer = pl.Trainer(accelerator="cpu", enable_checkpointing=False, callbacks=[watch], **quiet, **options)
+    trainer.fit(lit, datamodule=DataModule(Line(), 8, {"train": 0.8, "val": 0.2}))
+    assert trainer.global_step == steps
+    assert watch.rates[-1][0] == pytest.approx(schedule.factor(steps - 1, steps))

@@ -1,0 +1,280 @@
+"""The shared path: train, resume, calibrate, save, evaluate."""
+
+from __future__ import annotations
+
+import csv
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sciai.core import tutorial
+from sciai.core.answer import Level
+from sciai.core.checkpoint import Checkpoint
+from sciai.core.errors import BadInput, CheckpointError
+from sciai.core.run import compose, evaluate, pick_precision, train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUIET = ["trainer.enable_progress_bar=false", "trainer.log_every_n_steps=1", "domain.data.dataset.n=128"]
+
+
+def config(out: Path, *more: str) -> Any:
+    return compose("tutorial", [*QUIET, f"out={out}", "trainer.max_epochs=4", *more])
+
+
+def curve(out: Path, column: str = "train/loss") -> dict[int, float]:
+    """step -> value, over all logs of a run; a step that was done twice has to have the same value twice."""
+    result: dict[int, float] = {}
+    for log in sorted(out.glob("log-*/metrics.csv")):
+        for row in csv.DictReader(log.open()):
+            if row.get(column):
+                step, value = int(row["step"]), float(row[column])
+                assert result.setdefault(step, value) == value
+    return result
+
+
+def test_a_run_leaves_a_complete_checkpoint(tmp_path: Path) -> None:
+    done = train(config(tmp_path, "trainer.max_epochs=12"))
+    saved = Checkpoint.load(done.path, expect=done.hash)
+    card = saved.card
+    assert card.domain == card.name == "tutorial"
+    assert card.config["domain"]["lit"]["optimizer"]["lr"] == 0.01
+    assert card.data["source"].startswith("synthetic")
+    assert set(card.split["parts"]) == {"train", "val", "calibrate", "test"}
+    assert card.seeds == {"run": 0, "split": 0, "order": 0}
+    assert {"val/loss", "val/mae", "test/loss", "test/mae"} <= set(card.metrics)
+    assert card.calibration["n"] == card.split["parts"]["calibrate"]["items"]
+    assert card.known_limits
+    assert card.software["torch"] == torch.__version__
+    assert card.extra["run"]["steps"] == len(curve(tmp_path)) == 12 * 3
+    assert card.metrics["test/mae"] < 0.4  # it learned: the mean absolute value of a sine is 0.64
+
+    found = evaluate(config(tmp_path))
+    assert found.metrics == pytest.approx({k: v for k, v in card.metrics.items() if k.startswith("test/")})
+    assert (found.level, found.hash) == (Level.OK, done.hash)
+
+
+def test_same_seed_same_weights_other_seed_others(tmp_path: Path) -> None:
+    a, b = train(config(tmp_path / "a")), train(config(tmp_path / "b"))
+    other = train(config(tmp_path / "c", "seed=1", "domain.data.seed=0"))
+    weights = [Checkpoint.load(run.path).arrays for run in (a, b, other)]
+    for name, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][name])
+    assert any((array != weights[2][name]).any() for name, array in weights[0].items())
+
+
+def test_testing_on_trained_groups_is_refused(tmp_path: Path) -> None:
+    train(config(tmp_path))
+    other = evaluate(config(tmp_path, "domain.data.fractions={train: 0.3, test: 0.7}"))
+    assert other.level is Level.REFUSE
+    assert "trained on" in other.findings[0].message
+    longer = evaluate(config(tmp_path, "+domain.data.hold_out={calibrate: [0]}", "domain.data.seed=0"))
+    assert longer.level >= Level.CAUTION  # another split is never passed over in silence
+    with pytest.raises(BadInput, match="test part"):
+        evaluate(config(tmp_path, "domain.data.fractions.test=0"))
+
+
+class _Killed(RuntimeError):
+    pass
+
+
+_plain_loss = tutorial.loss
+
+
+def _noisy_loss_that_dies(at: int | None):
+    """Dropout-like noise in every step: resuming has to repeat it too."""
+    calls = [0]
+
+    def noisy(net: Any, batch: Any) -> dict[str, Any]:
+        if net.training and torch.is_grad_enabled():
+            calls[0] += 1
+            if calls[0] == at:
+                raise _Killed
+        return _plain_loss(net, {**batch, "x": batch["x"] + 0.1 * torch.randn_like(batch["x"])})
+
+    return noisy
+
+
+@pytest.mark.parametrize(
+    ("death", "options"),
+    [
+        (8, []),  # in the middle of the third of four epochs of three batches
+        (7, []),  # right behind an epoch's end
+        (10, ["trainer.accumulate_grad_batches=2", "save_every=2"]),
+        (8, ["+domain.data.num_workers=1", "keep=last"]),
+        (11, ["trainer.check_val_every_n_epoch=null", "+trainer.val_check_interval=2", "save_every=3"]),
+    ],
+)
+def test_a_killed_run_goes_on_with_the_same_losses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, death: int, options: list[str]
+) -> None:
+    options = ["save_every=1", *options]
+    monkeypatch.setattr(tutorial, "loss", _noisy_loss_that_dies(None))
+    straight = train(config(tmp_path / "a", *options))
+    monkeypatch.setattr(tutorial, "loss", _noisy_loss_that_dies(death))
+    with pytest.raises(_Killed):
+        train(config(tmp_path / "b", *options))
+    before = len(curve(tmp_path / "b"))
+    monkeypatch.setattr(tutorial, "loss", _noisy_loss_that_dies(None))
+    resumed = train(config(tmp_path / "b", *options))
+    assert 0 < before < len(curve(tmp_path / "a"))
+    assert curve(tmp_path / "b") == curve(tmp_path / "a")
+    assert resumed.metrics == straight.metrics
+    ours, theirs = (Checkpoint.load(run.path).arrays for run in (straight, resumed))
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+def test_a_finished_run_can_be_made_longer(tmp_path: Path) -> None:
+    train(config(tmp_path, "~domain.lit.scheduler"))
+    steps = len(curve(tmp_path))
+    train(config(tmp_path, "~domain.lit.scheduler", "trainer.max_epochs=6"))
+    train(config(tmp_path / "straight", "~domain.lit.scheduler", "trainer.max_epochs=6"))
+    assert len(curve(tmp_path)) == 6 * steps / 4
+    assert curve(tmp_path) == curve(tmp_path / "straight")
+
+
+def test_max_time_ends_a_run_and_keeps_what_it_learned(tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = train(config(tmp_path, "trainer.max_epochs=1000000", "trainer.max_time=00:00:00:01"))
+    assert time.monotonic() - started < 30
+    steps = len(curve(tmp_path))
+    assert steps > 3
+    assert Checkpoint.load(done.path).card.extra["run"]["steps"] == steps
+    state = torch.load(tmp_path / "state" / "last.ckpt", weights_only=True)
+    assert state["global_step"] == steps
+
+
+def test_resuming_with_another_config_is_refused(tmp_path: Path) -> None:
+    train(config(tmp_path))
+    with pytest.raises(CheckpointError, match="another domain config"):
+        train(config(tmp_path, "domain.net.width=8"))
+    train(config(tmp_path, "domain.net.width=8", "resume=false"))
+
+
+class _Bomb:
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (open, (self.target, "w"))
+
+
+def test_a_malicious_training_state_never_runs(tmp_path: Path) -> None:
+    train(config(tmp_path, "trainer.max_epochs=1"))
+    last, target = tmp_path / "state" / "last.ckpt", tmp_path / "was_run"
+    state = torch.load(last, weights_only=True)
+    torch.save({**state, "extra": _Bomb(str(target))}, last)
+    torch.load(last, weights_only=False)["extra"].close()
+    assert target.exists()  # it is a real bomb
+    target.unlink()
+    with pytest.raises(CheckpointError, match="not opened"):
+        train(config(tmp_path))
+    last.write_bytes(pickle.dumps(_Bomb(str(target))))
+    with pytest.raises(CheckpointError, match="not opened"):
+        train(config(tmp_path))
+    assert not target.exists()
+
+
+def test_keep_best_ships_the_best_validation_loss(tmp_path: Path) -> None:
+    spoil = [
+        "~domain.lit.scheduler",
+        "domain.lit.optimizer.lr=0.3",
+        "~domain.lit.ema",
+        "trainer.max_epochs=8",
+    ]
+    done = train(config(tmp_path, *spoil))
+    assert done.metrics["val/loss"] == pytest.approx(min(curve(tmp_path, "val/loss").values()), abs=1e-5)
+    last = train(config(tmp_path / "last", "keep=last", *spoil))
+    assert last.metrics["val/loss"] > done.metrics["val/loss"]
+    with pytest.raises(BadInput, match="keep"):
+        train(config(tmp_path / "x", "keep=some"))
+
+
+def test_compose_explains_what_it_does_not_know() -> None:
+    with pytest.raises(BadInput, match="nonsense"):
+        compose("nonsense")
+    with pytest.raises(BadInput, match="no_such_key"):
+        compose("tutorial", ["trainer.no_such_key=1"])
+    cfg = compose("tutorial")
+    del cfg.domain.loss
+    with pytest.raises(BadInput, match="loss"):
+        train(cfg)
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch, has_bf16: bool) -> None:
+    assert pick_precision("auto", "cpu") == "32-true"
+    assert pick_precision("16-mixed", "cpu") == "16-mixed"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
+    assert pick_precision("auto", "gpu") == ("bf16-mixed" if has_bf16 else "32-true")
+    assert pick_precision("auto", "cpu") == "32-true"
+
+
+def _run_elsewhere(code: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_sigkill_and_resume(tmp_path: Path) -> None:
+    """The real thing: a process that is shot, and another that picks up."""
+    more = ["trainer.max_epochs=150", "save_every=5", f"out={tmp_path / 'b'}", *QUIET]
+    code = f"from sciai.core.run import *; train(compose('tutorial', {more!r}))"
+    victim = _run_elsewhere(code)
+    last = tmp_path / "b" / "state" / "last.ckpt"
+    while not last.exists() and victim.poll() is None:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    assert victim.poll() is None, "it ended before it could be killed"
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert _run_elsewhere(code).wait() == 0
+    train(compose("tutorial", [*more[:2], f"out={tmp_path / 'a'}", *QUIET]))
+    resumed, straight = curve(tmp_path / "b"), curve(tmp_path / "a")
+    # rows that the victim had not flushed are missing from its log, none may differ
+    assert all(straight[step] == value for step, value in resumed.items())
+    assert max(resumed) == max(straight)
+    ours, theirs = (Checkpoint.load(tmp_path / name / "model").arrays for name in "ab")
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    """Lightning DDP over gloo: the same config, the same losses."""
+    for name, devices in (("one", 1), ("two", 2)):
+        more = [
+            "trainer=ddp",
+            "trainer.accelerator=cpu",
+            f"trainer.devices={devices}",
+            f"out={tmp_path / name}",
+        ]
+        script = tmp_path / f"{name}.py"
+        script.write_text(f"from sciai.core.run import *\ntrain(compose('tutorial', {[*more, *QUIET]!r}))\n")
+        subprocess.run([sys.executable, str(script)], check=True, env=_environment(), timeout=240)
+    for column in ("train/loss", "val/loss", "test/loss"):
+        one, two = curve(tmp_path / "one", column), curve(tmp_path / "two", column)
+        assert one
+        assert one.keys() == two.keys()
+        np.testing.assert_allclose(list(two.values()), list(one.values()), rtol=1e-3, atol=1e-4)
+    ours, theirs = (Checkpoint.load(tmp_path / name / "model") for name in ("one", "two"))
+    assert ours.card.calibration["n"] == theirs.card.calibration["n"]
+    for name in ours.arrays:
+        np.testing.assert_allclose(ours.arrays[name], theirs.arrays[name], rtol=1e-3, atol=1e-4)
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
