@@ -20,6 +20,9 @@ settings.register_profile(
 )
 settings.load_profile("sciai")
 
+# its assertions are worth explaining too: pytest by itself only looks into test_*.py
+pytest.register_assert_rewrite("tests.domain_suite")
+
 _ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -42,7 +42,16 @@ if TYPE_CHECKING:
     from sciai.core.data import DataModule
     from sciai.core.lit import Lit
 
-__all__ = ["Evaluation", "Trained", "build", "compose", "evaluate", "pick_precision", "train"]
+__all__ = [
+    "Evaluation",
+    "Trained",
+    "build_data",
+    "build_lit",
+    "compose",
+    "evaluate",
+    "pick_precision",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -132,7 +141,7 @@ def train(cfg: DictConfig) -> Trained:
     started = time.monotonic()
     out = Path(cfg.out)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    data, lit = build(cfg)
+    data, lit = build_data(cfg), build_lit(cfg)
     trainer = _trainer(cfg, lit, out)
     rehearsal = bool(cfg.trainer.get("fast_dev_run", False))
     last = out / "state" / "last.ckpt"
@@ -182,7 +191,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
 
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     saved = Checkpoint.load(cfg.checkpoint)
-    data, lit = build(cfg)
+    data, lit = build_data(cfg), build_lit(cfg)
     if not len(data.part("test")):
         raise BadInput("the split has no test part", field="domain.data.fractions")
     restore = _optional(cfg, "restore")
@@ -202,8 +211,21 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     return Evaluation(metrics, tuple(_compare_splits(saved.card.split, data)), worst, saved.hash)
 
 
-def build(cfg: DictConfig) -> tuple[DataModule, Lit]:
-    """Data module and Lightning module of a config.
+def build_data(cfg: DictConfig) -> DataModule:
+    """Data module of a config.
+
+    Raises:
+        BadInput: when the domain's config lacks it.
+    """
+    from hydra.utils import instantiate
+
+    _demand(cfg, "name", "data")
+    data: DataModule = instantiate(cfg.domain.data)
+    return data
+
+
+def build_lit(cfg: DictConfig) -> Lit:
+    """Network, loss and how to train them.
 
     Raises:
         BadInput: when the domain's config lacks a part.
@@ -212,14 +234,10 @@ def build(cfg: DictConfig) -> tuple[DataModule, Lit]:
 
     from sciai.core.lit import Lit
 
-    for key in ("name", "data", "net", "loss"):
-        if key not in cfg.domain:
-            raise BadInput(f"the domain's config has no {key!r}", field=f"domain.{key}")
-    data = instantiate(cfg.domain.data)
-    net = instantiate(cfg.domain.net)
+    _demand(cfg, "name", "net", "loss")
     options = instantiate(cfg.domain.lit, _convert_="all") if "lit" in cfg.domain else {}
-    lit = Lit(
-        net,
+    return Lit(
+        instantiate(cfg.domain.net),
         instantiate(cfg.domain.loss),
         metrics=_optional(cfg, "metrics"),
         predict=_optional(cfg, "predict"),
@@ -227,7 +245,12 @@ def build(cfg: DictConfig) -> tuple[DataModule, Lit]:
         fingerprint=_fingerprint(cfg),
         **options,
     )
-    return data, lit
+
+
+def _demand(cfg: DictConfig, *keys: str) -> None:
+    for key in keys:
+        if key not in cfg.domain:
+            raise BadInput(f"the domain's config has no {key!r}", field=f"domain.{key}")
 
 
 def pick_precision(wanted: str, accelerator: str = "auto") -> str:
