@@ -103,13 +103,14 @@ def compress(
 
     if lossless and (psnr or max_error):
         raise typer.BadParameter("--lossless already bounds every error; leave out --psnr and --max-error")
+    least, largest = show.pairs(psnr or [], "--psnr"), show.pairs(max_error or [], "--max-error")
     with show.progress("reading", quiet=quiet) as step:
         volume = _open(files)
         answer = api.compress(
             volume,
             store,
-            psnr=_targets(psnr, "--psnr", volume),
-            max_error=_targets(max_error, "--max-error", volume),
+            psnr=_spread(least, volume),
+            max_error=_spread(largest, volume),
             lossless=lossless,
             previous=previous,
             codec=codec.value,
@@ -313,14 +314,13 @@ def _open(files: Sequence[Path]) -> xr.DataTree:
     return open_volume(files[0] if len(files) == 1 else list(files))
 
 
-def _targets(texts: list[str] | None, option: str, volume: xr.DataTree) -> float | dict[str, float] | None:
-    """What `compress` takes for an option; a bare number beside named ones is for all other variables."""
+def _spread(wanted: float | dict[str, float] | None, volume: xr.DataTree) -> float | dict[str, float] | None:
+    """Targets as `compress` takes them: a bare number beside named ones is for all other variables."""
     from sciai.radar.api.view import drawable
 
-    wanted = show.pairs(texts or [], option)
     if isinstance(wanted, dict) and "*" in wanted:
-        rest = wanted.pop("*")
-        return {**dict.fromkeys(drawable(volume), rest), **wanted}
+        rest = {name: wanted["*"] for name in drawable(volume)}
+        return rest | {name: number for name, number in wanted.items() if name != "*"}
     return wanted
 
 

@@ -24,7 +24,7 @@ def print_compressed(done: Compressed, title: str) -> None:
     )
     assumed = "" if done.interval_from == "volume" else ", assumed"
     console.print(
-        f"[bold]{size(done.store_bytes)}[/] for {done.gates / 1e6:.1f} M values: {done.ratio:.0f} times smaller "
+        f"[bold]{size(done.store_bytes)}[/] for {done.gates / 1e6:.1f} M values, {done.ratio:.0f} times less "
         f"than 16-bit words, {done.total_mbps:.2f} Mbps at a volume in {done.interval_s:.0f} s{assumed}",
         soft_wrap=True,
     )

@@ -139,7 +139,7 @@ def _source(out: Path, files: Sequence[Path], offline: bool) -> _Source:
 
 
 def _reach(url: str) -> None:
-    """Raise OSError where an address does not answer soon; a network that swallows packets must not stall a demo."""
+    """Raise OSError where an address does not answer soon: a dead network must not stall a demo."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     with socket.create_connection((parts.hostname or "", port), timeout=REACH_SECONDS):
@@ -158,6 +158,8 @@ def _banner(volume: xr.DataTree) -> str:
 
 
 def _first_sentence(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return "there is no network"
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0].split("; ")[0][:160]
 

@@ -241,7 +241,7 @@ def _row(
     )
     worst = float(np.nanmax(np.abs(error))) if both.any() else 0.0
     changed = flags != flags2
-    label = f"difference   {_quality(variable, values, error, worst, scale.unit)}"
+    label = f"difference in this sweep   {_quality(variable, values, error, worst, scale.unit)}"
     if changed.any():
         label += f"   {int(changed.sum())} gates changed validity"
     _panel(
