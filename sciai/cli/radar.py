@@ -319,7 +319,7 @@ def _spread(wanted: float | dict[str, float] | None, volume: xr.DataTree) -> flo
     from sciai.radar.api.view import drawable
 
     if isinstance(wanted, dict) and "*" in wanted:
-        rest = {name: wanted["*"] for name in drawable(volume)}
+        rest = dict.fromkeys(drawable(volume), wanted["*"])
         return rest | {name: number for name, number in wanted.items() if name != "*"}
     return wanted
 
