@@ -16,7 +16,7 @@ from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask
 from sciai.core.errors import DamagedStore
 from sciai.radar import checks
 from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
-from sciai.radar.api.planes import MODEL_DIR, RECORD, PlaneReader, array_of
+from sciai.radar.api.planes import CHUNK, MODEL_DIR, RECORD, PlaneReader, array_of
 from sciai.radar.api.report import Compressed, VariableReport
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.source import Source, open_source
@@ -218,7 +218,7 @@ def _compare(source: Source, reader: PlaneReader, threads: int) -> tuple[dict[st
         try:
             mask, back = reader.mask(sweep.number, var), reader.values(sweep.number, var)
         except DamagedStore as err:
-            gone = reader.fetch(f"{sweep.name}/{var}/c/0/0") is None
+            gone = reader.fetch(f"{sweep.name}/{var}/{CHUNK}") is None
             findings.append(Finding("missing_part" if gone else "damaged", Level.REFUSE, str(err), where))
             return
         if mask.shape != validity.shape:

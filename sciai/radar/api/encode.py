@@ -17,7 +17,7 @@ import numpy as np
 from sciai.core.errors import DamagedStore
 from sciai.radar.api import chunk as chunks
 from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
-from sciai.radar.api.planes import PlaneReader, StoredSweep, array_of
+from sciai.radar.api.planes import CHUNK, PlaneReader, StoredSweep, array_of
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.source import Source, SweepSource
 from sciai.radar.model.interface import F32, I32, U8, Dependency, Kind, QuantSpec, SweepCodec, SweepContext
@@ -199,6 +199,7 @@ class Encoder:
         self.result = {v: Coded() for v in source.variables}
         self.codecs_used: dict[str, SweepCodec] = {}
         self._planes: dict[int, _Planes] = {}
+        self._positions_below: dict[tuple[int, str], int | None] = {}
         self._lock = threading.Lock()
         self._plain = PlainCodec()
 
@@ -230,11 +231,12 @@ class Encoder:
         return self.order.order(self.source.sweeps[at].fields)
 
     def _below(self, at: int, var: str) -> int | None:
-        sweep = self.source.below(self.source.sweeps[at], var)
-        if sweep is None:
-            return None
-        position = self.source.sweeps.index(sweep)
-        return position if position in self.positions else None
+        key = at, var
+        if key not in self._positions_below:
+            sweep = self.source.below(self.source.sweeps[at], var)
+            position = None if sweep is None else self.source.sweeps.index(sweep)
+            self._positions_below[key] = position if position in self.positions else None
+        return self._positions_below[key]
 
     def _needs(self, task: Task) -> set[Task]:
         at, var, kind = task
@@ -302,7 +304,7 @@ class Encoder:
         try:
             found = self.previous.chunk(number, var, "mask")
         except DamagedStore:
-            if self.previous.fetch(f"sweep_{number}/{array_of(var, 'mask')}/c/0/0") is None:
+            if self.previous.fetch(f"sweep_{number}/{array_of(var, 'mask')}/{CHUNK}") is None:
                 return None  # the previous volume has no such field
             raise
         if found.shape != self.source.sweeps[at].shape:
@@ -475,7 +477,7 @@ class Encoder:
         return chunks.pack(chunk, f"{sweep.name}/{array_of(var, kind)}")
 
     def _store(self, place: str, data: bytes) -> None:
-        if self.write is not None and self.write(f"{place}/c/0/0", data) != data:
+        if self.write is not None and self.write(f"{place}/{CHUNK}", data) != data:
             raise DamagedStore(f"what was read back of {place} is not what was written: the disk is failing")
 
 

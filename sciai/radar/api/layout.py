@@ -103,7 +103,7 @@ def _array(name: str, variable: xr.Variable) -> tuple[Node, dict[str, bytes]]:
         number = _json_number(fill)
         if number is not None:
             return _node(values.shape, values.dtype.name, number, _endian(values), dims, attrs), {}
-    key = "/".join(["c", *["0"] * values.ndim])
+    key = _key(values)
     if values.nbytes <= 64:
         data = np.asarray(values, values.dtype.newbyteorder("<"), order="C").tobytes()
         return _node(values.shape, values.dtype.name, _zero(values), _endian(values), dims, attrs), {
@@ -128,7 +128,7 @@ def _strings(
     for item in values.flat:
         text = str(item).encode()
         parts += [len(text).to_bytes(4, "little"), text]
-    key = "/".join(["c", *["0"] * values.ndim])
+    key = _key(values)
     return _node(values.shape, "string", "", codecs, dims, attrs), {key: b"".join(parts)}
 
 
@@ -136,7 +136,7 @@ def _fixed_strings(values: NDArray[Any], dims: tuple[Any, ...], attrs: Mapping[A
     kind = {"name": "fixed_length_utf32", "configuration": {"length_bytes": values.dtype.itemsize}}
     if values.size and (values == values.flat[0]).all() and values.dtype.itemsize:
         return _node(values.shape, kind, str(values.flat[0]), _BYTES, dims, attrs), {}
-    key = "/".join(["c", *["0"] * values.ndim])
+    key = _key(values)
     data = np.asarray(values, values.dtype.newbyteorder("<"), order="C").tobytes()
     return _node(values.shape, kind, "", _BYTES, dims, attrs), {key: data}
 
@@ -146,7 +146,7 @@ def _fixed_bytes(values: NDArray[Any], dims: tuple[Any, ...], attrs: Mapping[Any
     fill = base64.b64encode(values.flat[0] if values.size else b"").decode()
     if values.size and (values == values.flat[0]).all() and values.dtype.itemsize:
         return _node(values.shape, kind, fill, [{"name": "bytes"}], dims, attrs), {}
-    key = "/".join(["c", *["0"] * values.ndim])
+    key = _key(values)
     return _node(values.shape, kind, "", [{"name": "bytes"}], dims, attrs), {
         key: np.ascontiguousarray(values).tobytes()
     }
@@ -166,7 +166,7 @@ def _node(
         "shape": list(shape),
         "data_type": data_type,
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [max(1, n) for n in shape]}},
-        "chunk_key_encoding": {"name": "default"},
+        "chunk_key_encoding": {"name": "v2"},
         "fill_value": fill,
         "codecs": codecs,
         "dimension_names": [str(d) for d in dims],
@@ -174,6 +174,11 @@ def _node(
     if attrs:
         node["attributes"] = _json_attrs(attrs, "a variable")
     return node
+
+
+def _key(values: NDArray[Any]) -> str:
+    """Key of an array's only chunk, in the encoding that `_node` states."""
+    return ".".join(["0"] * values.ndim) or "0"
 
 
 def _bits(values: NDArray[Any]) -> np.dtype[Any]:

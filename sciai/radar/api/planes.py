@@ -22,12 +22,23 @@ from sciai.radar.api import chunk as chunks
 from sciai.radar.model.interface import F32, I32, U8, Kind, QuantSpec, SweepCodec
 from sciai.radar.model.registry import load_codec, model_hash, shipped_codec
 
-__all__ = ["MODEL_DIR", "RECORD", "PlaneReader", "StoredSweep", "array_of", "file_fetcher", "forget_planes"]
+__all__ = [
+    "CHUNK",
+    "MODEL_DIR",
+    "RECORD",
+    "PlaneReader",
+    "StoredSweep",
+    "array_of",
+    "file_fetcher",
+    "forget_planes",
+]
 
 RECORD: Final = "record.json"
 """Beside zarr.json: what was promised and measured, and where the previous volume is."""
 MODEL_DIR: Final = "model"
 """Beside zarr.json: one file per model that travels inside, named by its SHA-256."""
+CHUNK: Final = "0.0"
+"""Key of the one chunk of a plane below its array: Zarr's v2 chunk keys need no folders of their own."""
 CACHE_BYTES: Final = 160 << 20
 
 Fetch = Callable[[str], bytes | None]
@@ -137,7 +148,7 @@ class PlaneReader:
             DamagedStore: where it is absent or altered; names store, sweep, variable and chunk.
         """
         place = f"sweep_{sweep}/{array_of(var, kind)}"
-        data = self.fetch(f"{place}/c/0/0")
+        data = self.fetch(f"{place}/{CHUNK}")
         if data is None:
             raise DamagedStore(self._say(sweep, var, kind, "the chunk is not there"))
         try:
@@ -314,7 +325,7 @@ class PlaneReader:
 
     def _say(self, sweep: int, var: str, kind: Kind, problem: str) -> str:
         where = f"sweep_{sweep}/{array_of(var, kind)}"
-        return f"{self.label}: chunk {where}/c/0/0 ({kind} of {var} in sweep_{sweep}) is damaged: {problem}"
+        return f"{self.label}: chunk {where}/{CHUNK} ({kind} of {var} in sweep_{sweep}) is damaged: {problem}"
 
 
 class StoredSweep:

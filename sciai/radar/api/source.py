@@ -27,7 +27,7 @@ _NEAR = 6  # how many sweeps back the most similar one may lie
 MAX_SIDE = 1 << 16  # rays, gates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # sweeps are told apart by identity
 class SweepSource:
     """One sweep.
 
@@ -135,7 +135,7 @@ class Source:
         """Among the sweeps coded shortly before that have the field, the one nearest in angle."""
         at = self.sweeps.index(sweep)
         near = [s for s in self.sweeps[max(0, at - _NEAR) : at] if var in s.fields]
-        near = [s for s in near if s.dataset[var].dims == sweep.dataset[var].dims]
+        near = [s for s in near if s.variable(var).dims == sweep.variable(var).dims]
         if not near:
             return None
         return min(reversed(near), key=lambda s: _gap(s.angle, sweep.angle))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -53,7 +54,11 @@ def encode_standalone(array: NDArray[Any]) -> bytes:
             f"the sciai.radar serializer cannot hold {array.dtype}", fix="use zarr's own serializers for it"
         )
     native = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
-    best = min((body for ints, how in _as_integers(native) for body in _bodies(ints, how)), key=len)
+    # most of the ways are hopeless: code only those that promise best
+    ways = sorted(
+        (way for ints, how in _as_integers(native) for way in _ways(ints, how)), key=lambda w: w.cost
+    )
+    best = min((way.body() for way in ways[:6]), key=len)
     shape = struct.pack(f"<{native.ndim}I", *native.shape)
     kind = native.dtype.str[1:].encode().ljust(3)
     head = _HEAD.pack(_MAGIC, 1, 0, kind, native.ndim)
@@ -113,20 +118,34 @@ def _on_grid(codes: NDArray[np.int64], step: float, how: int, dtype: np.dtype[An
     return (values.astype(np.float32) if how == _GRID32 else values).astype(dtype)
 
 
-def _bodies(ints: NDArray[np.int64], how: bytes) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class _Way:
+    """One way to write an array: differenced integers, and how they become the array again."""
+
+    how: bytes
+    seeds: tuple[int, ...]
+    zigzag: NDArray[np.uint64]
+    cost: float
+
+    def body(self) -> bytes:
+        width = (int(self.zigzag.max(initial=0)).bit_length() + 7) // 8
+        planes = [pack_bytes((self.zigzag >> np.uint64(8 * k)).astype(np.uint8)) for k in range(width)]
+        head = struct.pack(f"<BB{len(self.seeds)}Q", len(self.seeds), width, *self.seeds)
+        return b"".join([self.how, head, *(struct.pack("<I", len(p)) + p for p in planes)])
+
+
+def _ways(ints: NDArray[np.int64], how: bytes) -> Iterator[_Way]:
     rest = ints.view(np.uint64)
     seeds: list[int] = []
-    for order in range(3):
+    for _ in range(3):
         zigzag = (rest << np.uint64(1)) ^ (rest.view(np.int64) >> 63).view(np.uint64)
-        width = (int(zigzag.max(initial=0)).bit_length() + 7) // 8
-        planes = [pack_bytes((zigzag >> np.uint64(8 * k)).astype(np.uint8)) for k in range(width)]
-        yield b"".join(
-            [
-                how,
-                struct.pack(f"<BB{order}Q", order, width, *seeds),
-                *(struct.pack("<I", len(p)) + p for p in planes),
-            ]
+        # bits of the magnitudes, or of distinct values where few repeat
+        distinct = np.unique(zigzag).size
+        bits = min(
+            float(np.log2(1.0 + zigzag.astype(np.float64)).sum()),
+            zigzag.size * np.log2(max(1, distinct)) + 40 * distinct,
         )
+        yield _Way(how, tuple(seeds), zigzag, bits + 64 * len(seeds) + 8 * len(how))
         if rest.size < 2:
             return
         seeds.append(int(rest[0]))

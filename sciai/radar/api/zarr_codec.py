@@ -91,9 +91,7 @@ def _read_plane(fetch: Any, store: Any, path: str, chunk_spec: ArraySpec) -> np.
     from sciai.radar.api.planes import PlaneReader
     from sciai.radar.api.standalone import decode_standalone, is_standalone
 
-    array_path, separator, _ = path.rpartition("/c")
-    if not separator:
-        array_path = path
+    array_path = path.rpartition("/")[0]
     *above, sweep, array = ["", "", *array_path.split("/")]
     prefix = "/".join(part for part in above if part)
     label = f"{store}/{prefix}".rstrip("/")
