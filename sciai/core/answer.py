@@ -43,6 +43,9 @@ class Level(IntEnum):
     def parse(cls, text: str | int | Level) -> Level:
         """Read a level as configs write it.
 
+        Args:
+            text: ok, caution or refuse in any case; a number 0 to 2; or a level.
+
         Raises:
             BadInput: when it is none of ok, caution, refuse.
 
@@ -188,6 +191,9 @@ Policy = Mapping[str, Level]
 
 def read_policy(config: Mapping[str, Any] | None) -> dict[str, Level]:
     """A policy from the ``policy`` part of a guard config.
+
+    Args:
+        config: check name -> level as text; None is an empty policy.
 
     Raises:
         BadInput: on a level that does not exist.

@@ -90,6 +90,9 @@ class Card:
     def from_dict(cls, content: Mapping[str, Any]) -> Card:
         """A card from the content of ``card.yaml``.
 
+        Args:
+            content: field -> value.
+
         Raises:
             CheckpointError: on a missing name or domain, or a field this version does not know.
         """
@@ -155,6 +158,9 @@ class Checkpoint:
     def verify(path: str | os.PathLike[str]) -> str:
         """Check every file against the manifest without parsing the weights.
 
+        Args:
+            path: the folder.
+
         Returns:
             The checkpoint's hash.
 
@@ -209,6 +215,9 @@ class Checkpoint:
 
     def load_into(self, net: torch.nn.Module) -> None:
         """Put the arrays into a torch network of the same shape.
+
+        Args:
+            net: the network; it gets copies.
 
         Raises:
             CheckpointError: when names or shapes differ; it lists them.

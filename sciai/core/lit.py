@@ -252,6 +252,9 @@ class Lit(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to go on from a run on other data or another network.
 
+        Args:
+            checkpoint: the training state, as Lightning read it.
+
         Raises:
             CheckpointError: when the fingerprint differs.
         """

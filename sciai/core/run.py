@@ -132,6 +132,9 @@ def train(cfg: DictConfig) -> Trained:
     ``weights_only=True``) and ``log-N/metrics.csv`` (N counts resumes). A run that was killed goes on from
     ``last.ckpt`` when called again with the same config, with the same loss curve as if it had not been.
 
+    Args:
+        cfg: what ``compose`` gives.
+
     Raises:
         CheckpointError: when ``last.ckpt`` comes from another config.
         SciaiError: when parts of the split share items.
@@ -214,6 +217,9 @@ def evaluate(cfg: DictConfig) -> Evaluation:
 def build_data(cfg: DictConfig) -> DataModule:
     """Data module of a config.
 
+    Args:
+        cfg: what ``compose`` gives.
+
     Raises:
         BadInput: when the domain's config lacks it.
     """
@@ -226,6 +232,9 @@ def build_data(cfg: DictConfig) -> DataModule:
 
 def build_lit(cfg: DictConfig) -> Lit:
     """Network, loss and how to train them.
+
+    Args:
+        cfg: what ``compose`` gives.
 
     Raises:
         BadInput: when the domain's config lacks a part.

@@ -125,7 +125,12 @@ class Mondrian:
 
     @classmethod
     def fit(cls, scores: npt.ArrayLike, groups: Iterable[Hashable], alpha: float) -> Mondrian:
-        """From held-out scores, shape (n,), and the group of each.
+        """Take one quantile per group.
+
+        Args:
+            scores: of held-out cases, shape (n,).
+            groups: the group of each of them.
+            alpha: allowed share of misses, in every group.
 
         Raises:
             BadInput: when their numbers differ, or as ``quantile``.
@@ -261,6 +266,9 @@ class Online:
 
     def update(self, score: float) -> bool:
         """Learn the score of the case that ``quantile`` was used for.
+
+        Args:
+            score: how wrong the prediction was; in the unit of the quantile.
 
         Returns:
             Whether it was missed.

@@ -92,7 +92,12 @@ class Isotonic:
     def fit(
         cls, scores: npt.ArrayLike, outcomes: npt.ArrayLike, weights: npt.ArrayLike | None = None
     ) -> Isotonic:
-        """From held-out scores and outcomes (0 or 1, or any number), both of shape (n,).
+        """Pool adjacent violators.
+
+        Args:
+            scores: of held-out cases, shape (n,), any order.
+            outcomes: 0 or 1, or any number, shape (n,).
+            weights: of the cases, shape (n,), > 0; None weighs them equally.
 
         Raises:
             BadInput: on shapes that differ, no cases, values that are not finite, or weights <= 0.

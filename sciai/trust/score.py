@@ -250,6 +250,11 @@ def coverage(y: npt.ArrayLike, lower: npt.ArrayLike, upper: npt.ArrayLike) -> fl
 def wilson(hits: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
     """Interval of a share from ``hits`` of ``n``. Wilson 1927, JASA 22(158).
 
+    Args:
+        hits: number of successes.
+        n: number of trials.
+        alpha: the interval covers the true share with probability of about 1 - alpha.
+
     Raises:
         BadInput: when hits are not between 0 and n, or n is 0.
 

@@ -27,7 +27,9 @@ Floats = npt.NDArray[np.float64]
 class Distance(Protocol):
     """Anything that says how far rows of features, shape (n, d), are from what was learned; shape (n,)."""
 
-    def distance(self, x: npt.ArrayLike) -> Floats: ...
+    def distance(self, x: npt.ArrayLike) -> Floats:
+        """Shape (n,), >= 0, larger is farther; infinite where a feature is not finite."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,11 @@ class Knn:
 
     @classmethod
     def fit(cls, x: npt.ArrayLike, k: int = 10) -> Knn:
-        """From features of what was learned, shape (n, d), n >= k.
+        """From features of what was learned.
+
+        Args:
+            x: shape (n, d), finite, n >= k.
+            k: number of neighbours.
 
         Raises:
             BadInput: on too few or non-finite rows.
@@ -167,7 +173,12 @@ class Support:
 
     @classmethod
     def fit(cls, measure: Distance, held_out: npt.ArrayLike, rate: float = 0.01) -> Support:
-        """Calibrate with features of held-out questions, shape (n, d).
+        """Calibrate with held-out questions.
+
+        Args:
+            measure: the distance.
+            held_out: features of held-out questions, shape (n, d).
+            rate: share of known questions that may raise a false alarm.
 
         Raises:
             BadInput: when there are too few of them for the rate: with n the smallest p is 1 / (n + 1).
