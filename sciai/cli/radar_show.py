@@ -24,8 +24,8 @@ def print_compressed(done: Compressed, title: str) -> None:
     )
     assumed = "" if done.interval_from == "volume" else ", assumed"
     console.print(
-        f"[bold]{size(done.store_bytes)}[/] for {done.gates / 1e6:.1f} M values, {done.ratio:.0f} times less "
-        f"than 16-bit words, {done.total_mbps:.2f} Mbps at a volume in {done.interval_s:.0f} s{assumed}",
+        f"[bold]{size(done.store_bytes)}[/] for {done.gates / 1e6:.1f} M values, 1/{done.ratio:.0f} "
+        f"of 16-bit words, {done.total_mbps:.2f} Mbps at a volume in {done.interval_s:.0f} s{assumed}",
         soft_wrap=True,
     )
     if done.seconds:
@@ -101,7 +101,7 @@ def volume_figures(volume: xr.DataTree) -> dict[str, Any]:
 
     from sciai.radar.api.view import drawable, heading
     from sciai.radar.data.build import fields_of, sweeps_of
-    from sciai.radar.data.validity import BELOW_NOISE, VALID, validity_of
+    from sciai.radar.data.validity import BELOW_NOISE, VALID, companion, validity_of
 
     sweeps = []
     counts: dict[str, list[int]] = {name: [0, 0, 0] for name in drawable(volume)}
@@ -110,7 +110,9 @@ def volume_figures(volume: xr.DataTree) -> dict[str, Any]:
         fields = fields_of(sweep)
         angle = sweep.get("sweep_fixed_angle")
         for field in fields:
-            flags = validity_of(sweep, field)
+            # the companion where there is one: a store then decodes its masks only
+            beside = companion(field)
+            flags = np.asarray(sweep[beside].values) if beside in sweep else validity_of(sweep, field)
             counts[field][0] += flags.size
             counts[field][1] += int(np.count_nonzero(flags == VALID))
             counts[field][2] += int(np.count_nonzero(flags == BELOW_NOISE))

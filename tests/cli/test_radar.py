@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +78,24 @@ def test_lossless_is_exact_and_excludes_other_targets(run: Run, tmp_path: Path) 
     assert all(v["lossless"] for v in json.loads(out)["estimate"]["value"]["variables"].values())
     assert run("compress", "storm.nc", str(tmp_path / "b.zarr"), "--lossless", "--psnr", "40")[0] == 2
     assert not (tmp_path / "b.zarr").exists()
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_refused_answer_is_3(run: Run, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    import sciai.radar.api as api
+    from sciai.core.answer import Answer, Finding, Level, Provenance
+
+    def refuse(*_: object, **__: object) -> Answer[object]:
+        return Answer(
+            None, (Finding("bound", Level.REFUSE, "it cannot be done", "DBZH"),), Provenance("test")
+        )
+
+    monkeypatch.setattr(api, "compress", refuse)
+    code, out, _ = run("compress", "storm.nc", "never.zarr", *words)
+    assert code == 3
+    assert "it cannot be done" in out
+    if words:
+        assert json.loads(out)["level"] == "refuse"
 
 
 def test_the_next_volume_needs_its_previous_store(run: Run, folder: Path, tmp_path: Path) -> None:
@@ -192,3 +214,20 @@ def test_fetch_prints_the_file_or_the_reason(
     code, out, err = run("fetch", "KTLX", "2013-05-20T20:16")
     assert (code, out) == (1, "")
     assert "no network" in err
+
+
+def test_ctrl_c_half_way_leaves_nothing(tmp_path: Path) -> None:
+    assert main(["radar", "simulate", str(tmp_path / "big.nc"), "--shape", "24x300x400", "-q"]) == 0
+    code = (
+        "import sys; from sciai.cli import main; sys.exit(main(['radar', 'compress', 'big.nc', 'out.zarr']))"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) == 1 and writer.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert writer.poll() is None, "finished before it could be interrupted"
+    writer.send_signal(signal.SIGINT)
+    _, err = writer.communicate(timeout=60)
+    assert writer.returncode not in (0, None)
+    assert "Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["big.nc"]
