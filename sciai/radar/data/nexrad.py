@@ -112,7 +112,9 @@ def read_nexrad(data: bytes, name: str, hint: str = "") -> xr.DataTree:
         "source": "NEXRAD Level II " + data[:12].decode("ascii", "replace").strip("\0 "),
         "scan_name": f"VCP-{rays[0][0].vcp}" if rays[0][0].vcp else None,
         # a real-time volume may be cut between two records, which is no damage but must not go unsaid
-        "comment": None if rays[-1][-1].status & 0x7F == 4 else "incomplete: the volume's last radial is not there",
+        "comment": None
+        if rays[-1][-1].status & 0x7F == 4
+        else "incomplete: the volume's last radial is not there",
     }
     return volume_tree(sweeps, latitude=position[0], longitude=position[1], altitude=position[2], attrs=attrs)
 

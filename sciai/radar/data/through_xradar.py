@@ -57,11 +57,13 @@ def read_through_xradar(data: bytes, name: str, kind: str) -> xr.DataTree:
     """
     import xradar
 
+    # an old FURUNO file says only in its name that it is an RHI
+    scan = ".rhi" if ".rhi" in name else ".scn"
     openers: dict[str, tuple[Callable[..., xr.DataTree], str]] = {
         "iris": (xradar.io.open_iris_datatree, ".raw"),
         "gamic": (xradar.io.open_gamic_datatree, ".mvol"),
         "rainbow": (xradar.io.open_rainbow_datatree, ".vol"),
-        "furuno": (xradar.io.open_furuno_datatree, ".scnx" if data[2:4] in (b"\x0a\x00",) else ".scn"),
+        "furuno": (xradar.io.open_furuno_datatree, ".scnx" if data[2:4] == b"\x0a\x00" else scan),
     }
     opener, suffix = openers[kind]
     try:
@@ -117,8 +119,8 @@ def _sweep(ds: xr.Dataset, kind: str, raw: _Iris | None) -> Sweep:
         )
     nyquist = ds.get("nyquist_velocity")
     return Sweep(
-        azimuth=ds["azimuth"].values if raw is None else raw.azimuth,
-        elevation=ds["elevation"].values if raw is None else raw.elevation,
+        azimuth=_angles(ds["azimuth"]) if raw is None else raw.azimuth,
+        elevation=_angles(ds["elevation"]) if raw is None else raw.elevation,
         time=ds["time"].values if raw is None else raw.time,
         range=ds["range"].values,
         fields=fields,
@@ -126,6 +128,12 @@ def _sweep(ds: xr.Dataset, kind: str, raw: _Iris | None) -> Sweep:
         mode=str(ds["sweep_mode"].values),
         nyquist=_number(nyquist),
     )
+
+
+def _angles(v: xr.DataArray) -> Array:
+    """Degrees; asked for raw codes, xradar leaves FURUNO's angles in hundredths."""
+    scale, offset = float(v.attrs.get("scale_factor", 1.0)), float(v.attrs.get("add_offset", 0.0))
+    return np.asarray(v.values, np.float64) * scale + offset
 
 
 def _number(value: Any) -> float | None:

@@ -126,7 +126,7 @@ def _join_chunks(paths: Sequence[Path]) -> bytes | None:
 
 
 def _decode(data: bytes, name: str) -> xr.DataTree:
-    kind = detect(data)
+    kind = detect(data, name)
     if kind == "unknown":
         raise BadInput(
             "not a radar file of a known format",
@@ -164,11 +164,12 @@ def _reader(kind: str) -> Callable[[bytes, str], xr.DataTree]:
     return lambda data, name: read_through_xradar(data, name, kind)
 
 
-def detect(data: bytes) -> str:
+def detect(data: bytes, name: str | None = None) -> str:
     """Format of a file from its content.
 
     Args:
         data: the whole file, unpacked.
+        name: file name for messages.
 
     Returns:
         ``nexrad``, ``odim``, ``gamic``, ``netcdf``, ``iris``, ``rainbow``, ``furuno``, ``pawr`` or
@@ -184,7 +185,7 @@ def detect(data: bytes) -> str:
     if is_nexrad(data):
         return "nexrad"
     if data[:8] == b"\x89HDF\r\n\x1a\n":
-        return _detect_hdf5(data)
+        return _detect_hdf5(data, name)
     if data[:3] == b"CDF":
         return "netcdf"
     if data[:200].lstrip()[:7] == b"<volume" or (b"<volume" in data[:2000] and data[:5] == b"<?xml"):
@@ -200,7 +201,7 @@ def detect(data: bytes) -> str:
     return "unknown"
 
 
-def _detect_hdf5(data: bytes) -> str:
+def _detect_hdf5(data: bytes, name: str | None) -> str:
     import h5py
 
     from sciai.radar.data.odim import is_odim
@@ -213,7 +214,7 @@ def _detect_hdf5(data: bytes) -> str:
                 return "odim"
             names = set(h5)
     except (OSError, RuntimeError, KeyError) as e:
-        raise BadInput(f"an HDF5 file that is truncated or damaged ({e})", fix="get it again") from e
+        raise BadInput(f"this HDF5 file is truncated or damaged ({e})", file=name, fix="get it again") from e
     if "range" in names or any(n.startswith("sweep") for n in names) or "radialAzim" in names:
         return "netcdf"
     return "unknown"

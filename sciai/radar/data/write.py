@@ -246,25 +246,32 @@ def write_odim(volume: xr.DataTree, path: str | os.PathLike[str], *, overwrite: 
     for i, ds in enumerate(sweeps):
         if fields_of(ds) and ds[fields_of(ds)[0]].dims[0] != "azimuth":
             raise BadInput(f"sweep_{i} is not a PPI", field="sweep_mode", fix="write CfRadial2 instead")
-    with whole_file(path, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as h5:
-        h5.attrs["Conventions"] = np.bytes_("ODIM_H5/V2_4")
-        start = min(ds["time"].values.min() for ds in sweeps)
-        source = str(volume.attrs.get("source", ""))
-        if ":" not in source:
-            source = f"CMT:{volume.attrs.get('instrument_name') or 'unknown'}"
-        what = h5.create_group("what")
-        _put_text(
-            what, object="PVOL", version="H5rad 2.4", date=_date(start), time=_clock(start), source=source
-        )
-        if volume.attrs.get("synthetic"):
-            _put_text(h5.create_group("how"), simulated="True")
-        where = h5.create_group("where")
-        for ours, theirs in (("longitude", "lon"), ("latitude", "lat"), ("altitude", "height")):
-            if ours in volume and np.isfinite(float(volume[ours])):
-                where.attrs[theirs] = float(volume[ours])
-        for i, ds in enumerate(sweeps):
-            _write_dataset(h5.create_group(f"dataset{i + 1}"), ds, f"sweep_{i}")
+    with whole_file(path, overwrite=overwrite) as temporary:
+        # in memory first: HDF5 does not survive a full disk in good order
+        with h5py.File("memory.h5", "w", driver="core", backing_store=False) as h5:
+            _write_odim_file(h5, volume, sweeps)
+            h5.flush()
+            image = h5.id.get_file_image()
+        temporary.write_bytes(image)
     return Path(path)
+
+
+def _write_odim_file(h5: Any, volume: xr.DataTree, sweeps: list[xr.Dataset]) -> None:
+    h5.attrs["Conventions"] = np.bytes_("ODIM_H5/V2_4")
+    start = min(ds["time"].values.min() for ds in sweeps)
+    source = str(volume.attrs.get("source", ""))
+    if ":" not in source:
+        source = f"CMT:{volume.attrs.get('instrument_name') or 'unknown'}"
+    what = h5.create_group("what")
+    _put_text(what, object="PVOL", version="H5rad 2.4", date=_date(start), time=_clock(start), source=source)
+    if volume.attrs.get("synthetic"):
+        _put_text(h5.create_group("how"), simulated="True")
+    where = h5.create_group("where")
+    for ours, theirs in (("longitude", "lon"), ("latitude", "lat"), ("altitude", "height")):
+        if ours in volume and np.isfinite(float(volume[ours])):
+            where.attrs[theirs] = float(volume[ours])
+    for i, ds in enumerate(sweeps):
+        _write_dataset(h5.create_group(f"dataset{i + 1}"), ds, f"sweep_{i}")
 
 
 def _put_text(group: Any, **values: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,7 @@ RECORD = 6144
 
 def read(path):
     """[{type number: (ray headers int [rays, 6], codes uint16 [rays, words])}] for every sweep."""
-    data = open(path, "rb").read()
+    data = Path(path).read_bytes()
     by_sweep: dict[int, list[int]] = {}
     for at in range(2 * RECORD, len(data) - RECORD + 1, RECORD):
         number = struct.unpack_from("<h", data, at + 2)[0]
@@ -59,3 +60,13 @@ def read(path):
             }
         )
     return sweeps
+
+
+def middle(heads, ray):
+    """Beam angle in degrees from the start and end binary angles of the ray headers."""
+    start, end = (heads[:, 0], heads[:, 2]) if ray == "azimuth" else (heads[:, 1], heads[:, 3])
+    if ray == "elevation":
+        signed = [np.where(a > 32767, a - 65536, a) for a in (start, end)]
+        return (signed[0] + signed[1]) / 2 * 360 / 65536
+    wrapped = np.where(end < start - 32768, end + 65536, end)
+    return (start + wrapped) / 2 * 360 / 65536 % 360

@@ -102,7 +102,10 @@ def record(messages):
 
 
 def small_volume(rays=12, seed=0, compressed=True):
-    """Two cuts: REF (40 gates) and ZDR; then REF (40) with VEL (30 gates). Returns bytes and {cut: {name: codes}}."""
+    """Two cuts: REF and PHI (40 gates), then REF (40) with VEL (30 gates).
+
+    Returns the header, the records or messages, the azimuths, the codes of each cut, (scale, offset).
+    """
     rng = np.random.default_rng(seed)
     azimuths = (np.arange(rays) * 360 / rays + 200.0) % 360
     codes = [

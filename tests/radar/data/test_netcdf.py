@@ -1,0 +1,149 @@
+"""CfRadial 1 and IMD netCDF against their raw codes; ragged gates."""
+
+from __future__ import annotations
+
+import gzip
+
+import netCDF4
+import numpy as np
+import pytest
+
+from sciai.core.errors import BadInput
+from sciai.radar.data import open_volume
+from sciai.radar.data.build import fields_of, sweeps_of
+
+
+def cfradial1(path, *, ragged=False, fields=True):
+    """Two sweeps of 4 rays (one ray of 3 gates where ragged), packed int16 with all three kinds of gate."""
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.Conventions = "CF/Radial"
+        for d, n in (("time", 8), ("range", 5), ("sweep", 2), ("string_length", 32)):
+            nc.createDimension(d, n)
+        nc.createVariable("sweep_start_ray_index", "i4", ("sweep",))[:] = [0, 4]
+        nc.createVariable("sweep_end_ray_index", "i4", ("sweep",))[:] = [3, 7]
+        nc.createVariable("azimuth", "f4", ("time",))[:] = [90, 180, 270, 0] * 2
+        nc.createVariable("elevation", "f4", ("time",))[:] = [1] * 4 + [2] * 4
+        nc.createVariable("range", "f4", ("range",))[:] = 250 + 500 * np.arange(5)
+        time = nc.createVariable("time", "f8", ("time",))
+        time.units, time[:] = "seconds since 2020-01-01T00:00:00Z", np.arange(8) / 4
+        nc.createVariable("fixed_angle", "f4", ("sweep",))[:] = [1, 2]
+        for k, v in (("latitude", 10.0), ("longitude", 20.0), ("altitude", 30.0)):
+            nc.createVariable(k, "f8")[...] = v
+        codes = np.arange(40, dtype=np.int16).reshape(8, 5) - 2
+        if not fields:
+            return codes
+        if ragged:
+            n = np.array([5, 5, 3, 5, 5, 5, 5, 5])
+            nc.createDimension("n_points", int(n.sum()))
+            nc.createVariable("ray_n_gates", "i4", ("time",))[:] = n
+            nc.createVariable("ray_start_index", "i4", ("time",))[:] = np.r_[0, np.cumsum(n)[:-1]]
+            flat = np.concatenate([row[:k] for row, k in zip(codes, n, strict=True)])
+        v = nc.createVariable("DBZ", "i2", ("n_points",) if ragged else ("time", "range"), fill_value=-2)
+        v.set_auto_maskandscale(False)
+        v.setncatts({"scale_factor": 0.5, "add_offset": 1.0, "_Undetect": np.int16(-1), "units": "dBZ"})
+        v[:] = flat if ragged else codes
+    return codes
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_cfradial_1(tmp_path, ragged):
+    codes = cfradial1(tmp_path / "x", ragged=ragged)
+    volume = open_volume(tmp_path / "x")
+    assert sweeps_of(volume) == ["sweep_0", "sweep_1"]
+    for i in (0, 1):
+        ds = volume[f"sweep_{i}"]
+        assert ds["azimuth"].values.tolist() == [0, 90, 180, 270]
+        raw = codes[4 * i : 4 * i + 4][[3, 0, 1, 2]]
+        flags = np.where(raw == -2, 2, np.where(raw == -1, 1, 0))
+        if ragged and i == 0:
+            flags[3, 3:] = 2  # the ray of three gates
+        np.testing.assert_array_equal(ds["DBZH_validity"], flags)
+        np.testing.assert_array_equal(ds["DBZH"], np.where(flags == 0, 0.5 * raw + 1, np.nan))
+        assert ds["DBZH"].attrs["source_name"] == "DBZ"
+    assert str(volume["sweep_0/time"].values[1]) == "2020-01-01T00:00:00.000000000"
+    assert float(volume["altitude"]) == 30.0
+
+
+def test_without_fields(tmp_path):
+    cfradial1(tmp_path / "x", fields=False)
+    with pytest.raises(BadInput, match="no data variable"):
+        open_volume(tmp_path / "x")
+
+
+def test_another_netcdf(tmp_path):
+    with netCDF4.Dataset(tmp_path / "x", "w", format="NETCDF3_CLASSIC") as nc:
+        nc.createDimension("x", 3)
+        nc.createVariable("temperature", "f4", ("x",))[:] = 1
+    with pytest.raises(BadInput, match="neither CfRadial nor"):
+        open_volume(tmp_path / "x")
+
+
+def test_goa_is_one_volume_in_six_files(shared_data):
+    files = sorted((shared_data / "radar").glob("Goa_*"))
+    volume = open_volume(files)
+    assert [round(float(volume[s]["sweep_fixed_angle"]), 1) for s in sweeps_of(volume)] == [
+        0.2,
+        1.0,
+        2.0,
+        3.0,
+        4.5,
+        6.0,
+    ]
+    seen = 0
+    for f in files:
+        with netCDF4.Dataset("m", memory=gzip.decompress(f.read_bytes())) as nc:
+            nc.set_auto_maskandscale(False)
+            angle = float(nc["elevationAngle"][...])
+            ds = next(
+                volume[s]
+                for s in sweeps_of(volume)
+                if abs(float(volume[s]["sweep_fixed_angle"]) - angle) < 0.01
+            )
+            order = np.argsort(np.asarray(nc["radialAzim"][...]) % 360, kind="stable")
+            for theirs, ours in (("T", "TH"), ("Z", "DBZH"), ("V", "VRADH"), ("W", "WRADH")):
+                raw = nc[theirs][...][order]
+                flags = np.where(raw == -128, 2, 0)
+                np.testing.assert_array_equal(ds[ours + "_validity"].values, flags)
+                values = raw * np.float64(nc[theirs].scale_factor) + nc[theirs].add_offset
+                np.testing.assert_allclose(
+                    ds[ours].values[flags == 0], values[flags == 0], rtol=1e-6, atol=1e-5
+                )
+                assert "does not tell" in ds[ours + "_validity"].attrs["comment"]
+                seen += 1
+    assert seen == 24
+
+
+def test_meteo_france_noise_flag(shared_data):
+    """TH code 0 stands for "below noise + margin", 255 for missing; VRAD and SIGMA know only missing."""
+    path = shared_data / "radar" / "Montancy_MF_20210114_1200.nc"
+    volume = open_volume(path)
+    with netCDF4.Dataset(path) as nc:
+        nc.set_auto_maskandscale(False)
+        for i, (a, b) in enumerate(
+            zip(nc["sweep_start_ray_index"][...], nc["sweep_end_ray_index"][...], strict=True)
+        ):
+            order = np.argsort(nc["azimuth"][a : b + 1] % 360, kind="stable")
+            for theirs, ours, below in (("TH", "TH", 0), ("VRAD", "VRADH", None), ("SIGMA", "SIGMA", None)):
+                raw = nc[theirs][a : b + 1][order]
+                flags = np.where((raw == 255) | (raw == -888), 2, np.where(raw == below, 1, 0))
+                np.testing.assert_array_equal(volume[f"sweep_{i}/{ours}_validity"].values, flags)
+
+
+def test_fill_that_the_file_does_not_name(shared_data):
+    """MXPol: invalid gates hold netCDF's default fill, and no attribute says so. An RHI, over elevation."""
+    path = shared_data / "radar" / "MXPol_RHI_20120929_064418.nc"
+    volume = open_volume(path)
+    ds = volume["sweep_0"]
+    assert ds["DBZH"].dims == ("elevation", "range")
+    assert len(fields_of(ds)) == 10
+    with netCDF4.Dataset(path) as nc:
+        nc.set_auto_maskandscale(False)
+        raw = nc["reflectivity"][...][np.argsort(nc["elevation"][...], kind="stable")]
+    np.testing.assert_array_equal(ds["DBZH_validity"] == 2, raw > 1e36)
+    np.testing.assert_array_equal(ds["DBZH"].values[raw < 1e36], raw[raw < 1e36])
+
+
+def test_albis_two_sweeps_of_different_range(shared_data):
+    volume = open_volume(sorted((shared_data / "radar").glob("Albis_*")))
+    assert [volume[s].sizes["range"] for s in sweeps_of(volume)] == [492, 324]
+    assert "reflectivity_hh_clut" in fields_of(volume["sweep_0"])

@@ -1,0 +1,185 @@
+"""CfRadial2 and ODIM writers: what goes out comes back, validity included, whole or not at all."""
+
+from __future__ import annotations
+
+import resource
+import signal
+
+import h5py
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+
+from sciai.core.errors import BadInput
+from sciai.radar.data import open_volume, simulate, write_cfradial2, write_odim, write_pawr
+from sciai.radar.data.build import fields_of, sweeps_of
+from sciai.radar.data.write import pack
+
+WRITERS = [write_cfradial2, write_odim]
+
+
+def same(a, b):
+    assert sweeps_of(a) == sweeps_of(b)
+    for k in ("latitude", "longitude", "altitude"):
+        np.testing.assert_equal(float(a[k]), float(b[k]))
+    for s in sweeps_of(a):
+        x, y = a[s].to_dataset(), b[s].to_dataset()
+        assert fields_of(x) == fields_of(y)
+        for c in ("azimuth", "elevation", "range", "time", "sweep_fixed_angle"):
+            np.testing.assert_array_equal(x[c], y[c], err_msg=c)
+        for f in fields_of(x):
+            np.testing.assert_array_equal(x[f], y[f], err_msg=f)
+            np.testing.assert_array_equal(x[f + "_validity"], y[f + "_validity"], err_msg=f)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_simulated(tmp_path, write):
+    volume = simulate(seed=4, shape=(3, 48, 80))
+    back = open_volume(write(volume, tmp_path / "x"))
+    same(volume, back)
+    assert back.attrs["synthetic"] == "true"
+    assert float(back["sweep_0/nyquist_velocity"]) == float(volume["sweep_0/nyquist_velocity"])
+    # packed as it came
+    for s in sweeps_of(volume):
+        for f in ("DBZH", "VRADH"):
+            assert back[s][f].encoding["dtype"] == np.uint16
+            assert back[s][f].encoding["scale_factor"] == 0.01
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_floats_that_no_packing_holds(tmp_path, write):
+    volume = simulate(seed=4, shape=(2, 24, 40), variables=["DBZH", "ZDR"])
+    ds = volume["sweep_0"].to_dataset()
+    ds["DBZH"].values[:] += np.float32(1e-3) * np.random.default_rng(0).random(ds["DBZH"].shape, np.float32)
+    ds["ZDR"].values[3, 3] = -9998.0  # collides with the usual fill values
+    ds["ZDR_validity"].values[3, 3] = 0
+    volume = xr.DataTree.from_dict(
+        {"/": volume.to_dataset(), "/sweep_0": ds, "/sweep_1": volume["sweep_1"].to_dataset()}
+    )
+    same(volume, open_volume(write(volume, tmp_path / "x")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LewisUK_uklew_20151010.h5",
+        "KLIX20050828_181658.gz",
+        "wl_2014-08-10--182000.ppi.mvol",
+        "Istanbul_20150322_2304.h5",
+    ],
+)
+@pytest.mark.parametrize("write", WRITERS)
+def test_real(tmp_path, shared_data, name, write):
+    volume = open_volume(shared_data / "radar" / name)
+    same(volume, open_volume(write(volume, tmp_path / "x")))
+
+
+def test_rhi(tmp_path, shared_data):
+    volume = open_volume(shared_data / "radar" / "MXPol_RHI_20120929_064418.nc")
+    same(volume, open_volume(write_cfradial2(volume, tmp_path / "x")))
+    with pytest.raises(BadInput, match="not a PPI"):
+        write_odim(volume, tmp_path / "y")
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_other_software_reads_them(tmp_path):
+    """xradar reads both: below-noise gates of ODIM come out as they are declared, in ``_Undetect``."""
+    xradar = pytest.importorskip("xradar")
+    volume = simulate(seed=4, shape=(2, 24, 40), variables=["DBZH"])
+    flags = volume["sweep_0/DBZH_validity"].values
+    tree = xradar.io.open_odim_datatree(write_odim(volume, tmp_path / "x.h5"), mask_and_scale=False)
+    raw = tree["sweep_0/DBZH"]
+    np.testing.assert_array_equal(raw.values == raw.attrs["_FillValue"], flags == 2)
+    np.testing.assert_array_equal(raw.values == raw.attrs["_Undetect"], flags == 1)
+    tree = (
+        xradar.io.open_cfradial2_datatree(write_cfradial2(volume, tmp_path / "x.nc"))
+        if hasattr(xradar.io, "open_cfradial2_datatree")
+        else xr.open_datatree(tmp_path / "x.nc")
+    )
+    valid = flags == 0
+    np.testing.assert_allclose(
+        tree["sweep_0/DBZH"].values[valid], volume["sweep_0/DBZH"].values[valid], atol=1e-4
+    )
+
+
+def test_files_state_their_conventions(tmp_path):
+    volume = simulate(seed=4, shape=(1, 12, 20), variables=["DBZH"])
+    with netCDF4.Dataset(write_cfradial2(volume, tmp_path / "a.nc")) as nc:
+        assert "CfRadial-2" in nc.Conventions
+        v = nc["sweep_0/DBZH"]
+        assert v.ancillary_variables == "DBZH_validity"
+        assert nc["sweep_0/DBZH_validity"].flag_meanings == "valid below_noise missing"
+    with h5py.File(write_odim(volume, tmp_path / "a.h5")) as h5:
+        assert h5.attrs["Conventions"] == b"ODIM_H5/V2_4"
+        assert h5["what"].attrs["object"] == b"PVOL"
+        assert h5["how"].attrs["simulated"] == b"True"
+        what = h5["dataset1/data1/what"].attrs
+        assert what["undetect"] != what["nodata"]
+
+
+def test_pack_needs_two_free_codes():
+    encoding = {"scale_factor": 1.0, "add_offset": 0.0, "dtype": np.dtype("uint8")}
+    values = np.arange(256, dtype=np.float32)
+    assert pack(values, np.zeros(256, np.uint8), encoding).codes.dtype == np.float32
+    few = values[2:254]
+    packed = pack(few, np.zeros(252, np.uint8), encoding)
+    assert packed.codes.dtype == np.uint8
+    assert {packed.below_noise, packed.missing} == {0.0, 255.0}
+    flags = np.zeros(252, np.uint8)
+    flags[:2] = (1, 2)
+    assert pack(few, flags, encoding).codes[:2].tolist() == [packed.below_noise, packed.missing]
+
+
+WRITE_ALL = [*WRITERS, write_pawr]
+
+
+@pytest.mark.parametrize("write", WRITE_ALL)
+def test_existing_output(tmp_path, write):
+    volume = simulate(seed=4, shape=(1, 12, 20), variables=["DBZH"])
+    path = tmp_path / "x.dat"
+    path.write_bytes(b"mine")
+    with pytest.raises(BadInput, match="the output exists"):
+        write(volume, path)
+    assert path.read_bytes() == b"mine"
+    write(volume, path, overwrite=True)
+    assert fields_of(open_volume(path)["sweep_0"]) == ["DBZH"]
+
+
+@pytest.fixture
+def disk_of_4_kb():
+    """No file of this process may grow beyond 4 kB: writing fails as it does on a full disk."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("write", WRITE_ALL)
+def test_full_disk_leaves_nothing(tmp_path, write, disk_of_4_kb):
+    volume = simulate(seed=4, shape=(2, 48, 80))
+    with pytest.raises(BadInput, match="cannot write"):
+        write(volume, tmp_path / "out")
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("write", WRITE_ALL)
+def test_ctrl_c_leaves_nothing(tmp_path, write, monkeypatch):
+    volume = simulate(seed=4, shape=(2, 24, 40), variables=["DBZH"])
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sciai.radar.data.write.pack", interrupt)
+    monkeypatch.setattr("sciai.radar.data.pawr._cell_headers", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(volume, tmp_path / "out.dat")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_nothing_to_write(tmp_path, write):
+    with pytest.raises(BadInput, match="no data variable"):
+        write(xr.DataTree.from_dict({"/sweep_0": xr.Dataset()}), tmp_path / "x")
