@@ -162,7 +162,7 @@ class TransformCodec:
         for name, array in sorted(self._arrays.items()):
             if name.startswith("synthesis."):
                 kept[name] = np.rint(array.astype(np.float64) * 8192.0).astype(np.int32)
-            elif not name.startswith("analysis."):
+            elif not name.startswith(("analysis.", "priors.")):
                 kept[name] = array
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **kept)  # type: ignore[arg-type]

@@ -1,9 +1,9 @@
 """Training of the transform codec: loss, tables, evaluation, export. The data are `planes`.
 
 The loss is the rate in bits per valid gate, of latents and residuals at the 35 dB step, plus the squared
-error that is left, weighted with the slope of the rate-distortion curve there: for a uniform quantiser at high
-rate R = -log2(D) / 2 + const, so dR/dD = -1 / (2 ln 2 D), and D = 1/12 in steps. The quantiles of the entropy
-bottlenecks, which only set the range of the tables, have a loss and a parameter group of their own.
+error that is left, weighted with the slope of the rate-distortion curve there: for a uniform quantiser at
+high rate R = -log2(D) / 2 + const, so dR/dD = -1 / (2 ln 2 D), and D = 1/12 in steps. The quantiles of the
+entropy bottlenecks only set the range of the tables; they have a loss and a parameter group of their own.
 """
 
 from __future__ import annotations
@@ -68,8 +68,10 @@ def loss(net: nn.Module, batch: Mapping[str, Tensor], slope: float = SLOPE) -> d
     parts = net(batch)
     gates = parts["gates"].clamp_min(1.0)
     latent, residual, left = (parts[k] / gates for k in ("latent_bits", "residual_bits", "squared"))
-    aux = torch.stack([prior.loss() for prior in net.priors]).sum()  # type: ignore[union-attr]
     total = latent + residual + slope * left
+    aux = total.new_zeros(())
+    if net.training:  # hundreds at first, and no measure of the codec: kept out of what validation compares
+        aux = torch.stack([prior.loss() for prior in net.priors]).sum()  # type: ignore[union-attr]
     return {
         "loss": total + aux,
         "rate_distortion": total,
@@ -216,8 +218,11 @@ def export(net: nn.Module) -> dict[str, NDArray[Any]]:
             weight, bias = layer.parameters_used()
             arrays[f"synthesis.{name}.weight"] = weight.detach().cpu().numpy().astype(np.float32)
             arrays[f"synthesis.{name}.bias"] = bias.detach().cpu().numpy().astype(np.float32)
-    for name, tensor in net.analysis.state_dict().items():  # type: ignore[union-attr,operator]
-        arrays[f"analysis.{name}"] = tensor.detach().cpu().numpy().astype(np.float32)
+    learned = {name for name, _ in net.named_parameters()}
+    for name, tensor in net.state_dict().items():
+        # the priors' parameters only for `restore`: the codec looks at the tables made from them
+        if name.startswith("analysis.") or (name.startswith("priors.") and name in learned):
+            arrays[name] = tensor.detach().cpu().numpy().astype(np.float32)
     arrays.update(_latent_tables(net))
     rows: Any = net.default_rows
     arrays["default_rows"] = rows.cpu().numpy().astype(np.int32)
@@ -236,7 +241,7 @@ def export(net: nn.Module) -> dict[str, NDArray[Any]]:
 
 
 def restore(net: nn.Module, checkpoint: Checkpoint) -> None:
-    """Put the arrays of `export` back; of the priors only tables are left: their rates cannot be evaluated.
+    """Put the arrays of `export` back.
 
     Args:
         net: of `network`.
