@@ -111,7 +111,7 @@ def _within(step: Step, low: float, high: float) -> Step:
 
 def _source(out: Path, files: Sequence[Path], offline: bool) -> _Source:
     from sciai.radar.data import fetch, open_volume, simulate
-    from sciai.radar.data.fetch import BASE_URL
+    from sciai.radar.data.archive import BASE_URL
 
     if files:
         names = [str(file) for file in files]

@@ -198,7 +198,7 @@ def test_fetch_prints_the_file_or_the_reason(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import sciai.radar.data as data
-    from sciai.radar.data.fetch import FetchFailed
+    from sciai.radar.data.archive import FetchFailed
 
     def found(site: str, time: str, dest: Path, **_: object) -> Path:
         return Path(dest) / f"{site}_{time}"

@@ -9,20 +9,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciai.radar.data.fetch import fetch
+    from sciai.radar.data.archive import fetch
     from sciai.radar.data.pawr import write_pawr
-    from sciai.radar.data.simulate import simulate
+    from sciai.radar.data.simulator import simulate
     from sciai.radar.data.volume import open_volume
     from sciai.radar.data.write import write_cfradial2, write_odim
 
-__all__ = ["fetch", "open_volume", "simulate", "write_cfradial2", "write_odim", "write_pawr"]
+__all__ = [
+    "BASE_URL",
+    "FetchFailed",
+    "fetch",
+    "open_volume",
+    "simulate",
+    "write_cfradial2",
+    "write_odim",
+    "write_pawr",
+]
 
-# `fetch` and `simulate` are functions in modules of the same name; importing the submodule binds the *module*
-# to the package, so the function is bound over it right here, on first access.
+# No module here has the name of a function: importing such a module would bind it over the function.
 _HOME = {
-    "fetch": "sciai.radar.data.fetch",
+    "BASE_URL": "sciai.radar.data.archive",
+    "FetchFailed": "sciai.radar.data.archive",
+    "fetch": "sciai.radar.data.archive",
     "open_volume": "sciai.radar.data.volume",
-    "simulate": "sciai.radar.data.simulate",
+    "simulate": "sciai.radar.data.simulator",
     "write_cfradial2": "sciai.radar.data.write",
     "write_odim": "sciai.radar.data.write",
     "write_pawr": "sciai.radar.data.pawr",

@@ -244,3 +244,16 @@ def test_two_volumes_of_one_radar_are_refused(shared_data):
     first, second = sorted((shared_data / "radar").glob("wl_40_*"))
     with pytest.raises(BadInput, match="also in"):
         open_volume([first, second])
+
+
+def test_no_module_hides_a_function():
+    """Importing a module binds it to its package, over a function of the same name if there were one."""
+    import importlib
+    import pkgutil
+
+    import sciai.radar.data as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        assert module.name not in package.__all__
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    assert all(callable(getattr(package, n)) for n in package.__all__ if n != "BASE_URL")

@@ -10,7 +10,7 @@ import pytest
 from sciai.core.errors import BadInput
 from sciai.radar.data import simulate
 from sciai.radar.data.build import fields_of, sweeps_of
-from sciai.radar.data.simulate import NYQUIST, VARIABLES
+from sciai.radar.data.simulator import NYQUIST, VARIABLES
 
 SHAPE = (8, 72, 120)
 

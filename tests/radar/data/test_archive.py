@@ -13,7 +13,7 @@ import pytest
 
 from sciai.core.errors import BadInput
 from sciai.radar.data import fetch, open_volume
-from sciai.radar.data.fetch import FetchFailed, list_volumes
+from sciai.radar.data.archive import FetchFailed, list_volumes
 from tests.radar.data import level2_by_hand
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
