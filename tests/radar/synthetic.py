@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-_KNOWN = {"DBZH": (20.0, 15.0), "ZDR": (1.0, 1.0), "RHOHV": (0.95, 0.04), "VRADH": (0.0, 10.0), "PHIDP": (90, 40)}
+_KNOWN = {
+    "DBZH": (20.0, 15.0),
+    "ZDR": (1.0, 1.0),
+    "RHOHV": (0.95, 0.04),
+    "VRADH": (0.0, 10.0),
+    "PHIDP": (90, 40),
+}
 
 
 def smooth(rng: np.random.Generator, rays: int, gates: int, noise: float = 0.1) -> np.ndarray[Any, Any]:
@@ -51,7 +57,7 @@ def sweep(
         middle, scale = _KNOWN.get(name, (5.0, 3.0))
         values = (middle + scale * smooth(rng, rays, gates)).astype(np.float32)
         if packed is not None:
-            values = (np.rint(values / packed) * packed).astype(np.float32)
+            values = (np.rint(values / packed) * packed + 0.0).astype(np.float32)
         flags = np.where(rng.random(base.shape) < 0.01, 2, base).astype(np.uint8)
         values[flags != 0] = np.nan
         data[name] = (("azimuth", "range"), values, {"units": "x", "ancillary_variables": f"{name}_validity"})

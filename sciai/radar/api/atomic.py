@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import signal
 import threading
@@ -69,7 +70,7 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
     """
     path = Path(target)
     check_target(path, overwrite=overwrite)
-    working = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident():x}.part"
+    working = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part"
     _remove_abandoned(path)
     try:
         working.mkdir()

@@ -19,7 +19,8 @@ from sciai.radar.api import chunk as chunks
 from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
 from sciai.radar.api.planes import CHUNK, PlaneReader, StoredSweep, array_of
 from sciai.radar.api.schedule import run_tasks
-from sciai.radar.api.source import Source, SweepSource
+from sciai.radar.api.source import Source
+from sciai.radar.api.views import Planes, PreviousView, View
 from sciai.radar.model.interface import F32, I32, U8, Dependency, Kind, QuantSpec, SweepCodec, SweepContext
 from sciai.radar.model.plain import PlainCodec
 from sciai.radar.model.registry import model_hash
@@ -87,80 +88,6 @@ class Coded:
     steps: set[float] = field(default_factory=set)
 
 
-class _Planes:
-    """Planes of one sweep as the decoder will see them."""
-
-    def __init__(self, source: SweepSource) -> None:
-        self.source = source
-        self.masks: dict[str, U8] = {}
-        self.indices: dict[str, I32] = {}
-        self.specs: dict[str, QuantSpec] = {}
-        self.values: dict[str, F32] = {}  # of the source, dropped once coded
-
-
-class _View:
-    """`SweepContext` while encoding: what was declared and is already coded, nothing else."""
-
-    def __init__(
-        self,
-        planes: _Planes,
-        allowed: frozenset[tuple[str, Kind]],
-        below: _View | None = None,
-        previous: _PreviousView | None = None,
-    ) -> None:
-        self._planes = planes
-        self._allowed = allowed
-        self.below = below
-        self.previous = previous
-        self.shape = planes.source.shape
-        self.full_circle = planes.source.full_circle
-        self.variables = planes.source.fields
-
-    def mask(self, var: str) -> U8:
-        if (var, "mask") not in self._allowed:
-            raise KeyError(f"the mask of {var} was not declared, or is coded later")
-        return self._planes.masks[var]
-
-    def indices(self, var: str) -> I32:
-        if (var, "values") not in self._allowed:
-            raise KeyError(f"the values of {var} were not declared, or are coded later")
-        return self._planes.indices[var]
-
-    def spec(self, var: str) -> QuantSpec:
-        if (var, "values") not in self._allowed:
-            raise KeyError(f"the values of {var} were not declared, or are coded later")
-        return self._planes.specs[var]
-
-
-class _PreviousView:
-    """A sweep of the previous volume, limited to what was declared."""
-
-    def __init__(self, stored: StoredSweep, allowed: frozenset[tuple[str, Kind]]) -> None:
-        self._stored = stored
-        self._allowed = allowed
-        self.shape = stored.shape
-        self.full_circle = stored.full_circle
-        self.variables = stored.variables
-        self.below = None
-        self.previous = None
-
-    def mask(self, var: str) -> U8:
-        self._check(var, "mask")
-        return self._stored.mask(var)
-
-    def indices(self, var: str) -> I32:
-        self._check(var, "values")
-        return self._stored.indices(var)
-
-    def spec(self, var: str) -> QuantSpec:
-        self._check(var, "values")
-        return self._stored.spec(var)
-
-    def _check(self, var: str, kind: Kind) -> None:
-        if (var, kind) not in self._allowed:
-            raise KeyError(f"{kind} of {var} of the previous volume was not declared")
-
-
 class Encoder:
     """Codes the sweeps of a volume.
 
@@ -198,7 +125,7 @@ class Encoder:
         self.progress = progress
         self.result = {v: Coded() for v in source.variables}
         self.codecs_used: dict[str, SweepCodec] = {}
-        self._planes: dict[int, _Planes] = {}
+        self._planes: dict[int, Planes] = {}
         self._positions_below: dict[tuple[int, str], int | None] = {}
         self._lock = threading.Lock()
         self._plain = PlainCodec()
@@ -278,7 +205,7 @@ class Encoder:
                 granted.append((other, plane, where))
         return granted
 
-    def _view(self, codec: SweepCodec, task: Task) -> tuple[_View, int | None, bool]:
+    def _view(self, codec: SweepCodec, task: Task) -> tuple[View, int | None, bool]:
         """What the codec may look at, the number of the sweep below, whether the previous volume is used."""
         at, var, kind = task
         granted = self._granted(codec, task)
@@ -293,11 +220,11 @@ class Encoder:
         if below is not None and those("below"):
             with self._lock:
                 planes = self._planes[below]
-            below_view, number = _View(planes, those("below")), self.source.sweeps[below].number
+            below_view, number = View(planes, those("below")), self.source.sweeps[below].number
         previous = self._previous_view(at, var, those("previous"))
-        return _View(self._planes[at], here, below_view, previous), number, previous is not None
+        return View(self._planes[at], here, below_view, previous), number, previous is not None
 
-    def _previous_view(self, at: int, var: str, allowed: frozenset[tuple[str, Kind]]) -> _PreviousView | None:
+    def _previous_view(self, at: int, var: str, allowed: frozenset[tuple[str, Kind]]) -> PreviousView | None:
         if self.previous is None or not allowed:
             return None
         number = self.source.sweeps[at].number
@@ -310,7 +237,7 @@ class Encoder:
         if found.shape != self.source.sweeps[at].shape:
             return None
         stored = StoredSweep(self.previous, number, var, found, near=False)
-        return _PreviousView(stored, frozenset((v, k) for v, k in allowed if v in stored.variables))
+        return PreviousView(stored, frozenset((v, k) for v, k in allowed if v in stored.variables))
 
     def _run_task(self, task: Task) -> None:
         if task[2] == "mask":
@@ -322,7 +249,7 @@ class Encoder:
         at, var, _ = task
         sweep = self.source.sweeps[at]
         with self._lock:
-            planes = self._planes.setdefault(at, _Planes(sweep))
+            planes = self._planes.setdefault(at, Planes(sweep))
         values, validity = sweep.load(var)
         best: tuple[bytes, SweepCodec] | None = None
         failed = 0

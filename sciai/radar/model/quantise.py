@@ -127,6 +127,9 @@ def exact_grid(unique: F32, packings: Iterable[tuple[float, float]] = ()) -> Qua
         unique: Distinct valid values, ascending.
         packings: (scale, offset) pairs to try first, from the source's own encoding.
     """
+    unique = np.unique(
+        unique + np.float32(0)
+    )  # -0.0 is on no grid; the few planes that hold it are coded raw
     if unique.size == 0:
         return QuantSpec(1.0, 0.0)
     if unique.size == 1:

@@ -115,12 +115,12 @@ def test_one_plane_fetches_its_chunks_only(tmp_path: Path, neighbour_codec: Any)
     compress(volume(5, ((20, 30),) * 4), tmp_path / "a.zarr", codec="context", embed_model=True)
     store = Counting(zarr.storage.LocalStore(tmp_path / "a.zarr", read_only=True))
     group = zarr.open_group(store, mode="r")
-    array = group["sweep_1/VRADH"]
+    array = group["sweep_1/ZDR"]
     store.keys.clear()
     assert np.isfinite(array[:]).any()
     chunks = [k for k in store.keys if k.startswith("sweep_")]
     assert len(chunks) == len(set(chunks)), "a key is fetched once"
-    # VRADH looks at ZDR, that at DBZH, all at their masks and at the same planes of sweep_0; nothing above
+    # ZDR looks at VRADH, that at DBZH, all at their masks and at the same planes of sweep_0; nothing above
     assert {k.split("/")[0] for k in chunks} == {"sweep_0", "sweep_1"}
     others = [k for k in store.keys if not k.startswith("sweep_")]
     assert sorted(k.split("/")[0] for k in others) == ["model", "zarr.json"]
@@ -167,7 +167,9 @@ def test_verify_agrees_and_notices_another_volume(tmp_path: Path) -> None:
     refused = verify(other, tmp_path / "a.zarr")
     assert refused.level == Level.REFUSE
     assert [f.where for f in refused.findings if f.check == "mask"] == ["sweep_1/ZDR"]
-    assert {f.check for f in verify(volume(8, ((10, 50),) * 3), tmp_path / "a.zarr").findings} >= {"missing_part"}
+    assert {f.check for f in verify(volume(8, ((10, 50),) * 3), tmp_path / "a.zarr").findings} >= {
+        "missing_part"
+    }
 
 
 def test_previous_volume(tmp_path: Path, neighbour_codec: Any) -> None:
