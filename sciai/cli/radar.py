@@ -289,7 +289,7 @@ def simulate(
 def fetch(
     site: Annotated[str, typer.Argument(help="Four-letter NEXRAD site, such as KTLX.")],
     time: Annotated[
-        str, typer.Argument(help="UTC, such as 2013-05-20T20:16; the last volume at or before it.")
+        str, typer.Argument(help="UTC, such as 2013-05-20T20:16; the nearest volume is taken.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to put the file in.")] = Path("."),
     quiet: Quiet = False,
@@ -303,8 +303,7 @@ def fetch(
     """
     from sciai.radar.data import fetch as get
 
-    with show.progress(f"fetching {site}", quiet=quiet):
-        path = get(site, time, out)
+    path = get(site, time, out, progress=False if quiet else None)  # it draws its own bar, with bytes
     typer.echo(str(path))
 
 
