@@ -288,9 +288,7 @@ def simulate(
 @app.command(no_args_is_help=True)
 def fetch(
     site: Annotated[str, typer.Argument(help="Four-letter NEXRAD site, such as KTLX.")],
-    time: Annotated[
-        str, typer.Argument(help="UTC, such as 2013-05-20T20:16; the nearest volume is taken.")
-    ],
+    time: Annotated[str, typer.Argument(help="UTC, such as 2013-05-20T20:16; the nearest volume is taken.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to put the file in.")] = Path("."),
     quiet: Quiet = False,
 ) -> None:
