@@ -1,8 +1,8 @@
 """compressai, imported where it is needed and without torchvision.
 
-compressai's metadata asks for torchvision, which would drag another torch (with gigabytes of CUDA) behind it, or
-break at import when its version does not match ("operator torchvision::nms does not exist"). Of torchvision it only
-uses ``torchvision.transforms``, whose upper-case names it registers as image transforms (compressai
+compressai's metadata asks for torchvision, which would drag another torch (with gigabytes of CUDA) behind
+it, or break at import when its version does not match ("operator torchvision::nms does not exist"). Of it
+compressai only uses ``torchvision.transforms``, whose upper-case names it registers as image transforms (compressai
 1.2.8, ``registry/transforms.py``); sciai transforms no images. So where torchvision is not installed an empty
 stand-in answers for those two modules while compressai is imported, and is gone afterwards: other libraries
 that probe for torchvision still find that there is none.
@@ -57,7 +57,7 @@ def load_compressai() -> ModuleType:
 
 @contextmanager
 def _stand_in() -> Iterator[None]:
-    """Empty modules for torchvision in ``sys.modules``, unless it is there or compressai is loaded already."""
+    """Empty modules for torchvision in ``sys.modules``, unless it or compressai is there already."""
     if "compressai" in sys.modules or "torchvision" in sys.modules or importlib.util.find_spec("torchvision"):
         yield
         return

@@ -46,6 +46,7 @@ from sciai.radar.model.transform_quantise import (
     gate_indices,
     keeps,
     quantise_plane,
+    settle,
 )
 from sciai.radar.model.transform_tables import Tables, class_statistics, fit_rows, geometric_tables
 
@@ -63,7 +64,9 @@ _CLASS_OF = {
     **dict.fromkeys(("VRADH", "VRADV", "UVRADH", "VRADDH", "VRADDV"), 5),
     **dict.fromkeys(("WRADH", "WRADV", "UWRADH"), 6),
 }
-_ORIGIN = {"rhohv": 0.9}  # in the variable's unit; other known classes are centred at 0
+# Where the networks' 0 is: in the variable's unit, or the median of the volume (None), because every radar
+# has its own system phase; classes not named are centred at 0.
+_ORIGIN: dict[str, float | None] = {"rhohv": 0.9, "phidp": None, "other": None}
 _ROUNDINGS = (0.5, 0.42, 0.34)  # what is added before rounding a magnitude down; below 0.5 it is a dead zone
 
 
@@ -78,10 +81,10 @@ def variable_class(name: str) -> int:
 
 
 def origin_of(name: str, values: NDArray[Any]) -> float:
-    """Value that the networks see as 0; for an unknown variable the median of `values` (valid ones)."""
-    kind = CLASSES[variable_class(name)]
-    if kind != "other":
-        return _ORIGIN.get(kind, 0.0)
+    """Value that the networks see as 0, for valid values of a volume (any shape)."""
+    fixed = _ORIGIN.get(CLASSES[variable_class(name)], 0.0)
+    if fixed is not None:
+        return fixed
     return float(np.median(values)) if values.size else 0.0
 
 
@@ -241,18 +244,22 @@ class TransformCodec:
             return QuantSpec(
                 cap / FINE, origin, bound=max_error or np.inf, extra={**extra, "round": 0.5, "shift": 0}
             )
-        sample = self._sample(var, sweeps, origin, peak)
         # 0.005 dB in hand for what sampling misses
         allowed = (peak * 10 ** (-psnr / 20)) ** 2 * 10**-0.0005
-        best: tuple[float, float, float, int] | None = None
-        for rounding in _ROUNDINGS:
-            found = fit_step(sample, rounding, allowed, cap, self._default_rows[variable_class(var)])
-            if best is None or found[0] < best[0]:
-                best = found
+        default = self._default_rows[variable_class(var)]
+        best: tuple[float, Sample, float, float, int] | None = None
+        for with_latents in (True, False):
+            sample, spent = self._sample(var, sweeps, origin, peak, with_latents)
+            for rounding in _ROUNDINGS:
+                bits, step, used, shift = fit_step(sample, rounding, allowed, cap, default)
+                if best is None or bits + spent < best[0]:
+                    best = (bits + spent, sample, step, used, shift)
+                    extra["latents"] = with_latents
+            if with_latents and best is not None and spent < 0.03 * best[0]:
+                break  # latents that are nearly free: going without them cannot pay
         assert best is not None  # there is at least one rounding
-        _, step, rounding, shift = best
-        while sample.skipped and step < cap and sample.measure(step, rounding, slice(None))[0] > allowed:
-            step *= 0.995  # the part that was looked at was luckier than the whole
+        _, sample, step, rounding, shift = best
+        step, shift = settle(sample, step, rounding, shift, allowed, cap)
         extra.update(round=rounding, shift=shift, mse=allowed)
         return QuantSpec(step / FINE, origin, bound=max_error or np.inf, extra=extra)
 
@@ -267,22 +274,20 @@ class TransformCodec:
             return b"", np.zeros(validity.shape, np.int32)
         peak, kind = float(spec.extra["peak"]), variable_class(var)
         image = normalised(values, validity, spec.origin, peak)
-        latents = self._net.analyse(image, valid, kind, ctx.full_circle)
-        candidates = []
-        for chosen in (latents, None):
+        latents = None
+        if spec.extra.get("latents", True):
+            latents = self._net.analyse(image, valid, kind, ctx.full_circle)
+        candidates: list[tuple[float, bytes, NDArray[np.int64], I32, I32, NDArray[np.uint8]]] = []
+        for chosen in (latents, None) if latents is not None else (None,):
             prediction = self._predict(chosen, valid, kind, ctx.full_circle)
             base, residual = quantise_plane(values[valid], prediction, spec, peak)
+            if chosen is None and candidates and not keeps(values[valid], base, residual, spec):
+                continue  # planned with latents: without them the error may be another
             statistics = class_statistics(residual, prediction.scale, SCALE_CLASSES)
             rows, bits = fit_rows(statistics, self._default_rows[kind])
-            head = b""
-            if chosen is not None:
-                stream = self._encode_latents(chosen, valid, kind)
-                head, bits = stream, bits + 8 * len(stream)
-                mean_bits = bits
-            if chosen is None and not keeps(values[valid], base, residual, spec):
-                continue  # planned with latents: without them the error may be another
-            candidates.append((bits, head, base, residual, rows, prediction.scale))
-            if chosen is not None and 8 * len(head) < 0.02 * mean_bits:
+            head = b"" if chosen is None else self._encode_latents(chosen, valid, kind)
+            candidates.append((bits + 8 * len(head), head, base, residual, rows, prediction.scale))
+            if 8 * len(head) < 0.02 * bits:
                 break  # latents that are nearly free need no second opinion
         _, head, base, residual, rows, scale = min(candidates, key=lambda c: c[0])
         payload = self._pack(head, rows, self._default_rows[kind], residual, scale)
@@ -364,16 +369,22 @@ class TransformCodec:
             )
         )
 
-    def _sample(self, var: str, sweeps: Sequence[tuple[F32, U8]], origin: float, peak: float) -> Sample:
-        kind = variable_class(var)
+    def _sample(
+        self, var: str, sweeps: Sequence[tuple[F32, U8]], origin: float, peak: float, with_latents: bool
+    ) -> tuple[Sample, float]:
+        """Predictions of all valid gates, and the bits of the latents behind them."""
+        kind, spent = variable_class(var), 0.0
         values, means, scales = [], [], []
         for plane, validity in sweeps:
             valid = validity == 0
             if not valid.any():
                 continue
-            latents = self._net.analyse(normalised(plane, validity, origin, peak), valid, kind, True)
+            latents = None
+            if with_latents:
+                latents = self._net.analyse(normalised(plane, validity, origin, peak), valid, kind, True)
+                spent += 8.0 * len(self._encode_latents(latents, valid, kind))
             prediction = self._predict(latents, valid, kind, True)
             values.append(plane[valid].astype(np.float64) - origin)
             means.append(prediction.mean * (peak / STEPS_PER_PEAK))
             scales.append(prediction.scale)
-        return Sample(np.concatenate(values), np.concatenate(means), np.concatenate(scales))
+        return Sample(np.concatenate(values), np.concatenate(means), np.concatenate(scales)), spent

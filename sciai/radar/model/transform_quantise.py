@@ -21,6 +21,7 @@ __all__ = [
     "gate_indices",
     "keeps",
     "quantise_plane",
+    "settle",
 ]
 
 STEPS_PER_PEAK = 10 ** (35 / 20) / 12**0.5
@@ -54,6 +55,7 @@ class Sample:
 
     @property
     def skipped(self) -> bool:
+        """Whether that part is not the whole."""
         return self.values.size > _PLAN_GATES
 
     def measure(self, step: float, rounding: float, part: slice) -> tuple[float, NDArray[np.float64], int]:
@@ -74,6 +76,7 @@ def base_indices(prediction: Prediction, spec: QuantSpec, peak: float) -> NDArra
 
 
 def gate_indices(base: NDArray[np.int64], residual: I32, spec: QuantSpec) -> I32:
+    """Indices of the valid gates, as the store knows them."""
     wide = base + FINE * residual.astype(np.int64) - np.sign(residual) * int(spec.extra["shift"])
     return wide.astype(np.int32)
 
@@ -125,4 +128,16 @@ def fit_step(
         low, rounding = cap, 0.5
     _, magnitude, shift = sample.measure(low, rounding, part)
     bits = fit_rows(class_statistics(magnitude, sample.scales[part], SCALE_CLASSES), default)[1]
-    return bits, low, rounding, shift if shift_allowed else 0
+    return bits * sample.values.size / magnitude.size, low, rounding, shift if shift_allowed else 0
+
+
+def settle(
+    sample: Sample, step: float, rounding: float, shift: int, allowed: float, cap: float
+) -> tuple[float, int]:
+    """Step and shift that hold on all gates, where the search looked at some of them only."""
+    while sample.skipped and step < cap:
+        error, _, shift = sample.measure(step, rounding, slice(None))
+        if error <= allowed:
+            break
+        step *= 0.995  # the part that was looked at was luckier than the whole
+    return step, shift
