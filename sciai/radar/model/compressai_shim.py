@@ -2,10 +2,10 @@
 
 compressai's metadata asks for torchvision, which would drag another torch (with gigabytes of CUDA) behind
 it, or break at import when its version does not match ("operator torchvision::nms does not exist"). Of it
-compressai only uses ``torchvision.transforms``, whose upper-case names it registers as image transforms (compressai
-1.2.8, ``registry/transforms.py``); sciai transforms no images. So where torchvision is not installed an empty
-stand-in answers for those two modules while compressai is imported, and is gone afterwards: other libraries
-that probe for torchvision still find that there is none.
+compressai only uses ``torchvision.transforms``, whose upper-case names it registers as image transforms
+(compressai 1.2.8, ``registry/transforms.py``); sciai transforms no images. So where torchvision is not
+installed an empty stand-in answers for those two modules while compressai is imported, and is gone
+afterwards: other libraries that probe for torchvision still find that there is none.
 
 Nothing here runs before it is called: compressai takes seconds to import.
 """
