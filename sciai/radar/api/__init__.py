@@ -9,17 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciai.radar.api.compress import compress
-    from sciai.radar.api.decompress import decompress, info, verify
+    from sciai.radar.api.reading import decompress, info, verify
     from sciai.radar.api.report import Compressed, VariableReport
+    from sciai.radar.api.writing import compress
 
 __all__ = ["Compressed", "VariableReport", "compress", "decompress", "info", "verify"]
 
 _HOME = {
-    "compress": "sciai.radar.api.compress",
-    "decompress": "sciai.radar.api.decompress",
-    "info": "sciai.radar.api.decompress",
-    "verify": "sciai.radar.api.decompress",
+    "compress": "sciai.radar.api.writing",
+    "decompress": "sciai.radar.api.reading",
+    "info": "sciai.radar.api.reading",
+    "verify": "sciai.radar.api.reading",
     "Compressed": "sciai.radar.api.report",
     "VariableReport": "sciai.radar.api.report",
 }
@@ -27,10 +27,7 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        # importing a module binds it to the package under its own name: bind the function over it
-        value = getattr(importlib.import_module(_HOME[name]), name)
-        globals()[name] = value
-        return value
+        return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -62,7 +62,8 @@ class SweepSource:
         here: dict[str, Any] = {var: self.dataset.variables[var][:, :].values}
         if companion(var) in self.dataset.variables:
             here[companion(var)] = self.dataset.variables[companion(var)][:, :].values
-        values = np.ascontiguousarray(here[var], dtype=np.float32)
+        with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and so missing
+            values = np.ascontiguousarray(here[var], dtype=np.float32)
         here[var] = values
         validity = np.ascontiguousarray(validity_of(here, var))
         invalid = validity != 0

@@ -139,13 +139,12 @@ def _ways(ints: NDArray[np.int64], how: bytes) -> Iterator[_Way]:
     seeds: list[int] = []
     for _ in range(3):
         zigzag = (rest << np.uint64(1)) ^ (rest.view(np.int64) >> 63).view(np.uint64)
-        # bits of the magnitudes, or of distinct values where few repeat
+        # bits of the magnitudes, or of distinct values where few repeat; each byte plane has its overhead
         distinct = np.unique(zigzag).size
-        bits = min(
-            float(np.log2(1.0 + zigzag.astype(np.float64)).sum()),
-            zigzag.size * np.log2(max(1, distinct)) + 40 * distinct,
-        )
-        yield _Way(how, tuple(seeds), zigzag, bits + 64 * len(seeds) + 8 * len(how))
+        magnitudes = float(np.log2(1.0 + zigzag.astype(np.float64)).sum())
+        bits = min(magnitudes, zigzag.size * np.log2(max(1, distinct)) + 40 * distinct)
+        planes = (int(zigzag.max(initial=0)).bit_length() + 7) // 8
+        yield _Way(how, tuple(seeds), zigzag, bits + 130 * planes + 64 * len(seeds) + 8 * len(how))
         if rest.size < 2:
             return
         seeds.append(int(rest[0]))
@@ -164,7 +163,7 @@ def _from_body(body: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDA
     zigzag = np.zeros(count, np.uint64)
     for k in range(width):
         (size,) = struct.unpack_from("<I", body, at)
-        plane = unpack_bytes(body[at + 4 : at + 4 + size])
+        plane = unpack_bytes(body[at + 4 : at + 4 + size], count)
         zigzag |= plane.astype(np.uint64) << np.uint64(8 * k)
         at += 4 + size
     half = (zigzag >> np.uint64(1)).view(np.int64)

@@ -1,0 +1,196 @@
+"""Findings on questionable volumes: each says what and where, and policy decides what it means."""
+
+from __future__ import annotations
+
+import re
+from inspect import getsource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+
+from sciai.core.answer import Answer, Finding, Level, Refused
+from sciai.core.errors import BadInput
+from sciai.core.resources import conf_dir
+from sciai.radar import checks, compress
+from sciai.radar.api import Compressed, reading
+from sciai.radar.api.source import open_source
+from tests.radar.synthetic import one_field, smooth, volume
+
+
+def findings(answer: Answer[Compressed], check: str) -> list[Finding]:
+    return [f for f in answer.findings if f.check == check]
+
+
+def recoordinated(tree: xr.DataTree, name: str, **coords: Any) -> xr.DataTree:
+    nodes = {n.path: n.to_dataset(inherit=False) for n in tree.subtree}
+    nodes[f"/{name}"] = nodes[f"/{name}"].assign_coords(coords)
+    return xr.DataTree.from_dict(nodes)
+
+
+def run(tree: xr.DataTree, folder: Path, **how: Any) -> Answer[Compressed]:
+    return compress(tree, folder / "a.zarr", codec="plain", **how)
+
+
+def test_a_good_volume_is_ok(tmp_path: Path) -> None:
+    answer = run(volume(60, ((60, 80),) * 3), tmp_path)
+    assert answer.level == Level.OK
+    assert answer.provenance.model == "radar plain"
+    assert answer.provenance.version
+
+
+def test_negative_and_unsorted_ranges(tmp_path: Path) -> None:
+    tree = volume(61)
+    tree = recoordinated(tree, "sweep_1", range=tree["sweep_1"].range - 200)
+    tree = recoordinated(tree, "sweep_2", range=tree["sweep_2"].range.values[::-1])
+    answer = run(tree, tmp_path)
+    found = findings(answer, "geometry")
+    assert [(f.where, f.level) for f in found] == [("sweep_1", Level.CAUTION), ("sweep_2", Level.CAUTION)]
+    assert "-125" in found[0].message
+    assert "ascend" in found[1].message
+    back = xr.open_datatree(tmp_path / "a.zarr", engine="zarr")
+    np.testing.assert_array_equal(back["sweep_1"].range, tree["sweep_1"].range)
+
+
+def test_unknown_name(tmp_path: Path) -> None:
+    answer = run(volume(62, variables=("SIGMA", "DBZH")), tmp_path)
+    (found,) = findings(answer, "unknown_name")
+    assert found.where == "SIGMA"
+    report = answer.unwrap().variables["SIGMA"]
+    assert report.psnr_peak == pytest.approx(10, rel=0.9)
+    assert report.psnr >= 35
+
+
+def test_noise_dominates(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise, calm = rng.normal(size=(2, 60, 80)).astype(np.float32)
+    calm = smooth(rng, 60, 80, 0.01).astype(np.float32)
+    tree = xr.DataTree.from_dict(
+        {"/sweep_0": xr.Dataset({n: (("azimuth", "range"), v) for n, v in (("DBZH", noise), ("ZDR", calm))})}
+    )
+    answer = run(tree, tmp_path)
+    assert [f.where for f in findings(answer, "noise")] == ["DBZH"]
+    assert answer.unwrap().variables["DBZH"].roughness == pytest.approx(1, abs=0.1)
+
+
+def test_empty_and_constant_fields(tmp_path: Path) -> None:
+    nothing = np.full((20, 30), np.nan, np.float32)
+    both = {"DBZH": nothing, "ZDR": np.full((20, 30), 1.5, np.float32)}
+    sweep = xr.Dataset({n: (("azimuth", "range"), v) for n, v in both.items()})
+    tree = xr.DataTree.from_dict({"/sweep_0": sweep})
+    answer = run(tree, tmp_path)
+    assert [f.where for f in findings(answer, "all_missing")] == ["DBZH"]
+    assert [f.where for f in findings(answer, "constant")] == ["ZDR"]
+    assert answer.unwrap().variables["DBZH"].bits_per_value < 1
+
+
+def test_infinities_and_double(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).normal(size=(20, 30))
+    values[3, :4] = [np.inf, -np.inf, 1e300, np.nan]
+    answer = run(one_field(values), tmp_path)
+    assert findings(answer, "infinite")[0].message.startswith("2 infinite")
+    assert [f.where for f in findings(answer, "double")] == ["DBZH"]
+    back = xr.open_datatree(tmp_path / "a.zarr", engine="zarr")["sweep_0/DBZH_validity"]
+    assert back.values[3, :5].tolist() == [2, 2, 2, 2, 0]
+
+
+def test_repairs_are_said(tmp_path: Path) -> None:
+    answer = run(volume(63), tmp_path, max_error=1e-9)
+    assert {f.where for f in findings(answer, "lossless_fallback")} == {"DBZH", "VRADH", "ZDR"}
+    assert all(r.lossless for r in answer.unwrap().variables.values())
+
+
+def test_policy_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = {**checks.policy(), "unknown_name": Level.REFUSE}
+    monkeypatch.setattr(checks, "policy", lambda: strict)
+    answer = run(volume(64, variables=("SIGMA",)), tmp_path)
+    assert answer.level == Level.REFUSE
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(Refused, match="SIGMA"):
+        answer.unwrap()
+
+
+def test_a_refusal_after_measuring_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    strict = {**checks.policy(), "overhead": Level.REFUSE}
+    monkeypatch.setattr(checks, "policy", lambda: strict)
+    answer = run(volume(65, ((4, 5),)), tmp_path)
+    assert answer.level == Level.REFUSE
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_check_has_a_level_in_the_config() -> None:
+    text = getsource(checks) + getsource(reading)
+    named = set(re.findall(r'(?:_caution|Finding)\(\s*"(\w+)"', text)) | {"missing_part", "damaged"}
+    config = yaml.safe_load((conf_dir() / "guard/radar.yaml").read_text(encoding="utf-8"))
+    assert named <= set(config["policy"])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "says"),
+    [
+        (xr.Dataset(), "no sweep|no data"),
+        (xr.Dataset({"x": ("range", [1.0, 2.0])}), "no sweep|no data"),
+        (xr.Dataset({"DBZH": (("azimuth", "range"), np.zeros((0, 5), np.float32))}), "0 rays"),
+        (
+            xr.Dataset(
+                {
+                    "DBZH": (("azimuth", "range"), np.zeros((4, 5), np.float32)),
+                    "ZDR": (("elevation", "range"), np.zeros((3, 5), np.float32)),
+                }
+            ),
+            "different shapes",
+        ),
+    ],
+)
+def test_volumes_that_cannot_be_coded(tmp_path: Path, dataset: xr.Dataset, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        compress(xr.DataTree.from_dict({"/sweep_0": dataset}), tmp_path / "a.zarr", codec="plain")
+    assert not list(tmp_path.iterdir())
+
+
+def test_not_a_radar_file(tmp_path: Path) -> None:
+    (tmp_path / "x.h5").write_bytes(b"no radar file at all")
+    for path in (tmp_path / "x.h5", tmp_path / "nothing.h5"):
+        with pytest.raises(BadInput):
+            compress(path, tmp_path / "a.zarr")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.h5"]
+
+
+def test_below_is_the_nearest_sweep_that_has_the_field() -> None:
+    tree = volume(66, ((10, 12),) * 5)
+    for k, angle in enumerate([0.5, 0.5, 0.9, 0.9, 1.3]):
+        tree[f"sweep_{k}/sweep_fixed_angle"] = angle
+    for k in (0, 2):
+        tree[f"sweep_{k}"] = tree[f"sweep_{k}"].to_dataset().drop_vars(["VRADH", "VRADH_validity"])
+    source = open_source(tree)
+    below = {
+        (s.number, v): None if (b := source.below(s, v)) is None else b.number
+        for s in source.sweeps
+        for v in s.fields
+    }
+    assert below[0, "DBZH"] is None
+    assert below[1, "VRADH"] is None
+    assert below[3, "VRADH"] == 1
+    assert below[3, "DBZH"] == 2
+    assert below[4, "DBZH"] == 3
+
+
+def test_full_circle_is_told() -> None:
+    tree = volume(67, ((36, 10), (36, 10)))
+    tree = recoordinated(tree, "sweep_1", azimuth=np.linspace(0, 180, 36))
+    assert [s.full_circle for s in open_source(tree).sweeps] == [True, False]
+    assert not open_source(one_field(np.zeros((36, 10), np.float32))).sweeps[0].full_circle
+
+
+def test_interval_of_the_volume() -> None:
+    seconds, known = open_source(volume(68)).interval()
+    assert not known
+    assert seconds == 30
+    tree = volume(68)
+    tree = recoordinated(tree, "sweep_2", time=tree["sweep_2"].time + np.timedelta64(290, "s"))
+    seconds, known = open_source(tree).interval()
+    assert known
+    assert 290 < seconds < 300
