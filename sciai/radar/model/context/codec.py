@@ -1,0 +1,541 @@
+"""The context codec behind the interface of `sciai.radar.model.interface`.
+
+::
+
+    mask ──────────── code_mask  ◄── masks of up to two variables coded before, of the previous volume
+    values / step ─── code_values ◄── own mask, a twin (TH beside DBZH), the previous volume
+                        └► indices ─ shifts ─► (index + shift / 256) x step
+
+Everything on the way from bytes to indices, and from indices to shifts, is integer arithmetic in a fixed order of
+gates, so a store decodes to the same bits on any machine. Needs numpy and numba (or, slowly, numba's pure-Python mode).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sciai.core.errors import CheckpointError, DamagedStore
+from sciai.radar.data.names import family
+from sciai.radar.model.context import smooth
+from sciai.radar.model.context.mask import code_mask
+from sciai.radar.model.context.tables import compander, rates, squash, stretch
+from sciai.radar.model.context.values import FEATURES, HIDDEN, code_values
+from sciai.radar.model.interface import F32, I32, U8, Dependency, Kind, QuantSpec, SweepContext
+from sciai.radar.model.quantise import LARGEST_INDEX, dequantise, exact_grid, quantise, step_for_error, step_for_psnr
+
+if TYPE_CHECKING:
+    from sciai.core.checkpoint import Checkpoint
+
+__all__ = ["CLASSES", "ContextCodec", "class_of", "twin_of"]
+
+CLASSES: Final = ("other", "DBZH", "ZDR", "RHOHV", "PHIDP", "KDP", "VRADH", "WRADH")
+"""Families of variables that have weights of their own; unknown names are ``other``."""
+_POLARIMETRIC: Final = {"ZDR", "RHOHV", "PHIDP", "KDP", "LDR"}
+_DOPPLER: Final = {"VRADH", "WRADH"}
+_FIRST: Final = ("DBZH", "TH", "DBZV", "TV")
+_PRICE = 0.1  # of a bit, in squared steps: near the slope of the rate-distortion curve, 2 ln 2 / 12
+_SAMPLE = 150_000  # valid gates that planning looks at
+_NONE8 = np.zeros((0, 0), np.uint8)
+_NONE32 = np.zeros((0, 0), np.int32)
+_NONEF = np.zeros((0, 0), np.float32)
+_MIXER_PACE, _MASK_PACE = 17, 15
+_MAGIC = b"SCM1"
+
+
+def class_of(var: str) -> int:
+    """Number of a variable's family in `CLASSES`.
+
+    Example:
+        >>> CLASSES[class_of("UPHIDP")], CLASSES[class_of("SOMETHING")]
+        ('PHIDP', 'other')
+    """
+    name = family(var)
+    if name.startswith(("SNR", "reflectivity")):
+        return 1
+    return CLASSES.index(name) if name in CLASSES else 0
+
+
+def _order(variables: Sequence[str]) -> list[str]:
+    def rank(var: str) -> tuple[int, int, str]:
+        first = _FIRST.index(var) if var in _FIRST else len(_FIRST)
+        return first, class_of(var) or len(CLASSES), var
+
+    return sorted(variables, key=rank)
+
+
+def twin_of(var: str, variables: Sequence[str]) -> str | None:
+    """The variable coded before `var` that measures the same quantity, or None.
+
+    Example:
+        >>> twin_of("TH", ["VRADH", "TH", "DBZH"]), twin_of("ZDR", ["ZDR", "DBZH"])
+        ('DBZH', None)
+    """
+    kind = class_of(var)
+    for other in _order(variables):
+        if other == var:
+            return None
+        if kind and class_of(other) == kind:
+            return other
+    return None
+
+
+def _mask_references(var: str, variables: Sequence[str]) -> list[str]:
+    """Up to two variables whose masks are known before and look alike: the first, and one of the same group."""
+    order = _order(variables)
+    before = order[: order.index(var)] if var in order else []
+    if not before:
+        return []
+
+    def group(v: str) -> int:
+        return 1 if family(v) in _POLARIMETRIC else 2 if family(v) in _DOPPLER else 0
+
+    same = [v for v in before[1:] if group(v) == group(var)]
+    return [before[0], *same[:1]]
+
+
+class ContextCodec:
+    """Learned context model with adaptive mixing; see the module.
+
+    Args:
+        arrays: ``w1 [16, 48] w2 [16, 16] w3 [16, 16]`` int16, shared; ``b1 b2 b3 [8, 16]`` int32, one row per
+            class of `CLASSES`. Features and activations are Q8, weights Q10, biases Q18.
+
+    Example:
+        >>> codec = ContextCodec.untrained()
+        >>> values = np.float32([[1.0, 1.5, np.nan], [1.2, 1.4, 9.0]])
+        >>> validity = np.uint8([[0, 0, 1], [0, 0, 0]])
+        >>> spec = codec.plan("DBZH", [(values, validity)], max_error=0.1, peak=70.0, period=None)
+        >>> payload, indices = codec.encode_values("DBZH", values, validity, spec, None)
+        >>> back = codec.decode_indices("DBZH", payload, validity, spec, None)
+        >>> bool((back == indices).all())
+        True
+    """
+
+    name = "context"
+
+    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        want = {"w1": (HIDDEN, FEATURES), "w2": (HIDDEN, HIDDEN), "w3": (HIDDEN, HIDDEN)}
+        want |= {k: (len(CLASSES), HIDDEN) for k in ("b1", "b2", "b3")}
+        for key, shape in want.items():
+            if key not in arrays or tuple(arrays[key].shape) != shape:
+                raise CheckpointError(f"the context model has no array {key} of shape {shape}: not one of this version")
+        self.arrays = {k: np.ascontiguousarray(arrays[k], np.int32) for k in want}
+        if max(int(np.abs(self.arrays[k]).max(initial=0)) for k in ("w1", "w2", "w3")) > 8191:
+            raise CheckpointError("a weight of the context model is out of range, so its sums would not be exact")
+        self._tables = (compander(), squash(), stretch(), rates())
+        self._mask_tables = (squash(), stretch(), rates())
+
+    # -- the model, in and out
+
+    @classmethod
+    def untrained(cls) -> ContextCodec:
+        """A codec that leaves everything to its adaptive counters."""
+        square = np.zeros((HIDDEN, HIDDEN), np.int32)
+        bias = np.zeros((len(CLASSES), HIDDEN), np.int32)
+        first = np.zeros((HIDDEN, FEATURES), np.int32)
+        return cls({"w1": first, "w2": square, "w3": square, "b1": bias, "b2": bias, "b3": bias})
+
+    @classmethod
+    def shipped(cls) -> ContextCodec:
+        """With the checkpoint that comes with the package.
+
+        Raises:
+            CheckpointError: where it is absent or altered.
+        """
+        from sciai.core.checkpoint import Checkpoint
+        from sciai.core.resources import checkpoints_dir
+
+        return cls.from_checkpoint(Checkpoint.load(checkpoints_dir() / "radar"))
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> ContextCodec:
+        """With the arrays of a checkpoint that `sciai.radar.train.context` wrote."""
+        return cls(dict(checkpoint.arrays))
+
+    @classmethod
+    def from_model(cls, model: bytes) -> ContextCodec:
+        """With the bytes that another instance gave as `model`.
+
+        Raises:
+            CheckpointError: where they are not a context model.
+        """
+        import zlib
+
+        try:
+            if model[:4] != _MAGIC:
+                raise ValueError("another kind of file")
+            raw = zlib.decompress(model[4:])
+            length = struct.unpack_from("<I", raw)[0]
+            head = json.loads(raw[4 : 4 + length])
+            at, arrays = 4 + length, {}
+            for key, shape, kind in head:
+                dtype = np.dtype({"i2": "<i2", "i4": "<i4"}[kind])
+                size = int(np.prod(shape)) * dtype.itemsize
+                arrays[key] = np.frombuffer(raw[at : at + size], dtype).reshape(shape)
+                at += size
+        except (ValueError, KeyError, TypeError, struct.error, zlib.error) as err:
+            raise CheckpointError(f"the context model cannot be read: {err}") from err
+        return cls(arrays)
+
+    @cached_property
+    def model(self) -> bytes:
+        """The model as a few kilobytes: JSON of names and shapes, integers, deflated."""
+        import zlib
+
+        head, body = [], io.BytesIO()
+        for key, value in self.arrays.items():
+            kind = "i2" if np.abs(value).max(initial=0) < 32768 else "i4"
+            head.append((key, value.shape, kind))
+            body.write(value.astype("<" + kind).tobytes())
+        text = json.dumps(head, separators=(",", ":")).encode()
+        return _MAGIC + zlib.compress(struct.pack("<I", len(text)) + text + body.getvalue(), 9)
+
+    def _network(self, var: str) -> tuple[NDArray[np.int32], ...]:
+        a, k = self.arrays, class_of(var)
+        return a["w1"], a["b1"][k], a["w2"], a["b2"][k], a["w3"], a["b3"][k]
+
+    # -- what it looks at
+
+    def order(self, variables: Sequence[str]) -> list[str]:
+        """Reflectivity first: its mask serves the others."""
+        return _order(variables)
+
+    def twin(self, var: str, variables: Sequence[str]) -> str | None:
+        """See `twin_of`; variables with a twin are best coded with the twin's step."""
+        return twin_of(var, variables)
+
+    def depends(self, var: str, kind: Kind, variables: Sequence[str]) -> list[Dependency]:
+        """Masks: up to two masks here and one before. Values: own mask, a twin here, the same volume before."""
+        if kind == "mask":
+            here: list[Dependency] = [(v, "mask", "here") for v in _mask_references(var, variables)]
+            return [*here, (var, "mask", "previous")]
+        found: list[Dependency] = [(var, "mask", "here")]
+        twin = twin_of(var, variables)
+        if twin:
+            found += [(twin, "mask", "here"), (twin, "values", "here")]
+        return [*found, (var, "mask", "previous"), (var, "values", "previous")]
+
+    # -- masks
+
+    def encode_mask(self, var: str, validity: U8, ctx: SweepContext | None) -> bytes:
+        """Code a mask ``[rays, gates]``, exactly."""
+        plane = np.ascontiguousarray(validity, np.uint8).copy()
+        data = np.zeros(plane.size + 4096, np.uint8)
+        size = self._mask(var, plane, ctx, data, False)
+        if size > data.size:
+            raise OverflowError("a mask took more bits than it has gates")
+        return data[:size].tobytes()
+
+    def decode_mask(self, var: str, payload: bytes, ctx: SweepContext) -> U8:
+        """The inverse of `encode_mask`."""
+        plane = np.zeros(ctx.shape, np.uint8)
+        self._mask(var, plane, ctx, np.frombuffer(payload, np.uint8).copy(), True)
+        return plane
+
+    def _mask(self, var: str, plane: U8, ctx: SweepContext | None, data: U8, decoding: bool) -> int:
+        known = [_NONE8, _NONE8]
+        before = _NONE8
+        if ctx is not None:
+            for k, other in enumerate(_mask_references(var, ctx.variables)):
+                known[k] = _mask_of(ctx, other, plane.shape)
+            if ctx.previous is not None:
+                before = _mask_of(ctx.previous, var, plane.shape)
+        return int(
+            code_mask(
+                plane, known[0], known[1], before, self._mask_tables, _MASK_PACE, data, decoding
+            )
+        )
+
+    # -- values
+
+    def encode_values(
+        self, var: str, values: F32, validity: U8, spec: QuantSpec, ctx: SweepContext | None
+    ) -> tuple[bytes, I32]:
+        """Code the valid values of one plane; the indices may differ from the nearest where that saves bits."""
+        valid = validity == 0
+        if spec.step <= 0:
+            raise OverflowError("values on no grid: the context codec codes indices")
+        if not valid.any():
+            return b"", np.zeros(values.shape, np.int32)
+        nearest = quantise(values, validity, spec)
+        low, high = int(nearest[valid].min()), int(nearest[valid].max())
+        price = 0.0 if "f" not in spec.extra else _PRICE
+        if price:
+            target = _steps(values, validity, spec)
+            indices = np.zeros(values.shape, np.int32)
+        else:
+            target, indices = _NONEF, nearest
+        data = np.zeros(int(valid.sum()) * 10 + 4096, np.uint8)
+        size = self._values(var, indices, validity, spec, ctx, target, price, low, high, data, False)
+        if size > data.size:
+            raise OverflowError("a plane took more bits than it has values")
+        return struct.pack("<ii", low, high) + data[:size].tobytes(), indices
+
+    def decode_indices(self, var: str, payload: bytes, validity: U8, spec: QuantSpec, ctx: SweepContext | None) -> I32:
+        """Indices ``[rays, gates]``, 0 where invalid."""
+        indices = np.zeros(validity.shape, np.int32)
+        if not payload and not (validity == 0).any():
+            return indices
+        if len(payload) < 8:
+            raise DamagedStore("the payload is cut short")
+        low, high = struct.unpack_from("<ii", payload)
+        if not -LARGEST_INDEX <= low <= high <= LARGEST_INDEX:
+            raise DamagedStore("the payload's range of indices is impossible")
+        data = np.frombuffer(payload, np.uint8, offset=8).copy()
+        self._values(var, indices, validity, spec, ctx, _NONEF, 0.0, low, high, data, True)
+        return indices
+
+    def _values(
+        self,
+        var: str,
+        indices: I32,
+        validity: U8,
+        spec: QuantSpec,
+        ctx: SweepContext | None,
+        target: F32,
+        price: float,
+        low: int,
+        high: int,
+        data: U8,
+        decoding: bool,
+    ) -> int:
+        twin, twin_mask, before, before_mask = _NONE32, _NONE8, _NONE32, _NONE8
+        if ctx is not None:
+            other = twin_of(var, ctx.variables)
+            if other is not None:
+                twin, twin_mask = _plane_of(ctx, other, spec, indices.shape)
+            if ctx.previous is not None:
+                before, before_mask = _plane_of(ctx.previous, var, spec, indices.shape)
+        return int(
+            code_values(
+                indices,
+                np.ascontiguousarray(validity, np.uint8),
+                target,
+                np.float32(price),
+                np.float32(np.inf),
+                low,
+                high,
+                max(spec.period, high - low + 1) if spec.period else 0,
+                twin,
+                twin_mask,
+                before,
+                before_mask,
+                self._network(var),
+                self._tables,
+                _costs(),
+                _MIXER_PACE,
+                data,
+                decoding,
+            )
+        )
+
+    def reconstruct(self, var: str, indices: I32, validity: U8, spec: QuantSpec, ctx: SweepContext | None) -> F32:
+        """Values ``[rays, gates]``, NaN where invalid."""
+        text = spec.extra.get("f")
+        if not text:
+            return dequantise(indices, validity, spec)
+        circle = ctx.full_circle if ctx is not None else False
+        try:
+            filt = smooth.Filter.from_text(str(text))
+        except ValueError as err:
+            raise DamagedStore(f"the quantiser's {err}") from err
+        shift = smooth.shifts(indices, np.ascontiguousarray(validity, np.uint8), filt, spec.period, circle)
+        wide = (indices * np.float64(256) + shift) * (spec.step / 256)
+        wide += spec.origin
+        out = wide.astype(np.float32)
+        out[validity != 0] = np.nan
+        return out
+
+    # -- the quantiser
+
+    def plan(
+        self,
+        var: str,
+        sweeps: Sequence[tuple[F32, U8]],
+        *,
+        psnr: float | None = None,
+        max_error: float | None = None,
+        lossless: bool = False,
+        peak: float,
+        period: float | None,
+        packings: Sequence[tuple[float, float]] = (),
+        like: QuantSpec | None = None,
+    ) -> QuantSpec:
+        """Choose the quantiser of one variable of one volume; see `SweepCodec.plan`.
+
+        A bound on the error means plain rounding. A PSNR alone leaves room: the largest step is sought at which
+        rate-distortion optimised indices and the fitted reconstruction still reach it, on a sample of the gates.
+
+        Args:
+            var: FM301 name.
+            sweeps: (values, validity), each ``[rays, gates]``.
+            psnr: Wanted PSNR in dB, or None.
+            max_error: Wanted largest absolute error in the variable's unit, or None.
+            lossless: Every value must come back exactly.
+            peak: Peak of the PSNR in the variable's unit.
+            period: Period of a circular variable in its unit, or None.
+            packings: (scale, offset) pairs of the source, tried for lossless coding.
+            like: Take the step of this quantiser if it reaches the PSNR.
+        """
+        sample = _sample(sweeps)
+        flat = [v[m == 0] for v, m in sample]
+        unique = np.unique(np.concatenate(flat)) if flat else np.zeros(0, np.float32)
+        if unique.size == 0:
+            return QuantSpec(1.0, 0.0)
+        if lossless:
+            every = np.unique(np.concatenate([np.unique(v[m == 0]) for v, m in sweeps]))
+            return exact_grid(every, packings) or QuantSpec(0.0, 0.0, bound=0.0)
+        if unique.size == 1:
+            return QuantSpec(1.0, float(unique[0]), bound=np.inf if max_error is None else max_error)
+        largest = max(abs(float(unique[0])), abs(float(unique[-1])))
+        if max_error is not None:
+            steps = [step_for_error(max_error, largest)]
+            if psnr is not None:
+                values = np.concatenate(flat)
+                steps.append(step_for_psnr(values, np.ones(values.size), psnr, peak, 0.0))
+            step = _round(min(steps))
+            if step <= 0 or largest / step >= 2**29:
+                return QuantSpec(0.0, 0.0, bound=0.0)
+            return QuantSpec(step, 0.0, period=_turn(step, period), bound=max_error)
+        return self._seek(var, sample, psnr if psnr is not None else 35.0, peak, period, like)
+
+    def _seek(
+        self,
+        var: str,
+        sample: Sequence[tuple[F32, U8]],
+        psnr: float,
+        peak: float,
+        period: float | None,
+        like: QuantSpec | None,
+    ) -> QuantSpec:
+        allowed = peak * 10 ** (-psnr / 20)  # root mean square
+        if like is not None and like.step > 0:
+            reached, spec = self._try(var, sample, like.step, peak, period)
+            if reached >= psnr:
+                return spec
+        step = float(np.sqrt(12)) * allowed * 1.05
+        best: QuantSpec | None = None
+        low, high = 0.0, np.inf  # steps known to reach the target, and not to
+        for _ in range(8):
+            reached, spec = self._try(var, sample, step, peak, period)
+            if reached >= psnr and spec.step > low:
+                best, low = spec, spec.step
+                if reached - psnr < 0.03:
+                    break
+            elif reached < psnr:
+                high = min(high, spec.step)
+            guess = step * 10 ** (float(np.clip(reached - psnr - 0.01, -6, 6)) / 20)
+            if np.isfinite(high) and low > 0:
+                if high / low < 1.004:
+                    break
+                if not low * 1.0005 < guess < high * 0.9995:
+                    guess = float(np.sqrt(low * high))
+            step = guess
+        if best is None:
+            values = np.concatenate([v[m == 0] for v, m in sample])
+            plain = step_for_psnr(values, np.ones(values.size), psnr, peak, 0.0)
+            return QuantSpec(_round(plain), 0.0, period=_turn(plain, period))
+        return best
+
+    def _try(
+        self, var: str, sample: Sequence[tuple[F32, U8]], step: float, peak: float, period: float | None
+    ) -> tuple[float, QuantSpec]:
+        """PSNR on the sample, and the quantiser, at one step."""
+        step = _round(step)
+        bare = QuantSpec(step, 0.0, period=_turn(step, period), extra={"f": smooth.Filter.none().to_text()})
+        planes = []
+        for values, validity in sample:
+            _, indices = self.encode_values(var, values, validity, bare, None)
+            planes.append((indices, validity, _steps(values, validity, bare), bare.period))
+        filt = smooth.fit(planes, False)
+        error, count = 0.0, 0
+        for indices, validity, target, turn in planes:
+            valid = validity == 0
+            shift = smooth.shifts(indices, validity, filt, turn, False)
+            off = target[valid] - indices[valid] - shift[valid] / 256.0
+            error += float((off.astype(np.float64) ** 2).sum())
+            count += int(valid.sum())
+        rms = step * float(np.sqrt(error / max(count, 1)))
+        reached = 20 * float(np.log10(peak / rms)) if rms > 0 else 999.0
+        return reached, QuantSpec(step, 0.0, period=bare.period, extra={"f": filt.to_text()})
+
+
+def _mask_of(ctx: SweepContext, var: str, shape: tuple[int, int]) -> U8:
+    try:
+        plane = ctx.mask(var)
+    except KeyError:
+        return _NONE8
+    return np.ascontiguousarray(plane, np.uint8) if plane.shape == shape else _NONE8
+
+
+def _plane_of(ctx: SweepContext, var: str, spec: QuantSpec, shape: tuple[int, int]) -> tuple[I32, U8]:
+    """Indices of another plane, in the steps of this one, and its mask."""
+    mask = _mask_of(ctx, var, shape)
+    if not mask.size:
+        return _NONE32, _NONE8
+    try:
+        indices, other = ctx.indices(var), ctx.spec(var)
+    except KeyError:
+        return _NONE32, _NONE8
+    if other.step <= 0 or spec.step <= 0:
+        return _NONE32, _NONE8
+    if other.step == spec.step and other.origin == spec.origin:
+        return np.ascontiguousarray(indices, np.int32), mask
+    # float64 multiply, add and floor are the same everywhere (IEEE 754)
+    moved = np.floor((indices * other.step + (other.origin - spec.origin)) / spec.step + 0.5)
+    return np.clip(moved, -LARGEST_INDEX, LARGEST_INDEX).astype(np.int32), mask
+
+
+def _steps(values: F32, validity: U8, spec: QuantSpec) -> F32:
+    scaled = np.subtract(values, spec.origin, dtype=np.float64) / spec.step
+    return np.where(validity == 0, scaled, 0.0).astype(np.float32)
+
+
+def _round(step: float) -> float:
+    """A step that float32 holds exactly, not larger: chunk headers keep it in four bytes."""
+    near = np.float32(step)
+    return float(near if float(near) <= step else np.nextafter(near, np.float32(0)))
+
+
+def _turn(step: float, period: float | None) -> int:
+    return int(round(period / step)) if period and step > 0 and period / step < 2**20 else 0
+
+
+def _sample(sweeps: Sequence[tuple[F32, U8]]) -> list[tuple[F32, U8]]:
+    """All planes of a small volume; of a large one bands of rays from sweeps all the way up."""
+    found = []
+    left = _SAMPLE
+    count = len(sweeps)
+    chosen = list(range(count)) if count <= 12 else sorted({round(i * (count - 1) / 11) for i in range(12)})
+    for n, at in enumerate(chosen):
+        values, validity = sweeps[at]
+        share = left // (len(chosen) - n)
+        valid = int((validity == 0).sum())
+        if valid > share > 0:
+            rays = max(8, values.shape[0] * share // valid)
+            start = (n * 37) % max(1, values.shape[0] - rays + 1)
+            values, validity = values[start : start + rays], validity[start : start + rays]
+            valid = int((validity == 0).sum())
+        if valid:
+            found.append((np.ascontiguousarray(values, np.float32), np.ascontiguousarray(validity, np.uint8)))
+            left -= valid
+    return found
+
+
+_COSTS: list[NDArray[np.float32]] = []
+
+
+def _costs() -> NDArray[np.float32]:
+    """Bits by logit; only the encoder's choice of indices depends on it, so floats will do."""
+    if not _COSTS:
+        x = np.arange(-2816, 2817) / 256
+        _COSTS.append(np.log2(1 + np.exp(-x)).astype(np.float32))
+    return _COSTS[0]

@@ -1,0 +1,134 @@
+"""The binary arithmetic coder and the adaptive mixer, in integers only.
+
+Coder: carry-less range coder after Mahoney's lpaq (2007), widened to 48 bits so that 16-bit probabilities lose
+nothing. Mixer: gated logistic mixing (Mahoney 2005; Mattern, "Mixing strategies in data compression", DCC 2012):
+the logits of several predictors, each weighted, the weights learned by online gradient descent on the coding cost.
+One function serves both directions (`decoding` is data, not code), so that encoder and decoder cannot drift apart.
+
+Every intermediate fits its integer type whatever the data, so the result is the same on any machine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from sciai.radar.model.context.tables import COUNT_LIMIT, LOGIT_MAX
+
+__all__ = ["INPUTS", "POSITION", "adaptive_bit", "code_bit", "finish", "mix_bit", "start"]
+
+INPUTS = 8  # one given logit and seven counters, or eight counters: one vector register of int32
+_LOW, _HIGH, _CODE, POSITION = 0, 1, 2, 3  # slots of the coder's state, int64 [4]
+_TOP = 40
+_ALL = (1 << 48) - 1
+_WEIGHT_MAX = (1 << 18) - 1  # 4.0 in Q16: 8 products of (2^16)(2816) stay below 2^31
+
+
+@njit(cache=True, nogil=True)
+def start(state, data, decoding):  # type: ignore[no-untyped-def]
+    """Reset the coder; a decoder reads its first six bytes."""
+    state[_LOW] = 0
+    state[_HIGH] = _ALL
+    state[_CODE] = 0
+    state[POSITION] = 0
+    if decoding:
+        for _ in range(6):
+            p = state[POSITION]
+            state[_CODE] = (state[_CODE] << 8) | (np.int64(data[p]) if p < data.size else 0)
+            state[POSITION] = p + 1
+
+
+@njit(cache=True, nogil=True)
+def code_bit(bit, p1, state, data, decoding):  # type: ignore[no-untyped-def]
+    """Code one bit whose P(1) is `p1` / 65536; gives the bit."""
+    low = state[_LOW]
+    high = state[_HIGH]
+    span = high - low
+    middle = low + (span >> 16) * p1 + (((span & 0xFFFF) * p1) >> 16)
+    if decoding:
+        bit = np.int64(1) if state[_CODE] <= middle else np.int64(0)
+    if bit:
+        high = middle
+    else:
+        low = middle + 1
+    while (low ^ high) >> _TOP == 0:
+        p = state[POSITION]
+        if decoding:
+            state[_CODE] = ((state[_CODE] << 8) & _ALL) | (np.int64(data[p]) if p < data.size else 0)
+        elif p < data.size:  # a full buffer is noticed by the caller: POSITION runs past its size
+            data[p] = low >> _TOP
+        state[POSITION] = p + 1
+        low = (low << 8) & _ALL
+        high = ((high << 8) & _ALL) | 255
+    state[_LOW] = low
+    state[_HIGH] = high
+    return bit
+
+
+@njit(cache=True, nogil=True)
+def finish(state, data):  # type: ignore[no-untyped-def]
+    """Write the fewest bytes that name a number inside the last interval (a reader sees zeros behind the end)."""
+    low = state[_LOW]
+    high = state[_HIGH]
+    if low == 0:
+        return
+    for n in range(1, 7):
+        shift = 48 - 8 * n
+        value = ((low >> shift) + 1) << shift
+        if value <= high:
+            for i in range(n):
+                if state[POSITION] < data.size:
+                    data[state[POSITION]] = (value >> (_TOP - 8 * i)) & 255
+                state[POSITION] += 1
+            return
+
+
+@njit(cache=True, nogil=True)
+def _learn(bit22, slot, counters, rate):  # type: ignore[no-untyped-def]
+    """Move one counter (probability in 22 bits, count in 10) towards the bit it saw (bit22 = bit << 22)."""
+    c = np.int64(counters[slot])
+    n = c & 1023
+    p = c >> 10
+    p += ((bit22 - p) * rate[n]) >> 16
+    p = min(max(p, 512), (1 << 22) - 512)
+    counters[slot] = (p << 10) | min(n + 1, COUNT_LIMIT)
+
+
+@njit(cache=True, nogil=True)
+def adaptive_bit(bit, slot, counters, rate, state, data, decoding):  # type: ignore[no-untyped-def]
+    """Code one bit under a single counter."""
+    bit = code_bit(bit, max(np.int64(counters[slot]) >> 16, 1), state, data, decoding)
+    _learn(np.int64(bit) << 22, slot, counters, rate)
+    return bit
+
+
+@njit(cache=True, nogil=True)
+def mix_bit(  # type: ignore[no-untyped-def]
+    bit, given, x, slots, offset, counters, weights, row, pace, squash, stretch, rate, state, data, decoding
+):
+    """Code one bit under the mixture of counters (and of one given logit); everything learns.
+
+    Args:
+        bit: what to encode. given: 1 where x[0] holds a logit already, else 0.
+        x: int32 [INPUTS], scratch. slots: int32 [INPUTS], counter of each input (slots[0] unused if `given`).
+        offset: added to each slot. counters: uint32. weights: int32 [rows, INPUTS], Q16; row: the one used.
+        pace: shift of the learning step (17 is a rate of 1/512).
+    """
+    for i in range(given, INPUTS):
+        x[i] = stretch[np.int64(counters[slots[i] + offset]) >> 20]
+    dot = np.int32(0)
+    for i in range(INPUTS):
+        dot += np.int32((weights[row, i] >> 2) * x[i])
+    logit = np.int64(dot) >> 14
+    logit = min(max(logit, -LOGIT_MAX), LOGIT_MAX)
+    p1 = np.int64(squash[logit + LOGIT_MAX])
+    bit = code_bit(bit, p1, state, data, decoding)
+    error = np.int32((np.int64(bit) << 16) - p1)
+    half = np.int32(1 << (pace - 1))
+    for i in range(INPUTS):
+        w = weights[row, i] + np.int32((np.int32(error * x[i]) + half) >> pace)
+        weights[row, i] = min(max(w, -_WEIGHT_MAX), _WEIGHT_MAX)
+    bit22 = np.int64(bit) << 22
+    for i in range(given, INPUTS):
+        _learn(bit22, slots[i] + offset, counters, rate)
+    return bit
