@@ -42,11 +42,13 @@ from sciai.radar.model.transform_quantise import (
     Prediction,
     Sample,
     base_indices,
+    circular_error,
     fit_step,
     gate_indices,
     keeps,
     quantise_plane,
     settle,
+    wrapped,
 )
 from sciai.radar.model.transform_tables import Tables, class_statistics, fit_rows, geometric_tables
 
@@ -64,8 +66,8 @@ _CLASS_OF = {
     **dict.fromkeys(("VRADH", "VRADV", "UVRADH", "VRADDH", "VRADDV"), 5),
     **dict.fromkeys(("WRADH", "WRADV", "UWRADH"), 6),
 }
-# Where the networks' 0 is: in the variable's unit, or the median of the volume (None), because every radar
-# has its own system phase; classes not named are centred at 0.
+# Where the networks' 0 is: in the variable's unit, or the median of the volume (None); classes not named are
+# centred at 0. Every radar has its own system phase, so phases are centred on their circular mean.
 _ORIGIN: dict[str, float | None] = {"rhohv": 0.9, "phidp": None, "other": None}
 _ROUNDINGS = (0.5, 0.42, 0.34)  # what is added before rounding a magnitude down; below 0.5 it is a dead zone
 
@@ -80,23 +82,41 @@ def variable_class(name: str) -> int:
     return _CLASS_OF.get(base_name(name), len(CLASSES) - 1)
 
 
-def origin_of(name: str, values: NDArray[Any]) -> float:
-    """Value that the networks see as 0, for valid values of a volume (any shape)."""
+def origin_of(name: str, values: NDArray[Any], period: float = 0.0) -> float:
+    """Value that the networks see as 0, for valid values of a volume (any shape).
+
+    Example:
+        >>> round(origin_of("PHIDP", np.array([350.0, 10.0, 20.0]), 360.0), 3) % 360.0
+        6.643
+    """
     fixed = _ORIGIN.get(CLASSES[variable_class(name)], 0.0)
     if fixed is not None:
         return fixed
-    return float(np.median(values)) if values.size else 0.0
+    if values.size == 0:
+        return 0.0
+    if period:
+        turn = np.exp(2j * np.pi * values.astype(np.float64) / period).mean()
+        return float(np.round(np.angle(turn) * period / (2 * np.pi), 3))
+    return float(np.median(values))
 
 
-def normalised(values: F32, validity: U8, origin: float, peak: float) -> F32:
-    """Values in 35 dB steps from the origin, 0 where invalid, float32.
+def fold_of(name: str, values: NDArray[Any], period: float | None) -> float:
+    """Period of a phase that the codec may treat as circular, else 0: its values must lie within one turn."""
+    if not period or CLASSES[variable_class(name)] != "phidp" or values.size == 0:
+        return 0.0
+    return float(period) if float(np.ptp(values)) <= 1.001 * period else 0.0
+
+
+def normalised(values: F32, validity: U8, origin: float, peak: float, period: float = 0.0) -> F32:
+    """Values in 35 dB steps from the origin (the nearest way round), 0 where invalid, float32.
 
     Example:
         >>> normalised(np.float32([[70.0, 1.0]]), np.uint8([[0, 2]]), 0.0, 70.0).round(2).tolist()
         [[16.229999542236328, 0.0]]
     """
-    scaled = (values.astype(np.float64) - origin) * (STEPS_PER_PEAK / peak)
-    return np.where(validity == 0, scaled, 0.0).astype(np.float32)
+    valid = validity == 0
+    wide = np.where(valid, values, origin).astype(np.float64) - origin
+    return np.where(valid, wrapped(wide, period) * (STEPS_PER_PEAK / peak), 0.0).astype(np.float32)
 
 
 class TransformCodec:
@@ -230,7 +250,9 @@ class TransformCodec:
         )
         if lossless or constant or exact.step == 0:
             return exact
-        origin = origin_of(var, np.concatenate(valid))
+        # with a bound, gates at the fold would need finer steps than the rest: phases are then plain numbers
+        turn = fold_of(var, np.concatenate(valid), period) if max_error is None else 0.0
+        origin = origin_of(var, np.concatenate(valid), turn)
         cap = np.inf
         if max_error is not None:
             # half an ulp of the float32 result, and the rounding of the prediction cancels in the residual
@@ -249,7 +271,7 @@ class TransformCodec:
         default = self._default_rows[variable_class(var)]
         best: tuple[float, Sample, float, float, int] | None = None
         for with_latents in (True, False):
-            sample, spent = self._sample(var, sweeps, origin, peak, with_latents)
+            sample, spent = self._sample(var, sweeps, origin, peak, with_latents, turn)
             for rounding in _ROUNDINGS:
                 bits, step, used, shift = fit_step(sample, rounding, allowed, cap, default)
                 if best is None or bits + spent < best[0]:
@@ -261,7 +283,19 @@ class TransformCodec:
         _, sample, step, rounding, shift = best
         step, shift = settle(sample, step, rounding, shift, allowed, cap)
         extra.update(round=rounding, shift=shift, mse=allowed)
-        return QuantSpec(step / FINE, origin, bound=max_error or np.inf, extra=extra)
+        bound = max_error or np.inf
+        if not turn:
+            return QuantSpec(step / FINE, origin, bound=bound, extra=extra)
+        least, most = (f(float(f(v)) for v in valid if v.size) for f in (min, max))
+        while True:
+            count = int(np.ceil(turn / (step / FINE)))  # a whole number of indices to the turn
+            fine = turn / count
+            # the fold in the middle of the gap that the values leave
+            extra["low"] = int(np.rint((least - origin - max(0.0, turn - (most - least)) / 2) / fine))
+            spec = QuantSpec(fine, origin, period=count, bound=bound, extra=dict(extra))
+            if circular_error(sample, spec) <= allowed:
+                return spec
+            step *= 0.98  # gates at the fold keep their side at the price of a larger error
 
     def encode_values(
         self, var: str, values: F32, validity: U8, spec: QuantSpec, ctx: SweepContext
@@ -273,7 +307,7 @@ class TransformCodec:
         if not valid.any():
             return b"", np.zeros(validity.shape, np.int32)
         peak, kind = float(spec.extra["peak"]), variable_class(var)
-        image = normalised(values, validity, spec.origin, peak)
+        image = normalised(values, validity, spec.origin, peak, spec.period * spec.step)
         latents = None
         if spec.extra.get("latents", True):
             latents = self._net.analyse(image, valid, kind, ctx.full_circle)
@@ -370,7 +404,13 @@ class TransformCodec:
         )
 
     def _sample(
-        self, var: str, sweeps: Sequence[tuple[F32, U8]], origin: float, peak: float, with_latents: bool
+        self,
+        var: str,
+        sweeps: Sequence[tuple[F32, U8]],
+        origin: float,
+        peak: float,
+        with_latents: bool,
+        turn: float,
     ) -> tuple[Sample, float]:
         """Predictions of all valid gates, and the bits of the latents behind them."""
         kind, spent = variable_class(var), 0.0
@@ -381,10 +421,11 @@ class TransformCodec:
                 continue
             latents = None
             if with_latents:
-                latents = self._net.analyse(normalised(plane, validity, origin, peak), valid, kind, True)
+                image = normalised(plane, validity, origin, peak, turn)
+                latents = self._net.analyse(image, valid, kind, True)
                 spent += 8.0 * len(self._encode_latents(latents, valid, kind))
             prediction = self._predict(latents, valid, kind, True)
             values.append(plane[valid].astype(np.float64) - origin)
             means.append(prediction.mean * (peak / STEPS_PER_PEAK))
             scales.append(prediction.scale)
-        return Sample(np.concatenate(values), np.concatenate(means), np.concatenate(scales)), spent
+        return Sample(np.concatenate(values), np.concatenate(means), np.concatenate(scales), turn), spent

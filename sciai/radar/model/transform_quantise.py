@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,13 @@ __all__ = [
     "Prediction",
     "Sample",
     "base_indices",
+    "circular_error",
     "fit_step",
     "gate_indices",
     "keeps",
     "quantise_plane",
     "settle",
+    "wrapped",
 ]
 
 STEPS_PER_PEAK = 10 ** (35 / 20) / 12**0.5
@@ -40,13 +43,24 @@ class Prediction:
     scale: NDArray[np.uint8]
 
 
+def wrapped(difference: NDArray[np.float64], period: float) -> NDArray[np.float64]:
+    """A difference of circular values as the nearest way round; as it is where the period is 0.
+
+    Example:
+        >>> wrapped(np.array([359.0, -10.0, 190.0]), 360.0).tolist()
+        [-1.0, -10.0, -170.0]
+    """
+    return difference - period * np.rint(difference / period) if period else difference
+
+
 @dataclass(frozen=True)
 class Sample:
-    """Valid gates of a variable: values above the origin and predictions in its unit, scale classes."""
+    """Valid gates of a variable: values above the origin, predictions, scale classes, period (0: none)."""
 
     values: NDArray[np.float64]
     means: NDArray[np.float64]
     scales: NDArray[np.uint8]
+    period: float = 0.0
 
     @property
     def some(self) -> slice:
@@ -61,7 +75,7 @@ class Sample:
     def measure(self, step: float, rounding: float, part: slice) -> tuple[float, NDArray[np.float64], int]:
         """Mean squared error, magnitudes of the residuals, and the shift that suits them."""
         fine = step / FINE
-        size = np.abs(self.values[part] - np.rint(self.means[part] / fine) * fine)
+        size = np.abs(wrapped(self.values[part] - np.rint(self.means[part] / fine) * fine, self.period))
         magnitude = np.floor(size / step + rounding)
         hit = magnitude > 0
         over = float((size[hit] / step - magnitude[hit]).mean()) if hit.any() else 0.0
@@ -75,9 +89,12 @@ def base_indices(prediction: Prediction, spec: QuantSpec, peak: float) -> NDArra
     return np.rint(prediction.mean * (peak / STEPS_PER_PEAK) / spec.step).astype(np.int64)
 
 
-def gate_indices(base: NDArray[np.int64], residual: I32, spec: QuantSpec) -> I32:
-    """Indices of the valid gates, as the store knows them."""
+def gate_indices(base: NDArray[np.int64], residual: NDArray[Any], spec: QuantSpec) -> I32:
+    """Indices of the valid gates as the store knows them; circular ones within the source's range."""
     wide = base + FINE * residual.astype(np.int64) - np.sign(residual) * int(spec.extra["shift"])
+    if spec.period:
+        low = int(spec.extra["low"])
+        wide = low + (wide - low) % spec.period
     return wide.astype(np.int32)
 
 
@@ -87,25 +104,47 @@ def quantise_plane(
     """Base indices and residuals of the valid gates; gates beyond the bound are rounded to the nearest."""
     base = base_indices(prediction, spec, peak)
     wide = values.astype(np.float64) - spec.origin
-    error = wide - base * spec.step
+    return base, _residuals(wide, base, spec)
+
+
+def _residuals(wide: NDArray[np.float64], base: NDArray[np.int64], spec: QuantSpec) -> I32:
+    """Residuals of values above the origin."""
+    error = wrapped(wide - base * spec.step, spec.period * spec.step)
     scaled = error / (FINE * spec.step)
     residual = (np.sign(scaled) * np.floor(np.abs(scaled) + float(spec.extra["round"]))).astype(np.int64)
     if np.isfinite(spec.bound):
-        off = np.abs(wide - _wide(base, residual, spec) * spec.step) > spec.bound * (1 - 1e-6)
+        off = np.abs(wide - gate_indices(base, residual, spec) * spec.step) > spec.bound * (1 - 1e-6)
         residual[off] = np.rint(scaled[off]).astype(np.int64)
-    return base, residual.astype(np.int32)
+    if spec.period:
+        _keep_sides(wide, base, residual, spec)
+    return residual.astype(np.int32)
+
+
+def circular_error(sample: Sample, spec: QuantSpec) -> float:
+    """Mean squared error of a circular variable as it will be decoded, folds included."""
+    base = np.rint(sample.means / spec.step).astype(np.int64)
+    error = sample.values - gate_indices(base, _residuals(sample.values, base, spec), spec) * spec.step
+    return float(np.mean(error * error))
+
+
+def _keep_sides(
+    wide: NDArray[np.float64], base: NDArray[np.int64], residual: NDArray[np.int64], spec: QuantSpec
+) -> None:
+    """Where rounding would carry a gate across the fold (359.9 becomes 0.3), take the residual beside it."""
+    turn = spec.period * spec.step
+    off = np.flatnonzero(np.abs(wide - gate_indices(base, residual, spec) * spec.step) > turn / 2)
+    if off.size:
+        tried = np.stack([residual[off] + change for change in (-1, 0, 1)])
+        errors = [np.abs(wide[off] - gate_indices(base[off], t, spec) * spec.step) for t in tried]
+        residual[off] = np.take_along_axis(tried, np.argmin(errors, 0)[None], 0)[0]
 
 
 def keeps(values: F32, base: NDArray[np.int64], residual: I32, spec: QuantSpec) -> bool:
     """Whether the mean squared error of a plane stays within what was planned for the volume."""
     if "mse" not in spec.extra:
         return True
-    error = values.astype(np.float64) - spec.origin - _wide(base, residual.astype(np.int64), spec) * spec.step
+    error = values.astype(np.float64) - spec.origin - gate_indices(base, residual, spec) * spec.step
     return float(np.mean(error * error)) <= float(spec.extra["mse"])
-
-
-def _wide(base: NDArray[np.int64], residual: NDArray[np.int64], spec: QuantSpec) -> NDArray[np.int64]:
-    return np.asarray(base + FINE * residual - np.sign(residual) * int(spec.extra["shift"]))
 
 
 def fit_step(

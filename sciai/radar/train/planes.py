@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from sciai.core.errors import BadInput
-from sciai.radar.model.transform import normalised, origin_of, variable_class
+from sciai.radar.data.names import circular_period
+from sciai.radar.model.transform import fold_of, normalised, origin_of, variable_class
 from sciai.radar.model.transform_net import smooth_fill
 from sciai.radar.train.volumes import Sweep, load_all, peak_of, shared_radar, volume_sets
 
@@ -91,7 +92,8 @@ class Planes:
         peak: float,
     ) -> None:
         valid = validity == 0
-        image = normalised(values, validity, origin_of(name, values[valid]), peak)
+        turn = fold_of(name, values[valid], circular_period(name, values=values[valid]))
+        image = normalised(values, validity, origin_of(name, values[valid], turn), peak, turn)
         side = self.patch
         filled = smooth_fill(
             torch.from_numpy(image)[None, None], torch.from_numpy(valid.astype("f4"))[None, None]

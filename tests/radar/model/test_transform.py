@@ -146,6 +146,26 @@ def test_any_geometry_and_any_variable(codec: TransformCodec, shape: tuple[int, 
         assert exact or psnr(values, back, peak) >= 35.0
 
 
+@pytest.mark.parametrize("centre", [0.0, 178.0])
+def test_phases_are_circular_and_stay_within_the_range_of_the_source(
+    codec: TransformCodec, centre: float
+) -> None:
+    """A phase around the fold costs little more than elsewhere, and 359.9 does not come back as 0.1."""
+    values, validity = storm(60, 90, 4, noise=0.3)
+    phase = np.mod(values - 15 + np.float32(centre), np.float32(360.0))
+    payload, back, spec = code(codec, "PHIDP", phase, validity, psnr=35.0, peak=180.0, period=360.0)
+    assert spec.period > 0
+    assert psnr(phase, back, 180.0) >= 35.0
+    assert np.nanmax(np.abs(back - phase)) < 2.0 * spec.step * 16
+    reference, _, _ = code(
+        codec, "PHIDP", np.mod(phase + 90, np.float32(360.0)), validity, psnr=35.0, peak=180.0, period=360.0
+    )
+    assert len(payload) < 1.3 * len(reference)
+    _, back, spec = code(codec, "PHIDP", phase, validity, max_error=0.4, peak=180.0, period=360.0)
+    assert spec.period == 0
+    assert np.nanmax(np.abs(back - phase)) <= 0.4
+
+
 def test_exact_and_constant_and_empty_planes(codec: TransformCodec) -> None:
     values, validity = storm(24, 40, 2)
     _, back, _ = code(codec, "ZDR", values, validity, lossless=True)
