@@ -22,14 +22,14 @@ from sciai.radar.api.report import Compressed, VariableReport
 from sciai.radar.api.source import Source, open_source
 from sciai.radar.api.store import check_store, write_metadata, write_models, write_record
 from sciai.radar.data.names import PSNR_PEAK, base_name, psnr_peak
-from sciai.radar.model.interface import F32, U8, QuantSpec, SweepCodec
+from sciai.radar.model.interface import F32, U8, QuantSpec, SweepCodec, Twinned
 from sciai.radar.model.plain import PlainCodec
 from sciai.radar.model.registry import CODECS, available_codecs, shipped_codec
 
 __all__ = ["DEFAULT_PSNR", "compress"]
 
 DEFAULT_PSNR = 35.0
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 
 Volume = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.DataTree
 PerVariable = float | Mapping[str, float] | None
@@ -149,6 +149,7 @@ class _Job:
     def run(self, writer: FolderWriter) -> Estimate[Compressed]:
         self.say(-1.0, "planning")
         plans = {var: self._plan(var, self.codecs) for var in self.source.variables}
+        plans = self._share_steps(plans)
         trial: dict[str, Coded] = {}
         if len(self.codecs) > 1:
             plans, trial = self._choose(plans)
@@ -160,9 +161,8 @@ class _Job:
                 break
             # the planned step was a little too wide for the whole volume: aim higher, at last for every bit
             for var, missing in short.items():
-                plans[var] = self._aim_higher(
-                    plans[var], var, missing * (1.5 + attempt), attempt == _ATTEMPTS - 1
-                )
+                plans[var] = self._aim_higher(plans[var], var, missing * (1.2 + attempt), attempt)
+            plans = self._share_steps(plans)
         self.say(-1.0, "writing coordinates")
         metadata, coordinates = write_metadata(self.source, writer)
         fields = sum(c.value_bytes + c.mask_bytes for c in coded.values())
@@ -211,6 +211,42 @@ class _Job:
         values = tuple((c, self._spec(c, var, target, peak, period, packings)) for c in codecs)
         return VariablePlan(target, peak, period, values, tuple(codecs), packings)
 
+    def _share_steps(self, plans: dict[str, VariablePlan]) -> dict[str, VariablePlan]:
+        """Give variables that predict each other (TH and DBZH) one step, where that costs either little.
+
+        With unequal steps the cells of the two disagree, and most of what one tells about the other is lost.
+        """
+        plans = dict(plans)
+        for var in self.source.variables:
+            for position, (codec, spec) in enumerate(plans[var].values):
+                twin = codec.twin(var, self.source.variables) if isinstance(codec, Twinned) else None
+                if twin is None or self.targets[var] != self.targets[twin]:
+                    continue
+                if len(plans[twin].values) <= position or plans[twin].values[position][0] is not codec:
+                    continue
+                other = plans[twin].values[position][1]
+                step = min(spec.step, other.step)
+                if step <= 0.85 * max(spec.step, other.step) or spec.step == other.step:
+                    continue
+                common = QuantSpec(step, 0.0)
+                for name in (var, twin):
+                    values = list(plans[name].values)
+                    values[position] = (codec, self._respec(codec, name, plans[name], common))
+                    plans[name] = replace(plans[name], values=tuple(values))
+        return plans
+
+    def _respec(self, codec: Twinned, var: str, plan: VariablePlan, like: QuantSpec) -> QuantSpec:
+        return codec.plan(
+            var,
+            _Sweeps(self.source, var),
+            psnr=plan.target.psnr,
+            max_error=plan.target.max_error,
+            lossless=plan.target.lossless,
+            peak=plan.peak,
+            period=plan.period,
+            like=like,
+        )
+
     def _spec(
         self,
         codec: SweepCodec,
@@ -220,7 +256,7 @@ class _Job:
         period: float | None,
         packings: Sequence[tuple[float, float]],
     ) -> QuantSpec:
-        more: dict[str, Any] = {"packings": packings} if isinstance(codec, PlainCodec) else {}
+        more: dict[str, Any] = {"packings": packings} if isinstance(codec, PlainCodec | Twinned) else {}
         return codec.plan(
             var,
             _Sweeps(self.source, var),
@@ -248,19 +284,21 @@ class _Job:
         short = {}
         for var, plan in plans.items():
             if plan.target.psnr is not None and not plan.target.lossless:
-                missing = plan.target.psnr - coded[var].tally.psnr(plan.peak)
+                missing = (self.targets[var].psnr or 0.0) - coded[var].tally.psnr(plan.peak)
                 if missing > 0:
                     short[var] = float(missing)
         return short
 
-    def _aim_higher(self, plan: VariablePlan, var: str, missing: float, last: bool) -> VariablePlan:
-        if last:
+    def _aim_higher(self, plan: VariablePlan, var: str, missing: float, attempt: int) -> VariablePlan:
+        """A plan for a little more than was missed; then plain rounding with room; in the end every bit."""
+        if attempt == _ATTEMPTS - 1:
             return replace(plan, values=((PlainCodec(), QuantSpec(0.0, 0.0, bound=0.0)),))
-        target = replace(plan.target, psnr=(plan.target.psnr or 0.0) + missing + 0.01)
-        values = tuple(
-            (c, self._spec(c, var, target, plan.peak, plan.period, plan.packings)) for c, _ in plan.values
-        )
-        return replace(plan, values=values)
+        codecs = [c for c, _ in plan.values]
+        target = replace(plan.target, psnr=(plan.target.psnr or 0.0) + missing + 0.005)
+        if attempt == _ATTEMPTS - 2:
+            codecs, target = [PlainCodec()], replace(target, psnr=(self.targets[var].psnr or 0.0) + 0.3)
+        values = tuple((c, self._spec(c, var, target, plan.peak, plan.period, plan.packings)) for c in codecs)
+        return replace(plan, target=target, values=values)
 
     def _report(self, var: str, coded: Coded, plan: VariablePlan, trial: Coded | None) -> VariableReport:
         tally = coded.tally

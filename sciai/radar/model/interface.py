@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Dependency", "Kind", "QuantSpec", "SweepCodec", "SweepContext", "Where"]
+__all__ = ["Dependency", "Kind", "QuantSpec", "SweepCodec", "SweepContext", "Twinned", "Where"]
 
 Kind = Literal["mask", "values"]
 Where = Literal["here", "below", "previous"]
@@ -206,4 +206,41 @@ class SweepCodec(Protocol):
 
     def reconstruct(self, var: str, indices: I32, validity: U8, spec: QuantSpec, ctx: SweepContext) -> F32:
         """Values ``[rays, gates]``, NaN where invalid."""
+        ...
+
+
+@runtime_checkable
+class Twinned(SweepCodec, Protocol):
+    """A codec that predicts a variable from another one of the same quantity, best where both have one step."""
+
+    def twin(self, var: str, variables: Sequence[str]) -> str | None:
+        """The variable that `var` is predicted from, or None."""
+        ...
+
+    def plan(
+        self,
+        var: str,
+        sweeps: Sequence[tuple[F32, U8]],
+        *,
+        psnr: float | None = None,
+        max_error: float | None = None,
+        lossless: bool = False,
+        peak: float,
+        period: float | None,
+        packings: Sequence[tuple[float, float]] = (),
+        like: QuantSpec | None = None,
+    ) -> QuantSpec:
+        """As `SweepCodec.plan`; with `like`, take the step of that quantiser where it reaches the target.
+
+        Args:
+            var: FM301 name.
+            sweeps: (values, validity), each ``[rays, gates]``.
+            psnr: Wanted PSNR in dB over valid gates, or None.
+            max_error: Wanted largest absolute error in the variable's unit, or None.
+            lossless: Every value must come back exactly.
+            peak: Peak of the PSNR in the variable's unit.
+            period: Period of a circular variable in its unit, or None.
+            packings: (scale, offset) pairs of the source, for lossless coding.
+            like: The quantiser whose step to prefer.
+        """
         ...

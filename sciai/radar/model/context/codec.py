@@ -42,6 +42,7 @@ _POLARIMETRIC: Final = {"ZDR", "RHOHV", "PHIDP", "KDP", "LDR"}
 _DOPPLER: Final = {"VRADH", "WRADH"}
 _FIRST: Final = ("DBZH", "TH", "DBZV", "TV")
 _PRICE = 0.1  # of a bit, in squared steps: near the slope of the rate-distortion curve, 2 ln 2 / 12
+_TWIN_PRICE = 0.03  # beside a twin the network is so sure that the full price would copy the twin
 _SAMPLE = 150_000  # valid gates that planning looks at
 _NONE8 = np.zeros((0, 0), np.uint8)
 _NONE32 = np.zeros((0, 0), np.int32)
@@ -267,7 +268,8 @@ class ContextCodec:
             return b"", np.zeros(values.shape, np.int32)
         nearest = quantise(values, validity, spec)
         low, high = int(nearest[valid].min()), int(nearest[valid].max())
-        price = 0.0 if "f" not in spec.extra else _PRICE
+        beside_twin = ctx is not None and twin_of(var, ctx.variables) is not None
+        price = 0.0 if "f" not in spec.extra else _TWIN_PRICE if beside_twin else _PRICE
         if price:
             target = _steps(values, validity, spec)
             indices = np.zeros(values.shape, np.int32)
