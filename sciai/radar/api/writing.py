@@ -273,7 +273,7 @@ class _Job:
         trial = self._encoder(plans, None, "comparing codecs", _sample_of(len(self.source.sweeps))).run()
         chosen = {}
         for var, plan in plans.items():
-            sizes, mask_sizes = trial[var].tried, trial[var].tried_masks
+            sizes, mask_sizes = trial[var].costs, trial[var].tried_masks
             values = _worth_trying(list(plan.values), [sizes.get(c.name) for c, _ in plan.values])
             masks = _worth_trying(list(plan.masks), [mask_sizes.get(c.name) for c in plan.masks])
             chosen[var] = replace(plan, values=tuple(values), masks=tuple(masks))
@@ -401,7 +401,7 @@ def _sample_of(count: int) -> list[int]:
     return sorted({max(0, low - 1), low, high - 1, high})
 
 
-def _worth_trying(items: list[Any], sizes: list[int | None]) -> list[Any]:
+def _worth_trying(items: list[Any], sizes: Sequence[float | None]) -> list[Any]:
     """The best first, and any within 8 % of it: sweeps differ, and each keeps what is smallest for it."""
     known = [(size, k) for k, size in enumerate(sizes) if size is not None]
     if not known:

@@ -83,7 +83,9 @@ class Gates:
             for at in chosen:
                 earlier = before[1][at] if before and before[0] == group and at < len(before[1]) else None
                 lower = sweeps[at - 1] if at else None
-                crc = zlib.crc32(str(self._add(key, group, sweeps, at, quality, earlier, lower)).encode(), crc)
+                crc = zlib.crc32(
+                    str(self._add(key, group, sweeps, at, quality, earlier, lower)).encode(), crc
+                )
             digests[key] = f"{crc:08x}"
             before = group, sweeps
         if not self._features:
@@ -114,7 +116,11 @@ class Gates:
             other = earlier if earlier is not None and self._rng.random() < 0.5 else None
             if other is None and self._rng.random() < 0.25:
                 other = lower
-            ref = _indices(*other.variables[name], step) if other is not None and name in other.variables else None
+            ref = (
+                _indices(*other.variables[name], step)
+                if other is not None and name in other.variables
+                else None
+            )
             if ref is not None and ref[0].shape != plane[0].shape:
                 ref = None
             total += self._blocks(key, group, sweep.name, name, plane, twin, ref)
@@ -178,7 +184,9 @@ def _stream(folder: Any, volumes: Any, group_by: str, only: Sequence[str] | None
 
 
 def _spread(count: int, most: int) -> list[int]:
-    return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())) if count else []
+    return (
+        sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())) if count else []
+    )
 
 
 def _indices(values: NDArray[np.float32], validity: NDArray[np.uint8], step: float) -> Any:
@@ -318,7 +326,9 @@ class Evaluate:
         psnr: target in dB.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None, planes: int = 60, psnr: float = 35.0) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str] | None = None, planes: int = 60, psnr: float = 35.0
+    ) -> None:
         self.folder, self.planes, self.psnr = folder, planes, psnr
 
     def __call__(self, net: nn.Module, data: Any) -> dict[str, Any]:

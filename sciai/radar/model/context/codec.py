@@ -29,7 +29,14 @@ from sciai.radar.model.context.mask import code_mask
 from sciai.radar.model.context.tables import compander, rates, squash, stretch
 from sciai.radar.model.context.values import FEATURES, HIDDEN, code_values
 from sciai.radar.model.interface import F32, I32, U8, Dependency, Kind, QuantSpec, SweepContext
-from sciai.radar.model.quantise import LARGEST_INDEX, dequantise, exact_grid, quantise, step_for_error, step_for_psnr
+from sciai.radar.model.quantise import (
+    LARGEST_INDEX,
+    dequantise,
+    exact_grid,
+    quantise,
+    step_for_error,
+    step_for_psnr,
+)
 
 if TYPE_CHECKING:
     from sciai.core.checkpoint import Checkpoint
@@ -127,10 +134,14 @@ class ContextCodec:
         want |= {k: (len(CLASSES), HIDDEN) for k in ("b1", "b2", "b3")}
         for key, shape in want.items():
             if key not in arrays or tuple(arrays[key].shape) != shape:
-                raise CheckpointError(f"the context model has no array {key} of shape {shape}: not one of this version")
+                raise CheckpointError(
+                    f"the context model has no array {key} of shape {shape}: not one of this version"
+                )
         self.arrays = {k: np.ascontiguousarray(arrays[k], np.int32) for k in want}
         if max(int(np.abs(self.arrays[k]).max(initial=0)) for k in ("w1", "w2", "w3")) > 8191:
-            raise CheckpointError("a weight of the context model is out of range, so its sums would not be exact")
+            raise CheckpointError(
+                "a weight of the context model is out of range, so its sums would not be exact"
+            )
         self._tables = (compander(), squash(), stretch(), rates())
         self._mask_tables = (squash(), stretch(), rates())
 
@@ -250,9 +261,7 @@ class ContextCodec:
             if ctx.previous is not None:
                 before = _mask_of(ctx.previous, var, plane.shape)
         return int(
-            code_mask(
-                plane, known[0], known[1], before, self._mask_tables, _MASK_PACE, data, decoding
-            )
+            code_mask(plane, known[0], known[1], before, self._mask_tables, _MASK_PACE, data, decoding)
         )
 
     # -- values
@@ -281,7 +290,9 @@ class ContextCodec:
             raise OverflowError("a plane took more bits than it has values")
         return struct.pack("<ii", low, high) + data[:size].tobytes(), indices
 
-    def decode_indices(self, var: str, payload: bytes, validity: U8, spec: QuantSpec, ctx: SweepContext | None) -> I32:
+    def decode_indices(
+        self, var: str, payload: bytes, validity: U8, spec: QuantSpec, ctx: SweepContext | None
+    ) -> I32:
         """Indices ``[rays, gates]``, 0 where invalid."""
         indices = np.zeros(validity.shape, np.int32)
         if not payload and not (validity == 0).any():
@@ -339,7 +350,9 @@ class ContextCodec:
             )
         )
 
-    def reconstruct(self, var: str, indices: I32, validity: U8, spec: QuantSpec, ctx: SweepContext | None) -> F32:
+    def reconstruct(
+        self, var: str, indices: I32, validity: U8, spec: QuantSpec, ctx: SweepContext | None
+    ) -> F32:
         """Values ``[rays, gates]``, NaN where invalid."""
         text = spec.extra.get("f")
         if not text:

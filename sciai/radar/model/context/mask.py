@@ -205,7 +205,9 @@ def code_mask(  # type: ignore[no-untyped-def]
                 others = (1, 0, 0)[u] if u < 3 else 0
                 last = (2, 2, 1)[u]
                 c = mask[r, g]
-                other = adaptive_bit(1 if c == last else 0, 61 + np.int64(u), plain, rate, state, data, decoding)
+                other = adaptive_bit(
+                    1 if c == last else 0, 61 + np.int64(u), plain, rate, state, data, decoding
+                )
                 c = np.uint8(last if other else others)
                 m[y, x] = c
                 mask[r, g] = c
@@ -237,32 +239,42 @@ def code_mask(  # type: ignore[no-untyped-def]
             if has_a:
                 aa = _around(a, y, x)
                 ac = np.int64(a[y, x])
-                agree = (1 if (a[y, x - 1] == 0) == (w == 0) else 0) + (2 if (a[y - 1, x] == 0) == (nn == 0) else 0)
+                agree = (1 if (a[y, x - 1] == 0) == (w == 0) else 0) + (
+                    2 if (a[y - 1, x] == 0) == (nn == 0) else 0
+                )
             ba = np.int64(0)
             bc = np.int64(3)
             bgree = np.int64(0)
             if has_b:
                 ba = _around(b, y, x)
                 bc = np.int64(b[y, x])
-                bgree = (1 if (b[y, x - 1] == 0) == (w == 0) else 0) + (2 if (b[y - 1, x] == 0) == (nn == 0) else 0)
+                bgree = (1 if (b[y, x - 1] == 0) == (w == 0) else 0) + (
+                    2 if (b[y - 1, x] == 0) == (nn == 0) else 0
+                )
             la = np.int64(0)
             lc = np.int64(3)
             if has_l:
                 la = _around(ll, y, x)
                 lc = np.int64(ll[y, x])
             often = np.int64(column[g] >> 4)  # 0 to 15
-            pattern = near | (vnn << 5) | (v6 << 6) | (v7 << 7) | (v8 << 8) | (v9 << 9) | (v10 << 10) | (v11 << 11)
+            pattern = (
+                near | (vnn << 5) | (v6 << 6) | (v7 << 7) | (v8 << 8) | (v9 << 9) | (v10 << 10) | (v11 << 11)
+            )
             slots[0] = pattern
             slots[1] = _fold(near | ((aa & 15) << 5) | ((ba & 15) << 9) | ((la & 11) << 13))
             slots[2] = (aa << 6) | (agree << 4) | (vw << 3) | (vn << 2) | (vne << 1) | (1 if bc == 0 else 0)
             slots[3] = _fold((g << 3) | (vw << 2) | (vn << 1) | (1 if ac == 0 else 0))
-            slots[4] = _fold((ba << 8) | (bgree << 6) | (agree << 4) | (vw << 3) | (vn << 2) | (vne << 1) | (aa & 1))
+            slots[4] = _fold(
+                (ba << 8) | (bgree << 6) | (agree << 4) | (vw << 3) | (vn << 2) | (vne << 1) | (aa & 1)
+            )
             slots[5] = (min(run, 31) << 6) | (vw << 5) | (vn << 4) | (vne << 3) | ((aa & 3) << 1) | (ba & 1)
             slots[6] = (often << 8) | (total << 4) | (vw << 3) | (vn << 2) | ((aa & 1) << 1) | (ba & 1)
             ring = np.int64(0)
             if has_a:
                 ring = _ring(a, y, x)
-            slots[7] = _fold((la << 8) | (ring << 5) | (vw << 4) | (vn << 3) | (vne << 2) | ((aa & 1) << 1) | (ba & 1))
+            slots[7] = _fold(
+                (la << 8) | (ring << 5) | (vw << 4) | (vn << 3) | (vne << 2) | ((aa & 1) << 1) | (ba & 1)
+            )
             for i in range(INPUTS):
                 slots[i] = (i << (_BITS + 1)) + 2 * slots[i]
             row = (vw + 2 * vn + 4 * (aa & 1) + 8 * (ba & 1) + 16 * (la & 1)) * 2

@@ -20,7 +20,13 @@ CLASSES = 3
 TERMS = 11  # five rings x two clips, and a constant
 _ROUGH = 40
 
-_RINGS = (((0, 1), (0, -1)), ((1, 0), (-1, 0)), ((1, 1), (1, -1), (-1, 1), (-1, -1)), ((0, 2), (0, -2)), ((2, 0), (-2, 0)))
+_RINGS = (
+    ((0, 1), (0, -1)),
+    ((1, 0), (-1, 0)),
+    ((1, 1), (1, -1), (-1, 1), (-1, -1)),
+    ((0, 2), (0, -2)),
+    ((2, 0), (-2, 0)),
+)
 _OFFSETS = np.array([(k, dr, dg) for k, ring in enumerate(_RINGS) for dr, dg in ring], np.int64)
 
 
@@ -131,7 +137,9 @@ def _gather(q, mask, target, period, circle, offsets, histogram, a, b, c):  # ty
                         a[k, i, j] += terms[i] * terms[j]
 
 
-def fit(planes: list[tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.float32], int]], circle: bool) -> Filter:
+def fit(
+    planes: list[tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.float32], int]], circle: bool
+) -> Filter:
     """Least-squares weights for (indices, mask, values in steps, period) planes."""
     histogram = np.zeros(_ROUGH, np.int64)
     a, b, c = np.zeros((_ROUGH, TERMS, TERMS)), np.zeros((_ROUGH, TERMS)), np.zeros(_ROUGH)

@@ -28,7 +28,8 @@ def squash() -> NDArray[np.int32]:
     with localcontext() as digits:
         digits.prec = 20
         half = [
-            int((Decimal(65536) / (1 + (Decimal(-x) / 256).exp())).to_integral_value()) for x in range(LOGIT_MAX + 1)
+            int((Decimal(65536) / (1 + (Decimal(-x) / 256).exp())).to_integral_value())
+            for x in range(LOGIT_MAX + 1)
         ]
     return np.array([65536 - p for p in half[:0:-1]] + half, np.int32).clip(1, 65535)
 
@@ -52,7 +53,8 @@ def compander() -> NDArray[np.int32]:
         digits.prec = 20
         two = Decimal(2).ln()
         return np.array(
-            [int((256 * (1 + Decimal(d) / 16).ln() / two).to_integral_value()) for d in range(_COMPANDED)], np.int32
+            [int((256 * (1 + Decimal(d) / 16).ln() / two).to_integral_value()) for d in range(_COMPANDED)],
+            np.int32,
         )
 
 

@@ -73,7 +73,26 @@ def _reciprocals():  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _features(  # type: ignore[no-untyped-def]
-    y, x, q, ok, err, twin, twin_ok, ref, ref_ok, column, seen, noise, far, near, period, mean, recip, table, f, c
+    y,
+    x,
+    q,
+    ok,
+    err,
+    twin,
+    twin_ok,
+    ref,
+    ref_ok,
+    column,
+    seen,
+    noise,
+    far,
+    near,
+    period,
+    mean,
+    recip,
+    table,
+    f,
+    c,
 ):
     """Features f (int32 [48], Q8) and contexts c (int32 [10]) of the gate at (y, x) of the padded planes.
 
@@ -347,7 +366,21 @@ def _distance(  # type: ignore[no-untyped-def]
     a = abs(t)
     x[0] = logits[0]
     if mix_bit(
-        1 if a == 0 else 0, 1, x, slots, 0, counters, weights, row, pace, squash, stretch, rate, state, data, decoding
+        1 if a == 0 else 0,
+        1,
+        x,
+        slots,
+        0,
+        counters,
+        weights,
+        row,
+        pace,
+        squash,
+        stretch,
+        rate,
+        state,
+        data,
+        decoding,
     ):
         return np.int64(0)
     x[0] = logits[1]
@@ -456,7 +489,26 @@ def code_values(  # type: ignore[no-untyped-def]
                 continue
             k = g + _LEFT
             p = _features(
-                y, k, qp, ok, err, tp, tk, rp, rk, column, seen, noise, far, near, period, mean, recip, table, f, c
+                y,
+                k,
+                qp,
+                ok,
+                err,
+                tp,
+                tk,
+                rp,
+                rk,
+                column,
+                seen,
+                noise,
+                far,
+                near,
+                period,
+                mean,
+                recip,
+                table,
+                f,
+                c,
             )
             _network(f, w1, b1, w2, b2, w3, b3, h1, h2, logits)
             if period == 0:
