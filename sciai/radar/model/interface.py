@@ -1,11 +1,11 @@
 """What a sweep codec is: the one seam between the store and the codecs.
 
 A *volume* is a list of sweeps; a sweep holds variables of one shape (rays, gates). Each variable has two
-planes: the ternary *mask* (valid / below noise / missing) and the *values*, quantised to integer indices. A
-    codec turns one
-plane into bytes and back, and may look at planes that were coded before it: the mask of the same variable,
-other variables of the same sweep, the sweep below, the same sweep of the previous volume. What it looks at it
-declares (`SweepCodec.depends`), so that a reader of one plane fetches those planes and no others.
+planes: the ternary *mask* (valid / below noise / missing) and the *values*, quantised to integer indices.
+A codec turns one plane into bytes and back, and may look at planes that were coded before it: the mask of
+the same variable, other variables of the same sweep, the sweep below, the same sweep of the previous
+volume. What it looks at it declares (`SweepCodec.depends`), so that a reader of one plane fetches those
+planes and no others.
 
 Shapes are written ``[rays, gates]``. Indices are int32, masks uint8 (`sciai.radar.data.validity`), values
 float32 in the variable's own unit with NaN wherever the mask is not *valid*.
@@ -211,7 +211,7 @@ class SweepCodec(Protocol):
 
 @runtime_checkable
 class Twinned(SweepCodec, Protocol):
-    """A codec that predicts a variable from another one of the same quantity, best where both have one step."""
+    """A codec that predicts a variable from another of the same quantity, best where both have one step."""
 
     def twin(self, var: str, variables: Sequence[str]) -> str | None:
         """The variable that `var` is predicted from, or None."""

@@ -1,9 +1,10 @@
 """Training of the context codec: gates with their features as a dataset, the loss, export to integers.
 
-The features are those that the coder computes (`sciai.radar.model.context.values.collect`), so nothing is trained on
-anything that a decoder will not see. The loss is the code length: the binary cross-entropy, in bits, of the decisions
-that code the distance between an index and its prediction. In the codec the network's logits are only one voice of a
-mixture; it is trained alone, which is simple and costs little, since the mixture corrects it online.
+The features are those that the coder computes (`sciai.radar.model.context.values.collect`), so nothing is
+trained on anything that a decoder will not see. The loss is the code length: the binary cross-entropy, in
+bits, of the decisions that code the distance between an index and its prediction. In the codec the
+network's logits are only one voice of a mixture; it is trained alone, which is simple and costs little,
+since the mixture corrects it online.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ class Gates:
             if plane is None:
                 continue
             twin = _indices(*sweep.variables[twin_name], step) if twin_name else None
-            # The same sweep of the volume before, or the sweep below in its place: both look alike, and codecs are
-            # given neither most of the time.
+            # The same sweep of the volume before, or the sweep below in its place: both look alike, and
+            # codecs are given neither most of the time.
             other = earlier if earlier is not None and self._rng.random() < 0.5 else None
             if other is None and self._rng.random() < 0.25:
                 other = lower
@@ -136,9 +137,10 @@ class Gates:
         low, high = int(indices[valid].min()), int(indices[valid].max())
         circular = CLASSES[class_of(name)] in ("PHIDP", "VRADH") and high - low > 3
         period = high - low + 1 if circular else 0
+        beside, before = twin or (_NONE32, _NONE8), ref or (_NONE32, _NONE8)
         collect(
-            indices, mask, low, high, period, *(twin or (_NONE32, _NONE8)), *(ref or (_NONE32, _NONE8)),
-            compander(), features, distances,
+            indices, mask, low, high, period, beside[0], beside[1], before[0], before[1], compander(),
+            features, distances,
         )  # fmt: skip
         order = self._rng.permutation(count)[: min(self.per_plane, count // self.block) * self.block]
         for part in order.reshape(-1, self.block):
@@ -157,7 +159,7 @@ class Gates:
         return self._item(index, self._kinds[index])
 
     def item(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        """The same; one block in ten says nothing about its variable, so that unknown names are served too."""
+        """The same; one block in ten hides its variable, so that unknown names are served too."""
         return self._item(index, 0 if rng.random() < 0.1 else self._kinds[index])
 
     def _item(self, index: int, kind: int) -> dict[str, Any]:
@@ -200,8 +202,8 @@ def _indices(values: NDArray[np.float32], validity: NDArray[np.uint8], step: flo
 class Network(nn.Module):
     """Features of a gate and the class of its variable -> logits of the decisions.
 
-    features [n, 48] in units of 1 (Q8 / 256), kind [n] -> [n, 12]. One weight matrix serves all variables; a class
-    has biases of its own in the first and the last layer.
+    features [n, 48] in units of 1 (Q8 / 256), kind [n] -> [n, 12]. One weight matrix serves all variables; a
+    class has biases of its own in the first and the last layer.
     """
 
     def __init__(self) -> None:

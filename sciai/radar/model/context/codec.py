@@ -6,8 +6,9 @@
     values / step ─── code_values ◄── own mask, a twin (TH beside DBZH), the previous volume
                         └► indices ─ shifts ─► (index + shift / 256) x step
 
-Everything on the way from bytes to indices, and from indices to shifts, is integer arithmetic in a fixed order of
-gates, so a store decodes to the same bits on any machine. Needs numpy and numba (or, slowly, numba's pure-Python mode).
+Everything on the way from bytes to indices, and from indices to shifts, is integer arithmetic in a fixed
+order of gates, so a store decodes to the same bits on any machine. Needs numpy and numba (or, slowly,
+numba's pure-Python mode).
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ _NONE8 = np.zeros((0, 0), np.uint8)
 _NONE32 = np.zeros((0, 0), np.int32)
 _NONEF = np.zeros((0, 0), np.float32)
 _MIXER_PACE, _MASK_PACE = 17, 15
+_WEIGHT_MOST, _BIAS_MOST = 8191, 2**28  # 48 products of 2048 and a weight, and a bias: below 2^31
+_SPREAD_MOST = 2**24  # the escape code of values.py has room for distances up to 2^25
 _MAGIC = b"SCM1"
 
 
@@ -96,7 +99,7 @@ def twin_of(var: str, variables: Sequence[str]) -> str | None:
 
 
 def _mask_references(var: str, variables: Sequence[str]) -> list[str]:
-    """Up to two variables whose masks are known before and look alike: the first, and one of the same group."""
+    """Up to two variables whose masks are known before and look alike: the first, one of the same group."""
     order = _order(variables)
     before = order[: order.index(var)] if var in order else []
     if not before:
@@ -137,11 +140,12 @@ class ContextCodec:
                 raise CheckpointError(
                     f"the context model has no array {key} of shape {shape}: not one of this version"
                 )
+            most = _WEIGHT_MOST if key.startswith("w") else _BIAS_MOST
+            if arrays[key].dtype.kind != "i" or not -most <= arrays[key].min() <= arrays[key].max() <= most:
+                raise CheckpointError(
+                    f"the context model's {key} is not integers up to {most}: its sums would not be exact"
+                )
         self.arrays = {k: np.ascontiguousarray(arrays[k], np.int32) for k in want}
-        if max(int(np.abs(self.arrays[k]).max(initial=0)) for k in ("w1", "w2", "w3")) > 8191:
-            raise CheckpointError(
-                "a weight of the context model is out of range, so its sums would not be exact"
-            )
         self._tables = (compander(), squash(), stretch(), rates())
         self._mask_tables = (squash(), stretch(), rates())
 
@@ -225,7 +229,7 @@ class ContextCodec:
         return twin_of(var, variables)
 
     def depends(self, var: str, kind: Kind, variables: Sequence[str]) -> list[Dependency]:
-        """Masks: up to two masks here and one before. Values: own mask, a twin here, the same volume before."""
+        """Masks: up to two masks here and one before. Values: own mask, a twin here, the volume before."""
         if kind == "mask":
             here: list[Dependency] = [(v, "mask", "here") for v in _mask_references(var, variables)]
             return [*here, (var, "mask", "previous")]
@@ -269,7 +273,11 @@ class ContextCodec:
     def encode_values(
         self, var: str, values: F32, validity: U8, spec: QuantSpec, ctx: SweepContext | None
     ) -> tuple[bytes, I32]:
-        """Code the valid values of one plane; the indices may differ from the nearest where that saves bits."""
+        """Code the valid values of one plane; indices may differ from the nearest where that saves bits.
+
+        Raises:
+            OverflowError: where this codec cannot code the values: on no grid, or spread too wide.
+        """
         valid = validity == 0
         if spec.step <= 0:
             raise OverflowError("values on no grid: the context codec codes indices")
@@ -277,6 +285,8 @@ class ContextCodec:
             return b"", np.zeros(values.shape, np.int32)
         nearest = quantise(values, validity, spec)
         low, high = int(nearest[valid].min()), int(nearest[valid].max())
+        if high - low > _SPREAD_MOST or spec.period > _SPREAD_MOST:
+            raise OverflowError("the values spread too wide for this step")
         beside_twin = ctx is not None and twin_of(var, ctx.variables) is not None
         price = 0.0 if "f" not in spec.extra else _TWIN_PRICE if beside_twin else _PRICE
         if price:
@@ -300,7 +310,8 @@ class ContextCodec:
         if len(payload) < 8:
             raise DamagedStore("the payload is cut short")
         low, high = struct.unpack_from("<ii", payload)
-        if not -LARGEST_INDEX <= low <= high <= LARGEST_INDEX:
+        inside = -LARGEST_INDEX <= low <= high <= LARGEST_INDEX
+        if not inside or high - low > _SPREAD_MOST or spec.period > _SPREAD_MOST:
             raise DamagedStore("the payload's range of indices is impossible")
         data = np.frombuffer(payload, np.uint8, offset=8).copy()
         self._values(var, indices, validity, spec, ctx, _NONEF, 0.0, low, high, data, True)
@@ -386,8 +397,9 @@ class ContextCodec:
     ) -> QuantSpec:
         """Choose the quantiser of one variable of one volume; see `SweepCodec.plan`.
 
-        A bound on the error means plain rounding. A PSNR alone leaves room: the largest step is sought at which
-        rate-distortion optimised indices and the fitted reconstruction still reach it, on a sample of the gates.
+        A bound on the error means plain rounding. A PSNR alone leaves room: the largest step is sought at
+        which rate-distortion optimised indices and the fitted reconstruction still reach it, on a sample of
+        the gates.
 
         Args:
             var: FM301 name.
@@ -408,7 +420,7 @@ class ContextCodec:
         if lossless:
             every = np.unique(np.concatenate([np.unique(v[m == 0]) for v, m in sweeps]))
             return exact_grid(every, packings) or QuantSpec(0.0, 0.0, bound=0.0)
-        if unique.size == 1:
+        if unique.size == 1 and all((v[m == 0] == unique[0]).all() for v, m in sweeps):
             return QuantSpec(1.0, float(unique[0]), bound=np.inf if max_error is None else max_error)
         largest = max(abs(float(unique[0])), abs(float(unique[-1])))
         if max_error is not None:
@@ -420,7 +432,10 @@ class ContextCodec:
             if step <= 0 or largest / step >= 2**29:
                 return QuantSpec(0.0, 0.0, bound=0.0)
             return QuantSpec(step, 0.0, period=_turn(step, period), bound=max_error)
-        return self._seek(var, sample, psnr if psnr is not None else 35.0, peak, period, like)
+        try:
+            return self._seek(var, sample, psnr if psnr is not None else 35.0, peak, period, like)
+        except OverflowError:  # a quality so high that only exact coding reaches it
+            return QuantSpec(0.0, 0.0, bound=0.0)
 
     def _seek(
         self,
@@ -521,7 +536,7 @@ def _round(step: float) -> float:
 
 
 def _turn(step: float, period: float | None) -> int:
-    return int(round(period / step)) if period and step > 0 and period / step < 2**20 else 0
+    return round(period / step) if period and step > 0 and period / step < 2**20 else 0
 
 
 def _sample(sweeps: Sequence[tuple[F32, U8]]) -> list[tuple[F32, U8]]:

@@ -1,9 +1,10 @@
 """Reconstruction: where inside its quantisation cell a value probably lies, told by the indices around it.
 
-A gate whose neighbours are higher is probably in the upper part of its cell. The shift is a sum over five rings of
-neighbours of differences clipped at 1 and at 3 indices, with weights fitted per volume and variable by least squares,
-one set for each of three classes of roughness (adaptive loop filtering; Tsai et al., IEEE J. Sel. Top. Signal
-Process. 7, 2013). Weights have eight bits and the shift is an integer number of 1/256 steps: exact everywhere.
+A gate whose neighbours are higher is probably in the upper part of its cell. The shift is a sum over five
+rings of neighbours of differences clipped at 1 and at 3 indices, with weights fitted per volume and
+variable by least squares, one set for each of three classes of roughness (adaptive loop filtering; Tsai
+et al., IEEE J. Sel. Top. Signal Process. 7, 2013). Weights have eight bits and the shift is an integer
+number of 1/256 steps: exact everywhere.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _OFFSETS = np.array([(k, dr, dg) for k, ring in enumerate(_RINGS) for dr, dg in 
 
 
 class Filter:
-    """Weights int8 [CLASSES, TERMS] in 1/256 step, and the two thresholds of roughness between the classes."""
+    """Weights int8 [CLASSES, TERMS] in 1/256 step, and the two thresholds of roughness between classes."""
 
     def __init__(self, weights: NDArray[np.int8], thresholds: tuple[int, int]) -> None:
         self.weights = weights
@@ -85,10 +86,10 @@ def _terms(q, mask, r, g, period, circle, offsets, out):  # type: ignore[no-unty
             h = period // 2
             d = (d + h) % period - h
         k = 2 * offsets[i, 0]
-        out[k] += min(max(d, -1), 1)
-        d = min(max(d, -3), 3)
-        out[k + 1] += d
-        rough += abs(d)
+        out[k] += min(max(int(d), -1), 1)
+        wide = min(max(int(d), -3), 3)
+        out[k + 1] += wide
+        rough += abs(wide)
     return min(rough, _ROUGH - 1)
 
 
