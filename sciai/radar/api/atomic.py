@@ -89,7 +89,7 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
         if err.errno in (errno.ENOSPC, errno.EDQUOT):
             written = sum(writer.sizes.values())
             raise SciaiError(
-                f"the disk is full: {path} needs more than the {written / 1e6:.1f} MB written so far; "
+                f"the disk is full: {path} needs more than the {written / 1e3:.0f} kB written so far; "
                 "nothing was left behind"
             ) from err
         raise

@@ -7,10 +7,9 @@ checked to be the true plane, so the decoder, which starts from nothing, meets t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import inf, isfinite
-from typing import Any
 
 import numpy as np
 
@@ -18,74 +17,16 @@ from sciai.core.errors import DamagedStore
 from sciai.radar.api import chunk as chunks
 from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
 from sciai.radar.api.planes import CHUNK, PlaneReader, StoredSweep, array_of
+from sciai.radar.api.plans import Coded, Try, VariablePlan, cost_of, model_key
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.source import Source
 from sciai.radar.api.views import Planes, PreviousView, View
-from sciai.radar.model.interface import F32, I32, U8, Dependency, Kind, QuantSpec, SweepCodec, SweepContext
+from sciai.radar.model.interface import F32, U8, Dependency, Kind, QuantSpec, SweepCodec, SweepContext
 from sciai.radar.model.plain import PlainCodec
-from sciai.radar.model.registry import model_hash
 
-__all__ = ["Coded", "Encoder", "Target", "VariablePlan"]
+__all__ = ["Encoder"]
 
 Task = tuple[int, str, Kind]  # position of the sweep, variable, plane
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is promised for one variable: at least this PSNR, at most this error, or every bit."""
-
-    psnr: float | None
-    max_error: float | None
-    lossless: bool
-
-
-@dataclass(frozen=True)
-class VariablePlan:
-    """How one variable is coded.
-
-    Attributes:
-        target: What is promised.
-        peak: Of the PSNR.
-        period: Of a circular variable.
-        values: Codecs to try for the values, each with its quantiser; the smallest result is kept.
-        masks: Codecs to try for the mask.
-        packings: (scale, offset) pairs of the source.
-    """
-
-    target: Target
-    peak: float
-    period: float | None
-    values: tuple[tuple[SweepCodec, QuantSpec], ...]
-    masks: tuple[SweepCodec, ...]
-    packings: tuple[tuple[float, float], ...] = ()
-
-
-@dataclass
-class Coded:
-    """What became of one variable.
-
-    Attributes:
-        tally: What was measured.
-        value_bytes: Bytes of the chunks of its values, headers included.
-        mask_bytes: Bytes of the chunks of its masks.
-        codecs: Name -> number of chunks of values.
-        mask_codecs: Name -> number of chunks of masks.
-        repaired: Chunks that the planned codec could not code within the bound.
-        tried: Codec -> bytes it would have taken for all its chunks.
-        tried_masks: The same for masks.
-        dropped: Non-finite values that the source called valid.
-        steps: Quantiser steps that were used.
-    """
-
-    tally: Tally = field(default_factory=Tally)
-    value_bytes: int = 0
-    mask_bytes: int = 0
-    codecs: dict[str, int] = field(default_factory=dict)
-    mask_codecs: dict[str, int] = field(default_factory=dict)
-    repaired: int = 0
-    tried: dict[str, int] = field(default_factory=dict)
-    tried_masks: dict[str, int] = field(default_factory=dict)
-    steps: set[float] = field(default_factory=set)
 
 
 class Encoder:
@@ -101,6 +42,9 @@ class Encoder:
         previous: Reader of the previous volume's store.
         threads: How many planes are coded at once.
         progress: Called with the part done.
+        keep: What an earlier pass into the same store gave, and a reader of it: then only the values of
+            `again`, and of what was coded with their help, are coded anew.
+        again: Variables whose plans have changed since.
     """
 
     def __init__(
@@ -114,6 +58,8 @@ class Encoder:
         previous: PlaneReader | None = None,
         threads: int = 2,
         progress: Callable[[float], None] | None = None,
+        keep: tuple[Mapping[str, Coded], PlaneReader] | None = None,
+        again: Collection[str] = (),
     ) -> None:
         self.source = source
         self.plans = plans
@@ -123,22 +69,31 @@ class Encoder:
         self.previous = previous
         self.threads = threads
         self.progress = progress
+        self._lock = threading.Lock()
+        self._plain = PlainCodec()
         self.result = {v: Coded() for v in source.variables}
+        self._stored: PlaneReader | None = None
+        self._again: set[str] | None = None
+        if keep is not None:
+            earlier, self._stored = keep
+            self._again = self._affected(set(again))
+            for var, coded in earlier.items():
+                self.result[var] = coded.without_values() if var in self._again else coded
         self.codecs_used: dict[str, SweepCodec] = {}
         self._planes: dict[int, Planes] = {}
         self._positions_below: dict[tuple[int, str], int | None] = {}
-        self._lock = threading.Lock()
-        self._plain = PlainCodec()
 
     def run(self) -> dict[str, Coded]:
         """Code everything; variable -> what became of it."""
         tasks: list[Task] = []
         for at in self.positions:
             names = self._names(at)
-            tasks += [(at, v, "mask") for v in names] + [(at, v, "values") for v in names]
+            if self._again is None:
+                tasks += [(at, v, "mask") for v in names]
+            tasks += [(at, v, "values") for v in names if self._again is None or v in self._again]
         needs = {task: self._needs(task) for task in tasks}
         last_use = self._last_uses(tasks, needs)
-        left = {at: 2 * len(self._names(at)) for at in self.positions}
+        left = Counter(task[0] for task in tasks)
         total, count = len(tasks), 0
 
         def done(task: Task) -> None:
@@ -153,6 +108,18 @@ class Encoder:
 
         run_tasks(tasks, needs, self._run_task, threads=self.threads, done=done)
         return self.result
+
+    def _affected(self, again: set[str]) -> set[str]:
+        """`again` and every variable coded with the help of its values, directly or not."""
+        found = set(again)
+        for fields in {sweep.fields for sweep in self.source.sweeps} | {tuple(self.source.variables)}:
+            for var in self.order.order(fields) * 2:  # twice: what lies below may be of any variable
+                for codec in self._candidates(var, "values"):
+                    declared = codec.depends(var, "values", fields)
+                    needs = {o for o, kind, where in declared if kind == "values" and where != "previous"}
+                    if needs & found:
+                        found.add(var)
+        return found
 
     def _names(self, at: int) -> list[str]:
         return self.order.order(self.source.sweeps[at].fields)
@@ -218,11 +185,14 @@ class Encoder:
         below_view, number = None, None
         below = self._below(at, var)
         if below is not None and those("below"):
-            with self._lock:
-                planes = self._planes[below]
+            planes = self._planes_of(below)
             below_view, number = View(planes, those("below")), self.source.sweeps[below].number
         previous = self._previous_view(at, var, those("previous"))
-        return View(self._planes[at], here, below_view, previous), number, previous is not None
+        return View(self._planes_of(at), here, below_view, previous), number, previous is not None
+
+    def _planes_of(self, at: int) -> Planes:
+        with self._lock:
+            return self._planes.setdefault(at, Planes(self.source.sweeps[at], self._stored))
 
     def _previous_view(self, at: int, var: str, allowed: frozenset[tuple[str, Kind]]) -> PreviousView | None:
         if self.previous is None or not allowed:
@@ -248,8 +218,7 @@ class Encoder:
     def _code_mask(self, task: Task) -> None:
         at, var, _ = task
         sweep = self.source.sweeps[at]
-        with self._lock:
-            planes = self._planes.setdefault(at, Planes(sweep))
+        planes = self._planes_of(at)
         values, validity = sweep.load(var)
         best: tuple[bytes, SweepCodec] | None = None
         failed = 0
@@ -291,22 +260,24 @@ class Encoder:
     def _code_values(self, task: Task) -> None:
         at, var, _ = task
         sweep, plan = self.source.sweeps[at], self.plans[var]
-        planes = self._planes[at]
-        values, validity = planes.values.pop(var), planes.masks[var]
-        best: _Try | None = None
+        planes = self._planes_of(at)
+        values, validity = (
+            sweep.load(var) if self._again is not None else (planes.values.pop(var), planes.masks[var])
+        )
+        best: Try | None = None
         failed = 0
-        tried: dict[str, int] = {}
+        tried: dict[str, Try] = {}
         for codec, spec in plan.values:
             result = self._try_values(codec, spec, task, values, validity)
             failed += result is None
             if result is not None:
-                tried[codec.name] = len(result.data)
-                if best is None or len(result.data) < len(best.data):
+                tried[codec.name] = result
+                if best is None or cost_of(result, plan) < cost_of(best, plan):
                     best = result
         if best is None:
             best = self._repair(task, values, validity)
-        planes.indices[var] = best.indices
-        planes.specs[var] = best.spec
+        planes.masks[var] = validity
+        planes.coded[var] = best.indices, best.spec
         self._store(f"{sweep.name}/{var}", best.data)
         best.tally.pairs = list(correlation(values, validity))
         with self._lock:
@@ -317,12 +288,13 @@ class Encoder:
             coded.repaired += failed > 0 and failed == len(plan.values)
             coded.steps.add(best.spec.step)
             self.codecs_used[best.codec.name] = best.codec
-            for name, size in tried.items():
-                coded.tried[name] = coded.tried.get(name, 0) + size
+            for name, result in tried.items():
+                coded.tried[name] = coded.tried.get(name, 0) + len(result.data)
+                coded.costs[name] = coded.costs.get(name, 0.0) + cost_of(result, plan)
 
     def _try_values(
         self, codec: SweepCodec, spec: QuantSpec, task: Task, values: F32, validity: U8
-    ) -> _Try | None:
+    ) -> Try | None:
         """Code, decode, compare; None where the indices differ or the error exceeds the bound."""
         at, var, _ = task
         sweep, plan = self.source.sweeps[at], self.plans[var]
@@ -354,9 +326,9 @@ class Encoder:
             back[~invalid].view(np.int32), values[~invalid].view(np.int32)
         ):
             return None
-        return _Try(data, codec, stored, decoded, tally)
+        return Try(data, codec, stored, decoded, tally)
 
-    def _repair(self, task: Task, values: F32, validity: U8) -> _Try:
+    def _repair(self, task: Task, values: F32, validity: U8) -> Try:
         """A quantiser for this plane alone, then every bit of it."""
         plan = self.plans[task[1]]
         target = plan.target
@@ -398,7 +370,7 @@ class Encoder:
             payload=payload,
             below=below,
             previous=previous,
-            model=_model_key(codec),
+            model=model_key(codec),
             spec=spec,
         )
         return chunks.pack(chunk, f"{sweep.name}/{array_of(var, kind)}")
@@ -406,24 +378,3 @@ class Encoder:
     def _store(self, place: str, data: bytes) -> None:
         if self.write is not None and self.write(f"{place}/{CHUNK}", data) != data:
             raise DamagedStore(f"what was read back of {place} is not what was written: the disk is failing")
-
-
-@dataclass
-class _Try:
-    data: bytes
-    codec: SweepCodec
-    spec: QuantSpec
-    indices: I32
-    tally: Tally
-
-
-_MODEL_KEYS: dict[int, tuple[Any, str]] = {}
-
-
-def _model_key(codec: SweepCodec) -> str:
-    """First 16 hex digits of the hash of a codec's model; hashed once per codec object."""
-    known = _MODEL_KEYS.get(id(codec))
-    if known is None or known[0] is not codec:
-        known = codec, model_hash(codec.model)[:16]
-        _MODEL_KEYS[id(codec)] = known
-    return known[1]

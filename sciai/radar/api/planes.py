@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -127,19 +127,29 @@ class PlaneReader:
         fetch: Gives the bytes of a key relative to the store's root, None where there is none.
         label: The store as messages name it, and as the cache tells it from others.
         root: The store's folder where it has one; needed only to find the previous volume.
+        codecs: (name, first 16 digits of the model's hash) -> codec, for a store that is still being written.
     """
 
-    def __init__(self, fetch: Fetch, label: str, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        fetch: Fetch,
+        label: str,
+        root: Path | None = None,
+        codecs: Mapping[tuple[str, str], SweepCodec] | None = None,
+    ) -> None:
+        self.codecs = dict(codecs or {})
         self.fetch = fetch
         self.label = label
         self.root = root
         self._previous: PlaneReader | None = None
 
     @classmethod
-    def of_folder(cls, root: str | os.PathLike[str]) -> PlaneReader:
+    def of_folder(
+        cls, root: str | os.PathLike[str], codecs: Mapping[tuple[str, str], SweepCodec] | None = None
+    ) -> PlaneReader:
         """A reader of a store in a folder."""
         path = Path(root).resolve()
-        return cls(file_fetcher(path), str(path), path)
+        return cls(file_fetcher(path), str(path), path, codecs)
 
     def chunk(self, sweep: int, var: str, kind: Kind) -> chunks.Chunk:
         """Fetch and check one chunk.
@@ -270,6 +280,8 @@ class PlaneReader:
 
     def _codec(self, found: chunks.Chunk) -> SweepCodec:
         key = (found.codec, found.model)
+        if key in self.codecs:
+            return self.codecs[key]
         with _LOCK:
             if key in _CODECS:
                 return _CODECS[key]

@@ -6,7 +6,7 @@ store, when one plane is read; so it fails here, at once.
 
 from __future__ import annotations
 
-from sciai.radar.api.planes import StoredSweep
+from sciai.radar.api.planes import PlaneReader, StoredSweep
 from sciai.radar.api.source import SweepSource
 from sciai.radar.model.interface import F32, I32, U8, Kind, QuantSpec
 
@@ -14,14 +14,33 @@ __all__ = ["Planes", "PreviousView", "View"]
 
 
 class Planes:
-    """Planes of one sweep as the decoder will see them."""
+    """Planes of one sweep as the decoder will see them.
 
-    def __init__(self, source: SweepSource) -> None:
+    Args:
+        source: The sweep.
+        stored: Reader of planes that an earlier pass has written and this one keeps.
+    """
+
+    def __init__(self, source: SweepSource, stored: PlaneReader | None = None) -> None:
         self.source = source
         self.masks: dict[str, U8] = {}
-        self.indices: dict[str, I32] = {}
-        self.specs: dict[str, QuantSpec] = {}
+        self.coded: dict[str, tuple[I32, QuantSpec]] = {}
         self.values: dict[str, F32] = {}  # of the source, dropped once coded
+        self._stored = stored
+
+    def mask(self, var: str) -> U8:
+        """Mask of a field that is coded already."""
+        if var not in self.masks and self._stored is not None:
+            self.masks[var] = self._stored.mask(self.source.number, var)
+        return self.masks[var]
+
+    def indices(self, var: str) -> tuple[I32, QuantSpec]:
+        """Indices and quantiser of a field that is coded already."""
+        if var not in self.coded and self._stored is not None:
+            found = self._stored.chunk(self.source.number, var, "values")
+            indices = self._stored.indices(self.source.number, var, found)
+            self.coded[var] = indices, found.spec or QuantSpec(0.0, 0.0)
+        return self.coded[var]
 
 
 class View:
@@ -46,19 +65,19 @@ class View:
         """Mask of a field."""
         if (var, "mask") not in self._allowed:
             raise KeyError(f"the mask of {var} was not declared, or is coded later")
-        return self._planes.masks[var]
+        return self._planes.mask(var)
 
     def indices(self, var: str) -> I32:
         """Indices of a field."""
         if (var, "values") not in self._allowed:
             raise KeyError(f"the values of {var} were not declared, or are coded later")
-        return self._planes.indices[var]
+        return self._planes.indices(var)[0]
 
     def spec(self, var: str) -> QuantSpec:
         """Quantiser of a field."""
         if (var, "values") not in self._allowed:
             raise KeyError(f"the values of {var} were not declared, or are coded later")
-        return self._planes.specs[var]
+        return self._planes.indices(var)[1]
 
 
 class PreviousView:

@@ -16,8 +16,9 @@ from sciai.core.answer import Answer, Estimate, Level, Provenance, ask
 from sciai.core.errors import BadInput, CheckpointError
 from sciai.radar import checks
 from sciai.radar.api.atomic import FolderWriter, check_target, new_folder, terminable
-from sciai.radar.api.encode import Coded, Encoder, Target, VariablePlan
+from sciai.radar.api.encode import Encoder
 from sciai.radar.api.planes import PlaneReader
+from sciai.radar.api.plans import Coded, Target, VariablePlan, model_key
 from sciai.radar.api.report import Compressed, VariableReport
 from sciai.radar.api.source import Source, open_source
 from sciai.radar.api.store import check_store, write_metadata, write_models, write_record
@@ -153,20 +154,28 @@ class _Job:
         trial: dict[str, Coded] = {}
         if len(self.codecs) > 1:
             plans, trial = self._choose(plans)
-        for attempt in range(_ATTEMPTS + 1):
-            encoder = self._encoder(plans, self._writing(writer), "encoding")
-            coded = encoder.run()
+        # metadata come first: what they cannot hold is found before the work, and planes kept from a first
+        # pass are read with their help
+        metadata, coordinates = write_metadata(self.source, writer)
+        encoder = self._encoder(plans, self._writing(writer), "encoding")
+        coded, used = encoder.run(), dict(encoder.codecs_used)
+        for attempt in range(_ATTEMPTS):
             short = self._short(coded, plans)
             if not short:
                 break
             # the planned step was a little too wide for the whole volume: aim higher, at last for every bit
             for var, missing in short.items():
                 plans[var] = self._aim_higher(plans[var], var, missing * (1.2 + attempt), attempt)
-            plans = self._share_steps(plans)
-        self.say(-1.0, "writing coordinates")
-        metadata, coordinates = write_metadata(self.source, writer)
+            before, plans = plans, self._share_steps(plans)
+            again = set(short) | {v for v in plans if plans[v] != before[v]}
+            kept = PlaneReader.of_folder(writer.folder, {(c.name, model_key(c)): c for c in used.values()})
+            encoder = self._encoder(
+                plans, self._writing(writer), "encoding again", keep=(coded, kept), again=again
+            )
+            coded = encoder.run()
+            used |= encoder.codecs_used
         fields = sum(c.value_bytes + c.mask_bytes for c in coded.values())
-        inside, self.models = write_models(encoder.codecs_used, writer, fields, self.embed)
+        inside, self.models = write_models(_in_use(used, coded), writer, fields, self.embed)
         variables = {v: self._report(v, coded[v], plans[v], trial.get(v)) for v in self.source.variables}
         value = self._compressed(variables, coded, metadata, coordinates, inside)
         content: dict[str, Any] = {"variables": value.record(), "interval_s": round(value.interval_s, 3)}
@@ -184,6 +193,7 @@ class _Job:
         write: Callable[[str, bytes], bytes] | None,
         what: str,
         sweeps: Sequence[int] | None = None,
+        **more: Any,
     ) -> Encoder:
         return Encoder(
             self.source,
@@ -194,6 +204,7 @@ class _Job:
             previous=self.previous,
             threads=self.threads,
             progress=lambda part: self.say(part, what),
+            **more,
         )
 
     @staticmethod
@@ -231,7 +242,8 @@ class _Job:
                 common = QuantSpec(step, 0.0)
                 for name in (var, twin):
                     values = list(plans[name].values)
-                    values[position] = (codec, self._respec(codec, name, plans[name], common))
+                    if isinstance(codec, Twinned):
+                        values[position] = (codec, self._respec(codec, name, plans[name], common))
                     plans[name] = replace(plans[name], values=tuple(values))
         return plans
 
@@ -380,6 +392,12 @@ class _Sweeps(Sequence[tuple[F32, U8]]):
         if isinstance(at, slice):
             return [s.load(self._var) for s in self._sweeps[at]]
         return self._sweeps[at].load(self._var)
+
+
+def _in_use(codecs: Mapping[str, SweepCodec], coded: Mapping[str, Coded]) -> dict[str, SweepCodec]:
+    """Codecs that a chunk of the final store was written by; a first pass may have used others."""
+    names = {n for c in coded.values() for n in (*c.codecs, *c.mask_codecs)}
+    return {name: codec for name, codec in codecs.items() if name in names}
 
 
 def _some_values(source: Source, var: str) -> F32:

@@ -194,6 +194,41 @@ def test_a_wrong_codec_is_found_out_and_repaired(tmp_path: Path, fault: str) -> 
     assert fault == "psnr" or all(r.repaired for r in report.values())
 
 
+def test_only_what_missed_its_psnr_is_coded_again(
+    tmp_path: Path, neighbour_codec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """VRADH is planned too coarse at first; ZDR is coded with its help; DBZH is neither."""
+    planned: list[float] = []
+    coded: list[str] = []
+    plan, encode = neighbour_codec.plan, neighbour_codec.encode_values
+
+    def coarse(self: Any, var: str, sweeps: Any, **how: Any) -> QuantSpec:
+        if var == "VRADH":
+            planned.append(how["psnr"])
+            how["psnr"] -= 3 if len(planned) == 1 else 0
+        return plan(self, var, sweeps, **how)  # type: ignore[no-any-return]
+
+    def count(self: Any, var: str, *rest: Any) -> Any:
+        coded.append(var)
+        return encode(self, var, *rest)
+
+    monkeypatch.setattr(neighbour_codec, "plan", coarse)
+    monkeypatch.setattr(neighbour_codec, "encode_values", count)
+    tree = volume(27)
+    answer = compress(tree, tmp_path / "a.zarr", codec="context")
+    assert len(planned) == 2
+    assert planned[1] > 37
+    assert {var: coded.count(var) for var in set(coded)} == {"DBZH": 3, "VRADH": 6, "ZDR": 6}
+    back = decompress(tmp_path / "a.zarr")
+    for var, report in answer.unwrap().variables.items():
+        assert psnr_of(tree, back, var) == pytest.approx(report.psnr)
+        assert report.psnr >= 35
+        assert report.mask_bits_per_value > 0
+    assert answer.unwrap().field_bytes == sum(
+        p.stat().st_size for v in ("DBZH", "ZDR", "VRADH") for p in (tmp_path / "a.zarr").glob(f"*/{v}*/0.0")
+    )
+
+
 def test_auto_takes_the_smaller(tmp_path: Path, neighbour_codec: Any) -> None:
     """The test's codec adds 8 bytes to each plane of values, so that plain always wins."""
     answer = compress(volume(25, ((36, 50),) * 6), tmp_path / "a.zarr")

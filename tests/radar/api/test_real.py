@@ -1,4 +1,4 @@
-"""Real volumes through the store: formats, geometries and fields that no test invents; and one of full size."""
+"""Real volumes through the store: formats, geometries and fields that no test invents; one of full size."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sciai.radar.api import verify
 FEW = ("Jabbeke_bejab_20151009.h5", "KLOT20210215_212114_trim.ar2v", "MXPol_RHI_20120929_064418.nc")
 
 
-def prove(path: Path | list[Path], folder: Path) -> None:
+def prove(path: Path | list[Path], folder: Path, codec: str = "auto") -> None:
     tree = open_volume(path)
-    answer = compress(tree, folder / "a.zarr")
+    answer = compress(tree, folder / "a.zarr", codec=codec)
     assert answer.level <= Level.CAUTION
     back = decompress(folder / "a.zarr")
     for name, report in answer.unwrap().variables.items():
@@ -48,6 +48,7 @@ def test_a_few_real_volumes(shared_data: Path, tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_every_real_volume(shared_data: Path, tmp_path: Path) -> None:
     """Every file that opens by itself; sets of files are the business of the readers' tests."""
     done = 0
@@ -101,6 +102,7 @@ else:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("codec", ["plain", "auto"])
 def test_memory_of_a_full_size_volume(tmp_path: Path, codec: str) -> None:
     """114 x 300 x 800 gates x 8 variables in memory (1.1 GB of them the volume itself): never above 2 GB."""

@@ -1,0 +1,112 @@
+"""How a variable is to be coded, and what became of it: what `writing` decides and `encode` carries out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import log
+from typing import Any
+
+from sciai.radar.api.measure import Tally
+from sciai.radar.model.interface import I32, QuantSpec, SweepCodec
+from sciai.radar.model.registry import model_hash
+
+__all__ = ["Coded", "Target", "Try", "VariablePlan", "cost_of", "model_key"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is promised for one variable: at least this PSNR, at most this error, or every bit."""
+
+    psnr: float | None
+    max_error: float | None
+    lossless: bool
+
+
+@dataclass(frozen=True)
+class VariablePlan:
+    """How one variable is coded.
+
+    Attributes:
+        target: What is promised.
+        peak: Of the PSNR.
+        period: Of a circular variable.
+        values: Codecs to try for the values, each with its quantiser; the smallest result is kept.
+        masks: Codecs to try for the mask.
+        packings: (scale, offset) pairs of the source.
+    """
+
+    target: Target
+    peak: float
+    period: float | None
+    values: tuple[tuple[SweepCodec, QuantSpec], ...]
+    masks: tuple[SweepCodec, ...]
+    packings: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass
+class Coded:
+    """What became of one variable.
+
+    Attributes:
+        tally: What was measured.
+        value_bytes: Bytes of the chunks of its values, headers included.
+        mask_bytes: Bytes of the chunks of its masks.
+        codecs: Name -> number of chunks of values.
+        mask_codecs: Name -> number of chunks of masks.
+        repaired: Chunks that the planned codec could not code within the bound.
+        tried: Codec -> bytes it would have taken for all its chunks.
+        costs: The same with what its errors are worth added (`cost_of`); by these codecs are compared.
+        tried_masks: The same for masks.
+        steps: Quantiser steps that were used.
+    """
+
+    tally: Tally = field(default_factory=Tally)
+    value_bytes: int = 0
+    mask_bytes: int = 0
+    codecs: dict[str, int] = field(default_factory=dict)
+    mask_codecs: dict[str, int] = field(default_factory=dict)
+    repaired: int = 0
+    tried: dict[str, int] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
+    tried_masks: dict[str, int] = field(default_factory=dict)
+    steps: set[float] = field(default_factory=set)
+
+    def without_values(self) -> Coded:
+        """What is known of the masks alone."""
+        return Coded(mask_bytes=self.mask_bytes, mask_codecs=self.mask_codecs, tried_masks=self.tried_masks)
+
+
+@dataclass
+class Try:
+    """One plane coded, decoded and measured."""
+
+    data: bytes
+    codec: SweepCodec
+    spec: QuantSpec
+    indices: I32
+    tally: Tally
+
+
+def cost_of(result: Try, plan: VariablePlan) -> float:
+    """Bytes, and what the squared error is worth in bytes where a PSNR is promised.
+
+    A codec whose errors are larger here leaves less room elsewhere. At the promised distortion D, rate falls
+    by 1 / (2 ln 2 D) bit for each unit of squared error (Shannon's R = 1/2 log2 of variance over D).
+    """
+    size = float(len(result.data))
+    if plan.target.psnr is None or plan.target.lossless:
+        return size
+    distortion = plan.peak**2 * 10 ** (-plan.target.psnr / 10)
+    return size + result.tally.squares / (16 * log(2) * distortion)
+
+
+_MODEL_KEYS: dict[int, tuple[Any, str]] = {}
+
+
+def model_key(codec: SweepCodec) -> str:
+    """First 16 hex digits of the hash of a codec's model; hashed once per codec object."""
+    known = _MODEL_KEYS.get(id(codec))
+    if known is None or known[0] is not codec:
+        known = codec, model_hash(codec.model)[:16]
+        _MODEL_KEYS[id(codec)] = known
+    return known[1]
