@@ -234,7 +234,7 @@ def decisions(distances: Tensor) -> tuple[Tensor, Tensor]:
 
     Example:
         >>> outcome, asked = decisions(torch.tensor([0, 2]))
-        >>> asked.sum(1).tolist(), outcome[1].nonzero().flatten().tolist()
+        >>> asked.sum(1).tolist(), (outcome & asked)[1].nonzero().flatten().tolist()
         ([1, 4], [1, 2])
     """
     away = distances.abs()

@@ -1,0 +1,113 @@
+"""Reconstruction inside the quantisation cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sciai.radar.model.context.smooth import CLASSES, TERMS, Filter, fit, shifts
+from tests.radar.synthetic import smooth, validity
+
+FILTERS = st.builds(
+    lambda w, a, b: Filter(w, (min(a, b), max(a, b))),
+    hnp.arrays(np.int8, (CLASSES, TERMS), elements=st.integers(-127, 127)),
+    st.integers(0, 41),
+    st.integers(0, 41),
+)
+PLANES = hnp.arrays(
+    np.int32,
+    hnp.array_shapes(min_dims=2, max_dims=2, max_side=9),
+    elements=st.one_of(st.integers(-4, 4), st.integers(-(2**30), 2**30)),
+)
+
+
+def holes(plane: Any, seed: int) -> Any:
+    return np.random.default_rng(seed).choice(np.uint8([0, 0, 0, 1, 2]), plane.shape)
+
+
+@given(PLANES, FILTERS, st.sampled_from([0, 1, 7, 360]), st.booleans(), st.integers(0, 99))
+def test_no_value_leaves_its_cell(plane: Any, filt: Filter, period: int, circle: bool, seed: int) -> None:
+    mask = holes(plane, seed)
+    found = shifts(plane, mask, filt, period, circle)
+    assert found.dtype == np.int16
+    assert abs(found).max() <= 128, "half a step"
+    assert not found[mask != 0].any()
+
+
+@given(PLANES, FILTERS, st.sampled_from([0, 5, 360]), st.integers(0, 9), st.integers(0, 99))
+def test_where_the_circle_begins_does_not_matter(
+    plane: Any, filt: Filter, period: int, turn: int, seed: int
+) -> None:
+    mask = holes(plane, seed)
+    turned = shifts(np.roll(plane, turn, 0), np.roll(mask, turn, 0), filt, period, True)
+    np.testing.assert_array_equal(turned, np.roll(shifts(plane, mask, filt, period, True), turn, 0))
+
+
+@given(PLANES, FILTERS, st.integers(-1000, 1000), st.booleans(), st.integers(0, 99))
+def test_only_differences_count(plane: Any, filt: Filter, by: int, circle: bool, seed: int) -> None:
+    plane = plane // 2
+    mask = holes(plane, seed)
+    np.testing.assert_array_equal(
+        shifts(plane + np.int32(by), mask, filt, 0, circle), shifts(plane, mask, filt, 0, circle)
+    )
+
+
+@given(FILTERS, st.integers(-3, 3), st.integers(-3, 3))
+def test_symmetric_surroundings_move_nothing(filt: Filter, up: int, out: int) -> None:
+    """On a slope what is higher on one side is lower on the other; without a constant the sums cancel."""
+    filt.weights[:, -1] = 0
+    r, g = np.indices((9, 10), dtype=np.int32)
+    plane = (up * r + out * g).astype(np.int32)
+    found = shifts(plane, np.zeros(plane.shape, np.uint8), filt, 0, False)
+    assert not found[2:-2, 2:-2].any()
+    assert Filter.none().weights.any() == shifts(plane, holes(plane, 0), Filter.none(), 0, True).any() == 0
+
+
+def test_circular_differences_take_the_short_way() -> None:
+    rng = np.random.default_rng(0)
+    filt = Filter(rng.integers(-40, 40, (CLASSES, TERMS)).astype(np.int8), (3, 9))
+    plane = rng.integers(-3, 4, (12, 14)).astype(np.int32)
+    mask = np.zeros(plane.shape, np.uint8)
+    straight = shifts(plane, mask, filt, 0, True)
+    np.testing.assert_array_equal(shifts(plane % np.int32(360), mask, filt, 360, True), straight)
+    assert (shifts(plane % np.int32(360), mask, filt, 0, True) != straight).any()
+
+
+@pytest.mark.parametrize("circle", [False, True])
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_fitting_reduces_the_error_on_smooth_fields(circle: bool, noise: float) -> None:
+    rng = np.random.default_rng(1)
+    target = (6 * smooth(rng, 80, 90, noise)).astype(np.float32)
+    plane, mask = np.rint(target).astype(np.int32), validity(rng, 80, 90)
+    filt = fit([(plane, mask, target, 0)], circle)
+    valid = mask == 0
+    before = (target - plane)[valid]
+    after = before - shifts(plane, mask, filt, 0, circle)[valid] / 256
+    assert (after**2).mean() < 0.75 * (before**2).mean()
+
+
+@given(PLANES, st.integers(0, 99))
+def test_fitting_never_fails(plane: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    target = (plane + rng.uniform(-0.5, 0.5, plane.shape)).astype(np.float32)
+    filt = fit([(plane, holes(plane, seed), target, 0)], True)
+    assert not filt.weights.any(), "a few gates are no ground for weights"
+    assert Filter.from_text(fit([], False).to_text()).weights.shape == (CLASSES, TERMS)
+
+
+@given(FILTERS)
+def test_text_round_trip(filt: Filter) -> None:
+    again = Filter.from_text(filt.to_text())
+    np.testing.assert_array_equal(again.weights, filt.weights)
+    assert again.thresholds == filt.thresholds
+
+
+@pytest.mark.parametrize("text", ["", "!", "ü", "0" * 43, "0" * 45])
+def test_another_text_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Filter.from_text(text)
