@@ -1,13 +1,16 @@
+# mypy: ignore-errors
 """The binary arithmetic coder and the adaptive mixer, in integers only.
 
-Coder: carry-less range coder after Mahoney's lpaq (2007), widened to 48 bits so that 16-bit probabilities lose
-nothing. Mixer: gated logistic mixing (Mahoney 2005; Mattern, "Mixing strategies in data compression", DCC 2012):
-the logits of several predictors, each weighted, the weights learned by online gradient descent on the coding cost.
-One function serves both directions (`decoding` is data, not code), so that encoder and decoder cannot drift apart.
+Coder: carry-less range coder after Mahoney's lpaq (2007), widened to 48 bits so that 16-bit probabilities
+lose nothing. Mixer: gated logistic mixing (Mahoney 2005; Mattern, "Mixing strategies in data compression",
+DCC 2012): the logits of several predictors, each weighted, the weights learned by online gradient descent
+on the coding cost. One function serves both directions (`decoding` is data, not code), so that encoder and
+decoder cannot drift apart.
 
 Every intermediate fits its integer type whatever the data, so the result is the same on any machine.
 """
 
+# The functions below are compiled; their types are numba's to infer, not mypy's.
 from __future__ import annotations
 
 import numpy as np
@@ -25,7 +28,7 @@ _WEIGHT_MAX = (1 << 18) - 1  # 4.0 in Q16: 8 products of (2^16)(2816) stay below
 
 
 @njit(cache=True, nogil=True)
-def start(state, data, decoding):  # type: ignore[no-untyped-def]
+def start(state, data, decoding):
     """Reset the coder; a decoder reads its first six bytes."""
     state[_LOW] = 0
     state[_HIGH] = _ALL
@@ -39,7 +42,7 @@ def start(state, data, decoding):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def code_bit(bit, p1, state, data, decoding):  # type: ignore[no-untyped-def]
+def code_bit(bit, p1, state, data, decoding):
     """Code one bit whose P(1) is `p1` / 65536; gives the bit."""
     low = state[_LOW]
     high = state[_HIGH]
@@ -66,8 +69,8 @@ def code_bit(bit, p1, state, data, decoding):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def finish(state, data):  # type: ignore[no-untyped-def]
-    """Write the fewest bytes that name a number inside the last interval (a reader sees zeros behind the end)."""
+def finish(state, data):
+    """Write the fewest bytes that name a number in the last interval (a reader sees zeros beyond the end)."""
     low = state[_LOW]
     high = state[_HIGH]
     if low == 0:
@@ -84,7 +87,7 @@ def finish(state, data):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _learn(bit22, slot, counters, rate):  # type: ignore[no-untyped-def]
+def _learn(bit22, slot, counters, rate):
     """Move one counter (probability in 22 bits, count in 10) towards the bit it saw (bit22 = bit << 22)."""
     c = np.int64(counters[slot])
     n = c & 1023
@@ -95,7 +98,7 @@ def _learn(bit22, slot, counters, rate):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def adaptive_bit(bit, slot, counters, rate, state, data, decoding):  # type: ignore[no-untyped-def]
+def adaptive_bit(bit, slot, counters, rate, state, data, decoding):
     """Code one bit under a single counter."""
     bit = code_bit(bit, max(np.int64(counters[slot]) >> 16, 1), state, data, decoding)
     _learn(np.int64(bit) << 22, slot, counters, rate)
@@ -103,16 +106,27 @@ def adaptive_bit(bit, slot, counters, rate, state, data, decoding):  # type: ign
 
 
 @njit(cache=True, nogil=True)
-def mix_bit(  # type: ignore[no-untyped-def]
+def mix_bit(
     bit, given, x, slots, offset, counters, weights, row, pace, squash, stretch, rate, state, data, decoding
 ):
     """Code one bit under the mixture of counters (and of one given logit); everything learns.
 
     Args:
-        bit: what to encode. given: 1 where x[0] holds a logit already, else 0.
-        x: int32 [INPUTS], scratch. slots: int32 [INPUTS], counter of each input (slots[0] unused if `given`).
-        offset: added to each slot. counters: uint32. weights: int32 [rows, INPUTS], Q16; row: the one used.
+        bit: what to encode.
+        given: 1 where x[0] holds a logit already, else 0.
+        x: int32 [INPUTS], scratch.
+        slots: int32 [INPUTS], counter of each input (slots[0] unused if `given`).
+        offset: added to each slot.
+        counters: uint32, probability in 22 bits and count in 10.
+        weights: int32 [rows, INPUTS], Q16.
+        row: the row of weights that is used.
         pace: shift of the learning step (17 is a rate of 1/512).
+        squash: table of probabilities.
+        stretch: table of logits.
+        rate: table of the counters' steps.
+        state: of the coder.
+        data: uint8 stream.
+        decoding: direction.
     """
     for i in range(given, INPUTS):
         x[i] = stretch[np.int64(counters[slots[i] + offset]) >> 20]

@@ -1,11 +1,14 @@
+# mypy: ignore-errors
 """Coding one ternary mask: valid, below noise, missing, exactly.
 
-Gates are visited ray by ray, outwards. Where everything known around a gate (twelve coded neighbours; the masks of
-up to two variables coded before, on all sides; a reference mask) agrees, sixteen gates at a time cost one bit that is
-nearly free. Elsewhere two decisions, *valid?* and *missing?*, are coded under a mixture of eight counters whose
-contexts are patterns of those neighbourhoods (after JBIG2, ISO/IEC 14492, and Mahoney's context mixing).
+Gates are visited ray by ray, outwards. Where everything known around a gate (twelve coded neighbours; the
+masks of up to two variables coded before, on all sides; a reference mask) agrees, sixteen gates at a time
+cost one bit that is nearly free. Elsewhere two decisions, *valid?* and *missing?*, are coded under a
+mixture of eight counters whose contexts are patterns of those neighbourhoods (after JBIG2, ISO/IEC 14492,
+and Mahoney's context mixing).
 """
 
+# The functions below are compiled; their types are numba's to infer, not mypy's.
 from __future__ import annotations
 
 import numpy as np
@@ -23,7 +26,7 @@ _OUTSIDE = 3  # class of what lies beyond the edge
 
 
 @njit(cache=True, nogil=True)
-def _pad(plane):  # type: ignore[no-untyped-def]
+def _pad(plane):
     rays, gates = plane.shape
     out = np.full((rays + _TOP + 2, gates + _LEFT + _RIGHT), np.uint8(_OUTSIDE), np.uint8)
     for r in range(rays):
@@ -33,7 +36,7 @@ def _pad(plane):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _merge(a, b):  # type: ignore[no-untyped-def]
+def _merge(a, b):
     """The common class of two sets of gates; _OUTSIDE is neutral, 4 says that they differ."""
     if a == b or b == 3:
         return a
@@ -43,8 +46,8 @@ def _merge(a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _uniform(p, out):  # type: ignore[no-untyped-def]
-    """The class all around each gate of a known plane (itself, W, E, EE, N, S, SE) has, or 4; folded into out."""
+def _uniform(p, out):
+    """The class that all of itself, W, E, EE, N, S, SE of a known plane have, or 4; merged into out."""
     rays, gates = out.shape
     for r in range(rays):
         y = r + _TOP
@@ -60,7 +63,7 @@ def _uniform(p, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _around(p, y, x):  # type: ignore[no-untyped-def]
+def _around(p, y, x):
     """Seven validity bits of a known plane around a gate: itself, E, W, S, N, SE, EE."""
     return (
         (1 if p[y, x] == 0 else 0)
@@ -74,7 +77,7 @@ def _around(p, y, x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _ring(p, y, x):  # type: ignore[no-untyped-def]
+def _ring(p, y, x):
     """How many of the gates farther around are valid, 0 to 7."""
     n = 0
     for d in range(-1, 2):
@@ -84,7 +87,7 @@ def _ring(p, y, x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _fold(h):  # type: ignore[no-untyped-def]
+def _fold(h):
     """A context number as one of 2^_BITS."""
     if h < (1 << _BITS):
         return h
@@ -92,14 +95,18 @@ def _fold(h):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def code_mask(  # type: ignore[no-untyped-def]
-    mask, first, second, ref, tables, pace, data, decoding
-):
+def code_mask(mask, first, second, ref, tables, pace, data, decoding):
     """Code the mask uint8 [rays, gates]; decoding fills it.
 
     Args:
-        mask: in or out. first, second, ref: masks already known, of size 0 where absent.
-        tables: (squash, stretch, rates). pace: shift of the mixer's learning step. data: uint8 stream.
+        mask: in or out.
+        first: mask of a variable that is known already, of size 0 where absent.
+        second: another one.
+        ref: mask of the same variable at another time or elevation.
+        tables: (squash, stretch, rates).
+        pace: shift of the mixer's learning step.
+        data: uint8 stream, read or written.
+        decoding: direction.
 
     Returns:
         Bytes written or read; more than ``data.size`` says that the buffer was too small.
@@ -181,7 +188,7 @@ def code_mask(  # type: ignore[no-untyped-def]
                     run = min(run + n, 255) if g > 0 and u == m[y, x - 1] else n
                     g += n
                     continue
-                # The first gate of the block that differs: its place, then its class, then go on gate by gate.
+                # The first gate of the block that differs: its place, its class, then on gate by gate.
                 place = 0
                 if not decoding:
                     while mask[r, g + place] == u:
@@ -280,8 +287,8 @@ def code_mask(  # type: ignore[no-untyped-def]
             row = (vw + 2 * vn + 4 * (aa & 1) + 8 * (ba & 1) + 16 * (la & 1)) * 2
             c = np.int64(mask[r, g])
             valid = mix_bit(
-                1 if c == 0 else 0, 0, x8, slots, 0, counters, weights, row, pace, squash, stretch, rate, state, data,
-                decoding,
+                1 if c == 0 else 0, 0, x8, slots, 0, counters, weights, row, pace, squash, stretch, rate,
+                state, data, decoding,
             )  # fmt: skip
             if valid:
                 c = np.int64(0)
@@ -298,8 +305,8 @@ def code_mask(  # type: ignore[no-untyped-def]
                 for i in range(INPUTS):
                     slots[i] = (i << (_BITS + 1)) + 2 * slots[i] + 1
                 missing = mix_bit(
-                    1 if c == 2 else 0, 0, x8, slots, 0, counters, weights, row + 1, pace, squash, stretch, rate, state,
-                    data, decoding,
+                    1 if c == 2 else 0, 0, x8, slots, 0, counters, weights, row + 1, pace, squash, stretch,
+                    rate, state, data, decoding,
                 )  # fmt: skip
                 c = np.int64(2) if missing else np.int64(1)
             run = min(run + 1, 255) if (c == 0) == (w == 0) else 0

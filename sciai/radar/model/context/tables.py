@@ -1,10 +1,11 @@
 """Integer tables of the entropy coder: stretch, squash, logarithm, adaptation rates.
 
-Everything that drives the arithmetic decoder is an integer, and the tables are computed with `decimal`, whose
-`exp` and `ln` are correctly rounded: the same numbers on every machine, for as long as the archive must be read.
+Everything that drives the arithmetic decoder is an integer, and the tables are computed with `decimal`,
+whose `exp` and `ln` are correctly rounded: the same numbers on every machine, for as long as the archive
+must be read.
 
-Units: logits and features are fixed point with 8 fractional bits (``Q8``: 256 is 1.0); probabilities have 16 bits
-in the coder and 22 bits in the counters.
+Units: logits and features are fixed point with 8 fractional bits (``Q8``: 256 is 1.0); probabilities have
+16 bits in the coder and 22 bits in the counters.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COUNT_LIMIT", "LOGIT_MAX", "rates", "compander", "squash", "stretch"]
+__all__ = ["COUNT_LIMIT", "LOGIT_MAX", "compander", "rates", "squash", "stretch"]
 
 LOGIT_MAX = 2816  # Q8; squash(2816) leaves 1.1 of 65536
 COUNT_LIMIT = 255
@@ -24,7 +25,7 @@ _COMPANDED = 4096  # differences of up to 256 indices, in sixteenths
 
 @cache
 def squash() -> NDArray[np.int32]:
-    """P(1) in 1/65536 for a logit: entry ``x + LOGIT_MAX`` for x in Q8; int32 ``[2 LOGIT_MAX + 1]``, 1 to 65535."""
+    """P(1) in 1/65536 of a logit x in Q8, at ``x + LOGIT_MAX``: int32 ``[2 LOGIT_MAX + 1]``, 1 to 65535."""
     with localcontext() as digits:
         digits.prec = 20
         half = [

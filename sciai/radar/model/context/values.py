@@ -1,16 +1,20 @@
+# mypy: ignore-errors
 """Coding one plane of quantised values: features, network, mixture, bits.
 
-Gates are visited ray by ray, outwards; invalid gates cost nothing, since the mask is known. For a valid gate
+Gates are visited ray by ray, outwards; invalid gates cost nothing, since the mask is known. For a valid
+gate
 
 1. neighbours already coded give a prediction (in sixteenths of an index) and 48 integer features;
-2. a small integer network turns them into logits for the decisions *same as predicted? above? further than k?*;
-3. each decision is coded under a mixture of the network's logit with counters that started empty in this plane:
-   the network knows radars in general, the counters learn this one, and the weights learn whom to believe.
+2. a small integer network turns them into logits for the decisions *same as predicted? above? further
+   than k?*;
+3. each decision is coded under a mixture of the network's logit with counters that started empty in this
+   plane: the network knows radars in general, the counters learn this one, and the weights learn whom to believe.
 
 An encoder may choose, between the two nearest indices, the one with the smaller ``error² + weight x bits``
 (rate-distortion optimised quantisation; Ramchandran & Vetterli, IEEE Trans. Image Process. 3, 1994).
 """
 
+# The functions below are compiled; their types are numba's to infer, not mypy's.
 from __future__ import annotations
 
 import numpy as np
@@ -26,11 +30,12 @@ FEATURES = 48
 HIDDEN = 16  # of both hidden layers and, padded, of the output: whole vector registers
 _CONTEXTS = 512  # per counter set; each holds 16 decisions side by side, one cache line
 _ROWS = 16 * 8  # of weights: 16 decisions times how much is known nearby
+_LARGEST = 2**30  # of an index; only damaged streams reach it
 _TOP, _LEFT, _RIGHT = 2, 3, 2  # margins of the padded planes: neighbours need no bounds checks
 
 
 @njit(cache=True, nogil=True)
-def _wrap(d, period):  # type: ignore[no-untyped-def]
+def _wrap(d, period):
     """A difference of indices, taken the short way round where the variable is circular."""
     if period > 0:
         h = period // 2
@@ -39,21 +44,21 @@ def _wrap(d, period):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _comp(d16, table):  # type: ignore[no-untyped-def]
+def _comp(d16, table):
     """Signed compander: log2(1 + |d| / 16) in Q8."""
     t = np.int64(table[min(abs(d16), 4095)])
     return t if d16 >= 0 else -t
 
 
 @njit(cache=True, nogil=True)
-def _bucket(q8, half, shift):  # type: ignore[no-untyped-def]
+def _bucket(q8, half, shift):
     """A feature as one of 2 half + 1 classes."""
     v = (np.int64(q8) + (1 << (shift - 1))) >> shift
     return min(max(v, -half), half) + half
 
 
 @njit(cache=True, nogil=True)
-def _pad(plane, value):  # type: ignore[no-untyped-def]
+def _pad(plane, value):
     rays, gates = plane.shape
     out = np.full((rays + _TOP + 1, gates + _LEFT + _RIGHT), value, plane.dtype)
     for r in range(rays):
@@ -63,7 +68,7 @@ def _pad(plane, value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _reciprocals():  # type: ignore[no-untyped-def]
+def _reciprocals():
     """65536 / n for the sums of weights that occur; int64."""
     out = np.zeros(128, np.int64)
     for n in range(1, 128):
@@ -72,7 +77,7 @@ def _reciprocals():  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _features(  # type: ignore[no-untyped-def]
+def _features(
     y,
     x,
     q,
@@ -273,51 +278,54 @@ def _features(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _network(f, w1, b1, w2, b2, w3, b3, h1, h2, out):  # type: ignore[no-untyped-def]
-    """Integer multilayer perceptron: features Q8, weights Q10 of at most 8, every sum exact in 32 bits.
+def _network(f, w1, b1, w2, b2, h1, h2):
+    """Both hidden layers: features Q8, weights Q10 of at most 8, every sum exact in 32 bits.
 
     Written as sums over the inputs, which the compiler turns into vector code; integer sums have no order.
     """
-    for j in range(16):
+    for j in range(HIDDEN):
         s = np.int32(b1[j])
         for i in range(FEATURES):
             s = np.int32(s + f[i] * w1[j, i])
         h1[j] = min(max(s >> 10, 0), 4095)
-    for j in range(16):
+    for j in range(HIDDEN):
         s = np.int32(b2[j])
-        for i in range(16):
+        for i in range(HIDDEN):
             s = np.int32(s + h1[i] * w2[j, i])
         h2[j] = min(max(s >> 10, 0), 4095)
-    for j in range(16):
-        s = np.int32(b3[j])
-        for i in range(16):
-            s = np.int32(s + h2[i] * w3[j, i])
-        out[j] = min(max(s >> 10, -2816), 2816)
 
 
 @njit(cache=True, nogil=True)
-def _cost(t, logits, cost):  # type: ignore[no-untyped-def]
+def _logit(j, h2, w3, b3):
+    """The logit of decision j; most gates ask for the first only."""
+    s = np.int32(b3[j])
+    for i in range(HIDDEN):
+        s = np.int32(s + h2[i] * w3[j, i])
+    return min(max(s >> 10, -2816), 2816)
+
+
+@njit(cache=True, nogil=True)
+def _cost(t, h2, w3, b3, cost):
     """Bits of coding the distance t under the network alone; cost[x + 2816] = log2(1 + exp(-x / 256))."""
     a = abs(t)
+    first = _logit(0, h2, w3, b3)
     if a == 0:
-        return cost[2816 + logits[0]]
-    bits = cost[2816 - logits[0]]
-    o = 2
-    if t > 0:
-        bits += cost[2816 + logits[1]]
-    else:
-        bits += cost[2816 - logits[1]]
-        o = 2 + UNARY
+        return cost[2816 + first]
+    bits = cost[2816 - first]
+    sign = _logit(1, h2, w3, b3)
+    bits += cost[2816 + (sign if t > 0 else -sign)]
+    o = 2 if t > 0 else 2 + UNARY
     for j in range(UNARY):
+        further = _logit(o + j, h2, w3, b3)
         if a > j + 1:
-            bits += cost[2816 + logits[o + j]]
+            bits += cost[2816 + further]
         else:
-            return bits + cost[2816 - logits[o + j]]
+            return bits + cost[2816 - further]
     return bits + np.float32(2.0) * np.float32(np.log2(a - UNARY)) + np.float32(1.0)
 
 
 @njit(cache=True, nogil=True)
-def _choose(v, p, weight_rd, bound, low, high, period, logits, cost):  # type: ignore[no-untyped-def]
+def _choose(v, p, weight_rd, bound, low, high, period, h2, w3, b3, cost):
     """The index of the value v (in steps): the nearest, or its neighbour where that is worth its bits."""
     near = np.int64(np.floor(v + np.float32(0.5)))
     near = min(max(near, low), high)
@@ -326,15 +334,53 @@ def _choose(v, p, weight_rd, bound, low, high, period, logits, cost):  # type: i
         other = near + (1 if gap > 0 else -1)
         gap2 = v - np.float32(other)
         if abs(gap) > np.float32(0.15) and low <= other <= high and abs(gap2) <= bound:
-            c0 = gap * gap + weight_rd * _cost(_wrap(near - p, period), logits, cost)
-            c1 = gap2 * gap2 + weight_rd * _cost(_wrap(other - p, period), logits, cost)
+            c0 = gap * gap + weight_rd * _cost(_wrap(near - p, period), h2, w3, b3, cost)
+            c1 = gap2 * gap2 + weight_rd * _cost(_wrap(other - p, period), h2, w3, b3, cost)
             if c1 < c0:
                 near = other
     return near
 
 
 @njit(cache=True, nogil=True)
-def _escape(a, sign, escapes, rate, state, data, decoding):  # type: ignore[no-untyped-def]
+def _stays(v, p, weight_rd, bound, low, high, logit, cost):
+    """Whether the value v is coded as p where everything around is p; `logit` is that of staying."""
+    near = np.int64(np.floor(v + np.float32(0.5)))
+    near = min(max(near, low), high)
+    if near == p or weight_rd == 0 or abs(near - p) > 1:
+        return near == p
+    gap = v - np.float32(near)
+    gap2 = v - np.float32(p)
+    if abs(gap2) > bound:
+        return False
+    leaving = cost[2816 - logit] - np.float32(2.5)  # a step told early saves the gates behind it (measured)
+    return gap2 * gap2 + weight_rd * cost[2816 + logit] < gap * gap + weight_rd * leaving
+
+
+@njit(cache=True, nogil=True)
+def _flat(y, x, q, ok, err, twin, twin_ok):
+    """Whether all neighbours are valid and equal, and were expected: then nearly nothing is left to say."""
+    if not (ok[y, x - 1] and ok[y - 1, x] and ok[y - 1, x - 1] and ok[y - 1, x + 1]):
+        return False
+    if not (ok[y, x - 2] and ok[y - 2, x] and ok[y - 1, x + 2] and ok[y, x - 3]):
+        return False
+    if q[y - 1, x + 2] != q[y, x - 1] or q[y, x - 3] != q[y, x - 1]:
+        return False
+    w = q[y, x - 1]
+    if q[y - 1, x] != w or q[y - 1, x - 1] != w or q[y - 1, x + 1] != w:
+        return False
+    if q[y, x - 2] != w or q[y - 2, x] != w or err[y, x - 1] != 0 or err[y - 1, x] != 0:
+        return False
+    if twin_ok.size > 0 and twin_ok[y, x]:
+        return (
+            twin_ok[y, x - 1] != 0
+            and twin[y, x] == twin[y, x - 1]
+            and (twin_ok[y - 1, x] == 0 or twin[y, x] == twin[y - 1, x])
+        )
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _escape(a, sign, escapes, rate, state, data, decoding):
     """Elias-gamma of a >= 1 whose length and leading bits are adaptive."""
     n = 0
     if not decoding:
@@ -359,42 +405,31 @@ def _escape(a, sign, escapes, rate, state, data, decoding):  # type: ignore[no-u
 
 
 @njit(cache=True, nogil=True)
-def _distance(  # type: ignore[no-untyped-def]
-    t, logits, x, slots, counters, escapes, weights, row, pace, squash, stretch, rate, state, data, decoding
-):
-    """Code the distance t between index and prediction, decision by decision."""
+def _distance(
+    t, moved, h2, w3, b3, x, slots, counters, escapes, weights, row, pace, squash, stretch, rate, state, data,
+    decoding,
+):  # fmt: skip
+    """Code the distance t between index and prediction, decision by decision; `moved` says it is not 0."""
     a = abs(t)
-    x[0] = logits[0]
-    if mix_bit(
-        1 if a == 0 else 0,
-        1,
-        x,
-        slots,
-        0,
-        counters,
-        weights,
-        row,
-        pace,
-        squash,
-        stretch,
-        rate,
-        state,
-        data,
-        decoding,
-    ):
-        return np.int64(0)
-    x[0] = logits[1]
+    if not moved:
+        x[0] = _logit(0, h2, w3, b3)
+        if mix_bit(
+            1 if a == 0 else 0, 1, x, slots, 0, counters, weights, row, pace, squash, stretch, rate, state,
+            data, decoding,
+        ):  # fmt: skip
+            return np.int64(0)
+    x[0] = _logit(1, h2, w3, b3)
     up = mix_bit(
-        1 if t > 0 else 0, 1, x, slots, 1, counters, weights, row + 1, pace, squash, stretch, rate, state, data,
-        decoding,
+        1 if t > 0 else 0, 1, x, slots, 1, counters, weights, row + 1, pace, squash, stretch, rate, state,
+        data, decoding,
     )  # fmt: skip
     o = 2 if up else 2 + UNARY
     far = np.int64(UNARY)
     for j in range(UNARY):
-        x[0] = logits[o + j]
+        x[0] = _logit(o + j, h2, w3, b3)
         more = mix_bit(
-            1 if a > j + 1 else 0, 1, x, slots, o + j, counters, weights, row + o + j, pace, squash, stretch, rate,
-            state, data, decoding,
+            1 if a > j + 1 else 0, 1, x, slots, o + j, counters, weights, row + o + j, pace, squash, stretch,
+            rate, state, data, decoding,
         )  # fmt: skip
         if more == 0:
             far = np.int64(j)
@@ -407,7 +442,7 @@ def _distance(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _remember(y, x, q, t, err, column, seen, noise):  # type: ignore[no-untyped-def]
+def _remember(y, x, q, t, err, column, seen, noise):
     """What later gates will know of this one."""
     g = x - _LEFT
     err[y, x] = min(max(t, -32768), 32767)
@@ -417,15 +452,15 @@ def _remember(y, x, q, t, err, column, seen, noise):  # type: ignore[no-untyped-
     else:
         column[g] += (value - column[g]) >> 3
     seen[g] = min(seen[g] + 1, 8)
-    noise[g] += ((abs(t) << 4) - noise[g]) >> 2
+    noise[g] += ((min(abs(t), 1 << 20) << 4) - noise[g]) >> 2
 
 
 @njit(cache=True, nogil=True)
-def code_values(  # type: ignore[no-untyped-def]
+def code_values(
     q, mask, target, weight_rd, bound, low, high, period, twin, twin_mask, ref, ref_mask,
     net, tables, cost, pace, data, decoding,
 ):  # fmt: skip
-    """Code the plane; encoding fills q from `target` (values in units of the step), decoding fills it from `data`.
+    """Code the plane; encoding fills q from `target` (values in steps), decoding fills it from `data`.
 
     Args:
         q: int32 [rays, gates], in or out; untouched where invalid (must be 0 there).
@@ -433,12 +468,19 @@ def code_values(  # type: ignore[no-untyped-def]
         target: float32 [rays, gates], values / step from the origin; float32 [0, 0] where q is given already.
         weight_rd: float32 price of a bit in squared steps; 0 rounds to the nearest index.
         bound: float32, largest |target - index| the choice may make.
-        low, high: smallest and largest index allowed; with period > 0, high - low + 1 equals it.
+        low: smallest index allowed.
+        high: largest index allowed; with period > 0, high - low + 1 equals it.
         period: > 0 where indices are circular.
-        twin, ref: planes of the same quantity (int32, uint8 mask), of size 0 where absent.
-        net: (w1, b1, w2, b2, w3, b3) int32, weights [to, from]; tables: (compander, squash, stretch, rates).
-        cost: float32, bits by logit (encoder only). pace: shift of the mixer's learning step.
+        twin: indices of another variable of the same quantity, int32, of size 0 where absent.
+        twin_mask: its mask.
+        ref: indices of the same variable at another time or elevation, of size 0 where absent.
+        ref_mask: its mask.
+        net: (w1, b1, w2, b2, w3, b3) int32, weights [to, from].
+        tables: (compander, squash, stretch, rates).
+        cost: float32, bits by logit (encoder only).
+        pace: shift of the mixer's learning step.
         data: uint8 stream, read or written.
+        decoding: direction.
 
     Returns:
         Bytes written or read; more than ``data.size`` says that the buffer was too small.
@@ -458,7 +500,7 @@ def code_values(  # type: ignore[no-untyped-def]
         rk = (_pad(ref_mask, 1) == 0).astype(np.uint8)
     h1 = np.zeros(16, np.int32)
     h2 = np.zeros(16, np.int32)
-    logits = np.zeros(16, np.int32)
+    flat = np.full(512, np.uint32(15 << 28), np.uint32)  # staying is likely from the start
     f = np.zeros(FEATURES, np.int32)
     c = np.zeros(10, np.int32)
     err = np.zeros(qp.shape, np.int32)
@@ -488,57 +530,68 @@ def code_values(  # type: ignore[no-untyped-def]
             if mask[r, g] != 0:
                 continue
             k = g + _LEFT
+            moved = False
+            if _flat(y, k, qp, ok, err, tp, tk):
+                p = np.int64(qp[y, k - 1])
+                slot = (
+                    min(np.int64(table[min(mean >> 4, 4095)]) >> 7, 7) * 64
+                    + min(np.int64(noise[g]) >> 1, 3) * 16
+                    + (8 if ok[y, k + 1] and ok[y + 1, k] else 0)
+                    + (4 if ok[y - 2, k + 1] and qp[y - 2, k + 1] == p and qp[y - 2, k - 1] == p else 0)
+                    + (0 if abs(16 * p - column[g]) < 3 else (1 if abs(16 * p - column[g]) < 8 else 2))
+                )
+                same = 0
+                if not decoding:
+                    if free:
+                        stay = np.int64(stretch[np.int64(flat[slot]) >> 20])
+                        if _stays(target[r, g], p, weight_rd, bound, low, high, stay, cost):
+                            same = 1
+                    elif qp[y, k] == p:
+                        same = 1
+                if adaptive_bit(same, slot, flat, rate, state, data, decoding):
+                    qp[y, k] = p
+                    q[r, g] = p
+                    _remember(y, k, qp, np.int64(0), err, column, seen, noise)
+                    mean -= mean >> 5
+                    continue
+                moved = True
             p = _features(
-                y,
-                k,
-                qp,
-                ok,
-                err,
-                tp,
-                tk,
-                rp,
-                rk,
-                column,
-                seen,
-                noise,
-                far,
-                near,
-                period,
-                mean,
-                recip,
-                table,
-                f,
-                c,
-            )
-            _network(f, w1, b1, w2, b2, w3, b3, h1, h2, logits)
-            if period == 0:
+                y, k, qp, ok, err, tp, tk, rp, rk, column, seen, noise, far, near, period, mean, recip, table, f, c
+            )  # fmt: skip
+            _network(f, w1, b1, w2, b2, h1, h2)
+            if moved:
+                p = np.int64(qp[y, k - 1])
+            elif period == 0:
                 p = min(max(p, low), high)
             if not decoding:
                 if free:
-                    qp[y, k] = _choose(target[r, g], p, weight_rd, bound, low, high, period, logits, cost)
+                    v = _choose(target[r, g], p, weight_rd, bound, low, high, period, h2, w3, b3, cost)
+                    if moved and v == p:  # staying was judged before, by other odds
+                        v = min(max(np.int64(np.floor(target[r, g] + np.float32(0.5))), low), high)
+                    qp[y, k] = v
                 t = _wrap(qp[y, k] - p, period)
             for i in range(INPUTS - 1):
                 slots[i + 1] = (i * _CONTEXTS + c[i]) * 16
             t = _distance(
-                t, logits, x, slots, counters, escapes, weights, c[7] * 16, pace, squash, stretch, rate, state, data,
-                decoding,
+                t, moved, h2, w3, b3, x, slots, counters, escapes, weights, c[7] * 16, pace, squash,
+                stretch, rate, state, data, decoding,
             )  # fmt: skip
             if decoding:
                 v = p + t
                 if period > 0:
                     v = low + (v - low) % period
-                qp[y, k] = v
+                qp[y, k] = min(max(v, -_LARGEST), _LARGEST)
             q[r, g] = qp[y, k]
             _remember(y, k, qp, t, err, column, seen, noise)
-            mean += ((abs(t) << 8) - mean) >> 5
+            mean += ((min(abs(t), 1 << 20) << 8) - mean) >> 5
     if not decoding:
         finish(state, data)
     return state[POSITION]
 
 
 @njit(cache=True, nogil=True)
-def collect(q, mask, low, high, period, twin, twin_mask, ref, ref_mask, table, features, distances):  # type: ignore[no-untyped-def]
-    """Features int32 [n, FEATURES] and distances int32 [n] of every valid gate, as the coder will meet them."""
+def collect(q, mask, low, high, period, twin, twin_mask, ref, ref_mask, table, features, distances):
+    """Features int32 [n, FEATURES] and distances int32 [n] of every valid gate, as the coder meets them."""
     rays, gates = q.shape
     qp = _pad(q, 0)
     ok = (_pad(mask, 1) == 0).astype(np.uint8)
@@ -579,5 +632,5 @@ def collect(q, mask, low, high, period, twin, twin_mask, ref, ref_mask, table, f
             distances[n] = t
             n += 1
             _remember(y, k, qp, t, err, column, seen, noise)
-            mean += ((abs(t) << 8) - mean) >> 5
+            mean += ((min(abs(t), 1 << 20) << 8) - mean) >> 5
     return n
