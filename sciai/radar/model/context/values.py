@@ -8,7 +8,8 @@ gate
 2. a small integer network turns them into logits for the decisions *same as predicted? above? further
    than k?*;
 3. each decision is coded under a mixture of the network's logit with counters that started empty in this
-   plane: the network knows radars in general, the counters learn this one, and the weights learn whom to believe.
+   plane: the network knows radars in general, the counters learn this one, and the weights learn whom
+   to believe.
 
 An encoder may choose, between the two nearest indices, the one with the smaller ``error² + weight x bits``
 (rate-distortion optimised quantisation; Ramchandran & Vetterli, IEEE Trans. Image Process. 3, 1994).
@@ -556,7 +557,8 @@ def code_values(
                     continue
                 moved = True
             p = _features(
-                y, k, qp, ok, err, tp, tk, rp, rk, column, seen, noise, far, near, period, mean, recip, table, f, c
+                y, k, qp, ok, err, tp, tk, rp, rk, column, seen, noise, far, near, period, mean, recip,
+                table, f, c
             )  # fmt: skip
             _network(f, w1, b1, w2, b2, h1, h2)
             if moved:
