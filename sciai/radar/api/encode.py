@@ -272,7 +272,9 @@ class Encoder:
             failed += result is None
             if result is not None:
                 tried[codec.name] = result
-                if best is None or cost_of(result, plan) < cost_of(best, plan):
+                if best is None or (
+                    len(result.data) < len(best.data) and cost_of(result, plan) < cost_of(best, plan)
+                ):
                     best = result
         if best is None:
             best = self._repair(task, values, validity)
@@ -290,7 +292,6 @@ class Encoder:
             self.codecs_used[best.codec.name] = best.codec
             for name, result in tried.items():
                 coded.tried[name] = coded.tried.get(name, 0) + len(result.data)
-                coded.costs[name] = coded.costs.get(name, 0.0) + cost_of(result, plan)
 
     def _try_values(
         self, codec: SweepCodec, spec: QuantSpec, task: Task, values: F32, validity: U8

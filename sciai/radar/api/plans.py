@@ -30,7 +30,8 @@ class VariablePlan:
         target: What is promised.
         peak: Of the PSNR.
         period: Of a circular variable.
-        values: Codecs to try for the values, each with its quantiser; the smallest result is kept.
+        values: Codecs to try for the values, each with its quantiser; the first is the rule, another is
+            taken for a plane where it is smaller at no worse quality.
         masks: Codecs to try for the mask.
         packings: (scale, offset) pairs of the source.
     """
@@ -55,7 +56,6 @@ class Coded:
         mask_codecs: Name -> number of chunks of masks.
         repaired: Chunks that the planned codec could not code within the bound.
         tried: Codec -> bytes it would have taken for all its chunks.
-        costs: The same with what its errors are worth added (`cost_of`); by these codecs are compared.
         tried_masks: The same for masks.
         steps: Quantiser steps that were used.
     """
@@ -67,7 +67,6 @@ class Coded:
     mask_codecs: dict[str, int] = field(default_factory=dict)
     repaired: int = 0
     tried: dict[str, int] = field(default_factory=dict)
-    costs: dict[str, float] = field(default_factory=dict)
     tried_masks: dict[str, int] = field(default_factory=dict)
     steps: set[float] = field(default_factory=set)
 
@@ -90,8 +89,8 @@ class Try:
 def cost_of(result: Try, plan: VariablePlan) -> float:
     """Bytes, and what the squared error is worth in bytes where a PSNR is promised.
 
-    A codec whose errors are larger here leaves less room elsewhere. At the promised distortion D, rate falls
-    by 1 / (2 ln 2 D) bit for each unit of squared error (Shannon's R = 1/2 log2 of variance over D).
+    A plane with larger errors leaves less room for the others of its variable. At the promised distortion D,
+    rate falls by 1 / (2 ln 2 D) bit for each unit of squared error (Shannon: 1/2 log2 of variance over D).
     """
     size = float(len(result.data))
     if plan.target.psnr is None or plan.target.lossless:

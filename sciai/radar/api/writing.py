@@ -285,7 +285,7 @@ class _Job:
         trial = self._encoder(plans, None, "comparing codecs", _sample_of(len(self.source.sweeps))).run()
         chosen = {}
         for var, plan in plans.items():
-            sizes, mask_sizes = trial[var].costs, trial[var].tried_masks
+            sizes, mask_sizes = trial[var].tried, trial[var].tried_masks
             values = _worth_trying(list(plan.values), [sizes.get(c.name) for c, _ in plan.values])
             masks = _worth_trying(list(plan.masks), [mask_sizes.get(c.name) for c in plan.masks])
             chosen[var] = replace(plan, values=tuple(values), masks=tuple(masks))
