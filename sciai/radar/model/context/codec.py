@@ -13,9 +13,8 @@ numba's pure-Python mode).
 
 from __future__ import annotations
 
-import io
-import json
 import struct
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -58,7 +57,15 @@ _NONEF = np.zeros((0, 0), np.float32)
 _MIXER_PACE, _MASK_PACE = 17, 15
 _WEIGHT_MOST, _BIAS_MOST = 8191, 2**28  # 48 products of 2048 and a weight, and a bias: below 2^31
 _SPREAD_MOST = 2**24  # the escape code of values.py has room for distances up to 2^25
-_MAGIC = b"SCM1"
+_MAGIC = b"SCM2"
+_LAYOUT: Final = (
+    ("w1", (HIDDEN, FEATURES), "<i2"),
+    ("w2", (HIDDEN, HIDDEN), "<i2"),
+    ("w3", (HIDDEN, HIDDEN), "<i2"),
+    ("b1", (len(CLASSES), HIDDEN), "<i4"),
+    ("b2", (len(CLASSES), HIDDEN), "<i4"),
+    ("b3", (len(CLASSES), HIDDEN), "<i4"),
+)
 
 
 def class_of(var: str) -> int:
@@ -133,9 +140,7 @@ class ContextCodec:
     name = "context"
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
-        want = {"w1": (HIDDEN, FEATURES), "w2": (HIDDEN, HIDDEN), "w3": (HIDDEN, HIDDEN)}
-        want |= {k: (len(CLASSES), HIDDEN) for k in ("b1", "b2", "b3")}
-        for key, shape in want.items():
+        for key, shape, _ in _LAYOUT:
             if key not in arrays or tuple(arrays[key].shape) != shape:
                 raise CheckpointError(
                     f"the context model has no array {key} of shape {shape}: not one of this version"
@@ -145,7 +150,7 @@ class ContextCodec:
                 raise CheckpointError(
                     f"the context model's {key} is not integers up to {most}: its sums would not be exact"
                 )
-        self.arrays = {k: np.ascontiguousarray(arrays[k], np.int32) for k in want}
+        self.arrays = {k: np.ascontiguousarray(arrays[k], np.int32) for k, _, _ in _LAYOUT}
         self._tables = (compander(), squash(), stretch(), rates())
         self._mask_tables = (squash(), stretch(), rates())
 
@@ -183,36 +188,27 @@ class ContextCodec:
         Raises:
             CheckpointError: where they are not a context model.
         """
-        import zlib
-
-        try:
-            if model[:4] != _MAGIC:
-                raise ValueError("another kind of file")
-            raw = zlib.decompress(model[4:])
-            length = struct.unpack_from("<I", raw)[0]
-            head = json.loads(raw[4 : 4 + length])
-            at, arrays = 4 + length, {}
-            for key, shape, kind in head:
-                dtype = np.dtype({"i2": "<i2", "i4": "<i4"}[kind])
-                size = int(np.prod(shape)) * dtype.itemsize
-                arrays[key] = np.frombuffer(raw[at : at + size], dtype).reshape(shape)
-                at += size
-        except (ValueError, KeyError, TypeError, struct.error, zlib.error) as err:
-            raise CheckpointError(f"the context model cannot be read: {err}") from err
+        size = sum(int(np.prod(shape)) * np.dtype(kind).itemsize for _, shape, kind in _LAYOUT)
+        if model[:4] != _MAGIC or len(model) != 8 + size:
+            raise CheckpointError("these bytes are no context model, or one of another version")
+        if struct.unpack_from("<I", model, 4)[0] != zlib.crc32(model[8:]):
+            raise CheckpointError("the context model is damaged: its checksum differs")
+        at, arrays = 8, {}
+        for key, shape, kind in _LAYOUT:
+            count = int(np.prod(shape))
+            arrays[key] = np.frombuffer(model, kind, count, at).reshape(shape).astype(np.int32)
+            at += count * np.dtype(kind).itemsize
         return cls(arrays)
 
     @cached_property
     def model(self) -> bytes:
-        """The model as a few kilobytes: JSON of names and shapes, integers, deflated."""
-        import zlib
+        """The model as four kilobytes: magic, CRC-32, weights, biases.
 
-        head, body = [], io.BytesIO()
-        for key, value in self.arrays.items():
-            kind = "i2" if np.abs(value).max(initial=0) < 32768 else "i4"
-            head.append((key, value.shape, kind))
-            body.write(value.astype("<" + kind).tobytes())
-        text = json.dumps(head, separators=(",", ":")).encode()
-        return _MAGIC + zlib.compress(struct.pack("<I", len(text)) + text + body.getvalue(), 9)
+        Not compressed: stores name a model by the hash of these bytes, and what a compressor writes depends
+        on its version.
+        """
+        body = b"".join(self.arrays[key].astype(kind).tobytes() for key, _, kind in _LAYOUT)
+        return _MAGIC + struct.pack("<I", zlib.crc32(body)) + body
 
     def _network(self, var: str) -> tuple[NDArray[np.int32], ...]:
         a, k = self.arrays, class_of(var)
