@@ -140,10 +140,12 @@ class _Job:
     models: Mapping[str, str] | None = None
 
     def provenance(self) -> Provenance:
-        named = [f"{name} {digest}" for name, digest in sorted((self.models or {}).items())]
+        # hashes of the checkpoints, which have cards; of the model alone where it came out of a store
+        known = {c.name: getattr(c, "checkpoint", "") for c in self.codecs}
+        hashes = [known.get(name) or digest for name, digest in sorted((self.models or {}).items())]
         return Provenance(
             model="radar " + "+".join(c.name for c in self.codecs),
-            checkpoint="; ".join(named),
+            checkpoint="; ".join(hashes),
             calibration="measured on this volume, decoded from the written store",
         )
 

@@ -151,6 +151,8 @@ class ContextCodec:
                     f"the context model's {key} is not integers up to {most}: its sums would not be exact"
                 )
         self.arrays = {k: np.ascontiguousarray(arrays[k], np.int32) for k, _, _ in _LAYOUT}
+        self.checkpoint = ""
+        """Hash of the checkpoint that the arrays came from; "" where they came from elsewhere."""
         self._tables = (compander(), squash(), stretch(), rates())
         self._mask_tables = (squash(), stretch(), rates())
 
@@ -179,7 +181,9 @@ class ContextCodec:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> ContextCodec:
         """With the arrays of a checkpoint that `sciai.radar.train.context` wrote."""
-        return cls(dict(checkpoint.arrays))
+        codec = cls(dict(checkpoint.arrays))
+        codec.checkpoint = checkpoint.hash
+        return codec
 
     @classmethod
     def from_model(cls, model: bytes) -> ContextCodec:
