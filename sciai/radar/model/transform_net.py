@@ -36,7 +36,8 @@ SCALE_0 = 0.05  # Laplace scale of class 0, in 35 dB steps
 
 def _ste_round(x: Tensor, grid: float) -> Tensor:
     """Round to multiples of 1/grid; the gradient passes as if nothing had happened."""
-    return x + (torch.round(x * grid) / grid - x).detach()
+    rounded = torch.round(x * grid) / grid
+    return x + (rounded - x).detach() if torch.is_grad_enabled() else rounded
 
 
 def _activate(x: Tensor) -> Tensor:
