@@ -9,6 +9,7 @@ on purpose (before a first release, or with a new payload version), write the fi
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -126,6 +127,34 @@ def reconstructed(codec: ContextCodec) -> list[int]:
     return [int(b) for b in values.view(np.int32)[mask_of("DBZH") == 0]]
 
 
+def large(codec: ContextCodec) -> list[str]:
+    """SHA-256 of the payloads of a mask and of values large enough that contexts meet and counters settle."""
+    shape = (40, 400)
+    r, g = np.indices(shape)
+    noise = numbers(shape[0] * shape[1], 30).reshape(shape)
+    mask = np.where((r * 7 + g) % 90 < 60, np.where(noise % 5 == 0, noise % 3, 0), 1 + (g > 300)).astype(
+        np.uint8
+    )
+    before = np.roll(mask, 1, 1)
+    masks = {"DBZH": np.roll(mask, 1, 0), "ZDR": np.where(noise % 7 == 0, 2, mask).astype(np.uint8)}
+    indices = np.where(mask == 0, (r * g) // 300 + noise % 6 + (noise % 211 == 0) * 3000, 0).astype(np.int32)
+    previous = SimpleNamespace(
+        shape=shape, mask=lambda v: before, indices=lambda v: np.roll(indices, 1, 1), spec=spec_of
+    )
+    ctx: Any = SimpleNamespace(
+        shape=shape, variables=(*masks, "RHOHV"), mask=lambda v: masks[v], previous=previous
+    )
+    values = indices.astype(np.float32)
+    payloads = [
+        codec.encode_mask("RHOHV", mask, ctx),
+        codec.encode_values("RHOHV", values, mask, spec_of("RHOHV"), ctx)[0],
+    ]
+    np.testing.assert_array_equal(codec.decode_mask("RHOHV", payloads[0], ctx), mask)
+    back = codec.decode_indices("RHOHV", payloads[1], mask, spec_of("RHOHV"), ctx)
+    np.testing.assert_array_equal(back, indices)
+    return [hashlib.sha256(p).hexdigest() for p in payloads]
+
+
 def frozen() -> dict[str, Any]:
     """What the file holds."""
     codec = seeded()
@@ -133,6 +162,7 @@ def frozen() -> dict[str, Any]:
         "model": base64.b64encode(codec.model).decode(),
         "payloads": coded(codec),
         "reconstructed": reconstructed(codec),
+        "large": large(codec),
     }
 
 

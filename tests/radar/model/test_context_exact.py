@@ -56,6 +56,7 @@ def test_what_was_written_once_still_decodes(kept: Any) -> None:
 def test_the_same_bytes_as_ever(kept: Any) -> None:
     """Encoding too; where this alone fails, old stores still read, and the encoder became another."""
     assert frozen.coded(frozen.seeded()) == kept["payloads"]
+    assert frozen.large(frozen.seeded()) == kept["large"]
     again = ContextCodec.from_model(base64.b64decode(kept["model"]))
     for key, array in frozen.seeded().arrays.items():
         np.testing.assert_array_equal(again.arrays[key], array)
