@@ -426,7 +426,12 @@ def test_any_bytes_decode_to_something(
         assert found.shape == shape
         assert not found[mask != 0].any()
         codec.reconstruct(var, found, mask, QuantSpec(1.0, 0.0, period, extra=FREE.extra), ctx)
-    assert set(np.unique(PLAIN.decode_mask(var, data, ctx))) <= {0, 1, 2}
+    try:
+        found_mask = PLAIN.decode_mask(var, data, ctx)
+    except DamagedStore:
+        return
+    assert found_mask.shape == shape
+    assert set(np.unique(found_mask)) <= {0, 1, 2}
 
 
 @pytest.mark.parametrize(
