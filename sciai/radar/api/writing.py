@@ -239,7 +239,7 @@ class _Job:
                     continue
                 other = plans[twin].values[position][1]
                 step = min(spec.step, other.step)
-                if step <= 0.85 * max(spec.step, other.step) or spec.step == other.step:
+                if step <= 0.93 * max(spec.step, other.step) or spec.step == other.step:
                     continue
                 common = QuantSpec(step, 0.0)
                 for name in (var, twin):

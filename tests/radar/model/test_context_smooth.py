@@ -84,7 +84,7 @@ def test_fitting_reduces_the_error_on_smooth_fields(circle: bool, noise: float) 
     rng = np.random.default_rng(1)
     target = (6 * smooth(rng, 80, 90, noise)).astype(np.float32)
     plane, mask = np.rint(target).astype(np.int32), validity(rng, 80, 90)
-    filt = fit([(plane, mask, target, 0)], circle)
+    filt = fit([(plane, mask, target, 0, slice(None))], circle)
     valid = mask == 0
     before = (target - plane)[valid]
     after = before - shifts(plane, mask, filt, 0, circle)[valid] / 256
@@ -95,7 +95,7 @@ def test_fitting_reduces_the_error_on_smooth_fields(circle: bool, noise: float) 
 def test_fitting_never_fails(plane: Any, seed: int) -> None:
     rng = np.random.default_rng(seed)
     target = (plane + rng.uniform(-0.5, 0.5, plane.shape)).astype(np.float32)
-    filt = fit([(plane, holes(plane, seed), target, 0)], True)
+    filt = fit([(plane, holes(plane, seed), target, 0, slice(None))], True)
     assert not filt.weights.any(), "a few gates are no ground for weights"
     assert Filter.from_text(fit([], False).to_text()).weights.shape == (CLASSES, TERMS)
 

@@ -50,7 +50,11 @@ _DOPPLER: Final = {"VRADH", "WRADH"}
 _FIRST: Final = ("DBZH", "TH", "DBZV", "TV")
 _PRICE = 0.08  # of a bit, in squared steps; measured best, a little under the curve's slope, 2 ln 2 / 12
 _TWIN_PRICE = 0.03  # beside a twin the network is so sure that the full price would copy the twin
+_HEAD: Final = struct.Struct("<iiB")  # smallest and largest index, repetition
+_REPETITIONS: Final = (8, 5, 4, 3, 2)
+_NO_MASK: Final = 15  # in the four bits that name a mask
 _SAMPLE = 150_000  # valid gates that planning looks at
+_Band = tuple[F32, U8, slice]  # values, validity, rays to judge by
 _NONE8 = np.zeros((0, 0), np.uint8)
 _NONE32 = np.zeros((0, 0), np.int32)
 _NONEF = np.zeros((0, 0), np.float32)
@@ -105,18 +109,34 @@ def twin_of(var: str, variables: Sequence[str]) -> str | None:
     return None
 
 
-def _mask_references(var: str, variables: Sequence[str]) -> list[str]:
-    """Up to two variables whose masks are known before and look alike: the first, one of the same group."""
-    order = _order(variables)
-    before = order[: order.index(var)] if var in order else []
-    if not before:
-        return []
+def _best_references(mask: U8, known: Sequence[U8]) -> list[int]:
+    """Positions of up to two masks that, together, say most about this one (least conditional entropy)."""
+    few = mask[:: max(1, mask.shape[0] // 120)]
+    chosen: list[int] = []
+    base = few.astype(np.int16)
+    best = _entropy(base, 3)
+    for _ in range(2):
+        found = -1
+        for at, other in enumerate(known):
+            if at in chosen or other.shape != mask.shape:
+                continue
+            joint = base + np.int16(3 ** (len(chosen) + 1)) * other[:: max(1, mask.shape[0] // 120)]
+            left = _entropy(joint, 3 ** (len(chosen) + 2))
+            if left < best - 1e-4:
+                best, found, kept = left, at, joint
+        if found < 0:
+            break
+        chosen.append(found)
+        base = kept
+    return chosen
 
-    def group(v: str) -> int:
-        return 1 if family(v) in _POLARIMETRIC else 2 if family(v) in _DOPPLER else 0
 
-    same = [v for v in before[1:] if group(v) == group(var)]
-    return [before[0], *same[:1]]
+def _entropy(joint: NDArray[np.int16], size: int) -> float:
+    """Entropy of the lowest ternary digit given the others, in bits per gate."""
+    counts = np.bincount(joint.ravel(), minlength=size).reshape(-1, 3).astype(np.float64)
+    total = counts.sum(1, keepdims=True)
+    part = np.where(counts > 0, counts * np.log2(np.maximum(total, 1) / np.maximum(counts, 1)), 0.0)
+    return float(part.sum() / max(joint.size, 1))
 
 
 class ContextCodec:
@@ -229,9 +249,13 @@ class ContextCodec:
         return twin_of(var, variables)
 
     def depends(self, var: str, kind: Kind, variables: Sequence[str]) -> list[Dependency]:
-        """Masks: up to two masks here and one before. Values: own mask, a twin here, the volume before."""
+        """Masks: those coded before, here and in the last volume. Values: own mask, a twin, the last volume.
+
+        Of the masks coded before, a chunk names up to two that it was coded with; only those are read.
+        """
         if kind == "mask":
-            here: list[Dependency] = [(v, "mask", "here") for v in _mask_references(var, variables)]
+            order = _order(variables)
+            here: list[Dependency] = [(v, "mask", "here") for v in order[: order.index(var)]]
             return [*here, (var, "mask", "previous")]
         found: list[Dependency] = [(var, "mask", "here")]
         twin = twin_of(var, variables)
@@ -242,31 +266,70 @@ class ContextCodec:
     # -- masks
 
     def encode_mask(self, var: str, validity: U8, ctx: SweepContext | None) -> bytes:
-        """Code a mask ``[rays, gates]``, exactly."""
+        """Code a mask ``[rays, gates]``, exactly; the first byte names the masks it was coded with."""
         plane = np.ascontiguousarray(validity, np.uint8).copy()
+        names = self._mask_names(var, ctx)
+        known = [_mask_of(ctx, v, plane.shape) for v in names] if ctx is not None else []
+        chosen = _best_references(plane, known)
+        thin = _repetition(plane)
         data = np.zeros(plane.size + 4096, np.uint8)
-        size = self._mask(var, plane, ctx, data, False)
+        size = self._mask(var, plane, [known[k] for k in chosen], ctx, thin, data, False)
         if size > data.size:
             raise OverflowError("a mask took more bits than it has gates")
-        return data[:size].tobytes()
+        picked = [*chosen, _NO_MASK, _NO_MASK]
+        return bytes([picked[0] * 16 + picked[1], thin]) + data[:size].tobytes()
 
-    def decode_mask(self, var: str, payload: bytes, ctx: SweepContext) -> U8:
+    def decode_mask(self, var: str, payload: bytes, ctx: SweepContext | None, shape: Any = None) -> U8:
         """The inverse of `encode_mask`."""
-        plane = np.zeros(ctx.shape, np.uint8)
-        self._mask(var, plane, ctx, np.frombuffer(payload, np.uint8).copy(), True)
+        if len(payload) < 2 or not 1 <= payload[1] <= _REPETITIONS[0]:
+            raise DamagedStore("the payload is cut short, or its head is impossible")
+        plane = np.zeros(shape if ctx is None else ctx.shape, np.uint8)
+        names = self._mask_names(var, ctx)
+        known = []
+        for k in (payload[0] >> 4, payload[0] & 15):
+            if k != _NO_MASK:
+                if k >= len(names) or ctx is None:
+                    raise DamagedStore("the payload names a mask that the sweep does not have")
+                known.append(_mask_of(ctx, names[k], plane.shape))
+        data = np.frombuffer(payload, np.uint8, offset=2).copy()
+        self._mask(var, plane, known, ctx, payload[1], data, True)
         return plane
 
-    def _mask(self, var: str, plane: U8, ctx: SweepContext | None, data: U8, decoding: bool) -> int:
-        known = [_NONE8, _NONE8]
+    @staticmethod
+    def _mask_names(var: str, ctx: SweepContext | None) -> list[str]:
+        if ctx is None:
+            return []
+        order = _order(ctx.variables)
+        return order[: order.index(var)][:_NO_MASK] if var in order else []
+
+    def _mask(
+        self,
+        var: str,
+        plane: U8,
+        known: Sequence[U8],
+        ctx: SweepContext | None,
+        thin: int,
+        data: U8,
+        decoding: bool,
+    ) -> int:
+        first, second = [*known, _NONE8, _NONE8][:2]
         before = _NONE8
-        if ctx is not None:
-            for k, other in enumerate(_mask_references(var, ctx.variables)):
-                known[k] = _mask_of(ctx, other, plane.shape)
-            if ctx.previous is not None:
-                before = _mask_of(ctx.previous, var, plane.shape)
-        return int(
-            code_mask(plane, known[0], known[1], before, self._mask_tables, _MASK_PACE, data, decoding)
+        if ctx is not None and ctx.previous is not None:
+            before = _mask_of(ctx.previous, var, plane.shape)
+        few = _every(plane, thin)
+        size = code_mask(
+            few,
+            _every(first, thin),
+            _every(second, thin),
+            _every(before, thin),
+            self._mask_tables,
+            _MASK_PACE,
+            data,
+            decoding,
         )
+        if decoding:
+            plane[...] = _expand(few, thin, plane.shape[1])
+        return int(size)
 
     # -- values
 
@@ -294,11 +357,12 @@ class ContextCodec:
             indices = np.zeros(values.shape, np.int32)
         else:
             target, indices = _NONEF, nearest
+        thin = _repetition(validity, np.where(valid, values, np.float32(0)))
         data = np.zeros(int(valid.sum()) * 10 + 4096, np.uint8)
-        size = self._values(var, indices, validity, spec, ctx, target, price, low, high, data, False)
+        size = self._values(var, indices, validity, spec, ctx, target, price, (low, high, thin), data, False)
         if size > data.size:
             raise OverflowError("a plane took more bits than it has values")
-        return struct.pack("<ii", low, high) + data[:size].tobytes(), indices
+        return _HEAD.pack(low, high, thin) + data[:size].tobytes(), indices
 
     def decode_indices(
         self, var: str, payload: bytes, validity: U8, spec: QuantSpec, ctx: SweepContext | None
@@ -307,14 +371,14 @@ class ContextCodec:
         indices = np.zeros(validity.shape, np.int32)
         if not payload and not (validity == 0).any():
             return indices
-        if len(payload) < 8:
+        if len(payload) < _HEAD.size:
             raise DamagedStore("the payload is cut short")
-        low, high = struct.unpack_from("<ii", payload)
-        inside = -LARGEST_INDEX <= low <= high <= LARGEST_INDEX
+        low, high, thin = _HEAD.unpack_from(payload)
+        inside = -LARGEST_INDEX <= low <= high <= LARGEST_INDEX and 1 <= thin <= _REPETITIONS[0]
         if not inside or high - low > _SPREAD_MOST or spec.period > _SPREAD_MOST:
             raise DamagedStore("the payload's range of indices is impossible")
-        data = np.frombuffer(payload, np.uint8, offset=8).copy()
-        self._values(var, indices, validity, spec, ctx, _NONEF, 0.0, low, high, data, True)
+        data = np.frombuffer(payload, np.uint8, offset=_HEAD.size).copy()
+        self._values(var, indices, validity, spec, ctx, _NONEF, 0.0, (low, high, thin), data, True)
         return indices
 
     def _values(
@@ -326,11 +390,11 @@ class ContextCodec:
         ctx: SweepContext | None,
         target: F32,
         price: float,
-        low: int,
-        high: int,
+        head: tuple[int, int, int],
         data: U8,
         decoding: bool,
     ) -> int:
+        low, high, thin = head
         twin, twin_mask, before, before_mask = _NONE32, _NONE8, _NONE32, _NONE8
         if ctx is not None:
             other = twin_of(var, ctx.variables)
@@ -338,20 +402,21 @@ class ContextCodec:
                 twin, twin_mask = _plane_of(ctx, other, spec, indices.shape)
             if ctx.previous is not None:
                 before, before_mask = _plane_of(ctx.previous, var, spec, indices.shape)
-        return int(
+        few = _every(indices, thin)
+        size = int(
             code_values(
-                indices,
-                np.ascontiguousarray(validity, np.uint8),
-                target,
+                few,
+                _every(np.ascontiguousarray(validity, np.uint8), thin),
+                _every(target, thin),
                 np.float32(price),
                 np.float32(np.inf),
                 low,
                 high,
                 max(spec.period, high - low + 1) if spec.period else 0,
-                twin,
-                twin_mask,
-                before,
-                before_mask,
+                _every(twin, thin),
+                _every(twin_mask, thin),
+                _every(before, thin),
+                _every(before_mask, thin),
                 self._network(var),
                 self._tables,
                 _costs(),
@@ -360,6 +425,10 @@ class ContextCodec:
                 decoding,
             )
         )
+        if thin > 1:
+            indices[...] = _expand(few, thin, indices.shape[1])
+            indices[validity != 0] = 0
+        return size
 
     def reconstruct(
         self, var: str, indices: I32, validity: U8, spec: QuantSpec, ctx: SweepContext | None
@@ -373,7 +442,9 @@ class ContextCodec:
             filt = smooth.Filter.from_text(str(text))
         except ValueError as err:
             raise DamagedStore(f"the quantiser's {err}") from err
-        shift = smooth.shifts(indices, np.ascontiguousarray(validity, np.uint8), filt, spec.period, circle)
+        thin = _repetition(validity, indices)
+        few = _every(indices, thin), _every(np.ascontiguousarray(validity, np.uint8), thin)
+        shift = _expand(smooth.shifts(*few, filt, spec.period, circle), thin, indices.shape[1])
         wide = (indices * np.float64(256) + shift) * (spec.step / 256)
         wide += spec.origin
         out = wide.astype(np.float32)
@@ -413,7 +484,7 @@ class ContextCodec:
             like: Take the step of this quantiser if it reaches the PSNR.
         """
         sample = _sample(sweeps)
-        flat = [v[m == 0] for v, m in sample]
+        flat = [v[m == 0] for v, m, _ in sample]
         unique = np.unique(np.concatenate(flat)) if flat else np.zeros(0, np.float32)
         if unique.size == 0:
             return QuantSpec(1.0, 0.0)
@@ -431,7 +502,7 @@ class ContextCodec:
             step = _round(min(steps))
             if step <= 0 or largest / step >= 2**29:
                 return QuantSpec(0.0, 0.0, bound=0.0)
-            return QuantSpec(step, 0.0, period=_turn(step, period), bound=max_error)
+            return QuantSpec(step, _origin(var, step), period=_turn(step, period), bound=max_error)
         try:
             return self._seek(var, sample, psnr if psnr is not None else 35.0, peak, period, like)
         except OverflowError:  # a quality so high that only exact coding reaches it
@@ -440,7 +511,7 @@ class ContextCodec:
     def _seek(
         self,
         var: str,
-        sample: Sequence[tuple[F32, U8]],
+        sample: Sequence[_Band],
         psnr: float,
         peak: float,
         period: float | None,
@@ -458,11 +529,11 @@ class ContextCodec:
             reached, spec = self._try(var, sample, step, peak, period)
             if reached >= psnr and spec.step > low:
                 best, low = spec, spec.step
-                if reached - psnr < 0.03:
+                if reached - psnr < 0.015:
                     break
             elif reached < psnr:
                 high = min(high, spec.step)
-            guess = step * 10 ** (float(np.clip(reached - psnr - 0.01, -6, 6)) / 20)
+            guess = step * 10 ** (float(np.clip(reached - psnr - 0.005, -6, 6)) / 20)
             if np.isfinite(high) and low > 0:
                 if high / low < 1.004:
                     break
@@ -470,32 +541,39 @@ class ContextCodec:
                     guess = float(np.sqrt(low * high))
             step = guess
         if best is None:
-            values = np.concatenate([v[m == 0] for v, m in sample])
+            values = np.concatenate([v[m == 0] for v, m, _ in sample])
             plain = step_for_psnr(values, np.ones(values.size), psnr, peak, 0.0)
-            return QuantSpec(_round(plain), 0.0, period=_turn(plain, period))
+            return QuantSpec(_round(plain), 0.0, period=_turn(_round(plain), period))
         return best
 
     def _try(
-        self, var: str, sample: Sequence[tuple[F32, U8]], step: float, peak: float, period: float | None
+        self, var: str, sample: Sequence[_Band], step: float, peak: float, period: float | None
     ) -> tuple[float, QuantSpec]:
         """PSNR on the sample, and the quantiser, at one step."""
         step = _round(step)
-        bare = QuantSpec(step, 0.0, period=_turn(step, period), extra={"f": smooth.Filter.none().to_text()})
+        bare = QuantSpec(
+            step, _origin(var, step), period=_turn(step, period), extra={"f": smooth.Filter.none().to_text()}
+        )
         planes = []
-        for values, validity in sample:
+        for values, validity, inner in sample:
             _, indices = self.encode_values(var, values, validity, bare, None)
-            planes.append((indices, validity, _steps(values, validity, bare), bare.period))
+            thin = _repetition(validity, indices)
+            exact = _steps(values, validity, bare)
+            planes.append(
+                (_every(indices, thin), _every(validity, thin), _every(exact, thin), bare.period, inner)
+            )
         filt = smooth.fit(planes, False)
         error, count = 0.0, 0
-        for indices, validity, target, turn in planes:
-            valid = validity == 0
+        for indices, validity, target, turn, inner in planes:
+            valid = np.zeros(validity.shape, bool)
+            valid[inner] = validity[inner] == 0
             shift = smooth.shifts(indices, validity, filt, turn, False)
             off = target[valid] - indices[valid] - shift[valid] / 256.0
             error += float((off.astype(np.float64) ** 2).sum())
             count += int(valid.sum())
         rms = step * float(np.sqrt(error / max(count, 1)))
         reached = 20 * float(np.log10(peak / rms)) if rms > 0 else 999.0
-        return reached, QuantSpec(step, 0.0, period=bare.period, extra={"f": filt.to_text()})
+        return reached, QuantSpec(step, bare.origin, period=bare.period, extra={"f": filt.to_text()})
 
 
 def _mask_of(ctx: SweepContext, var: str, shape: tuple[int, int]) -> U8:
@@ -529,6 +607,34 @@ def _steps(values: F32, validity: U8, spec: QuantSpec) -> F32:
     return np.where(validity == 0, scaled, 0.0).astype(np.float32)
 
 
+def _origin(var: str, step: float) -> float:
+    """Value of index 0. In reflectivity, 20 dBZ (where echo begins to count) is an edge between two cells."""
+    return float(np.float32(20.0 - 0.5 * step)) if class_of(var) == 1 else 0.0
+
+
+def _repetition(mask: NDArray[Any], values: NDArray[Any] | None = None) -> int:
+    """How often each gate is repeated along the ray (1 km reflectivity on 250 m gates: 4), or 1."""
+    planes = [mask] if values is None else [mask, values]
+    for times in _REPETITIONS:
+        if mask.shape[1] >= 8 * times and all(
+            np.array_equal(_expand(p[rays, ::times], times, p.shape[1]), p[rays])
+            for rays in (slice(None, None, 37), slice(None))  # a few rays mostly settle it
+            for p in planes
+        ):
+            return times
+    return 1
+
+
+def _every(plane: NDArray[Any], times: int) -> NDArray[Any]:
+    """One gate of each run of repeated ones."""
+    return np.ascontiguousarray(plane[:, ::times])
+
+
+def _expand(plane: NDArray[Any], times: int, gates: int) -> NDArray[Any]:
+    """The inverse of `_every`."""
+    return plane if times == 1 else np.repeat(plane, times, axis=1)[:, :gates]
+
+
 def _round(step: float) -> float:
     """A step that float32 holds exactly, not larger: chunk headers keep it in four bytes."""
     near = np.float32(step)
@@ -539,25 +645,36 @@ def _turn(step: float, period: float | None) -> int:
     return round(period / step) if period and step > 0 and period / step < 2**20 else 0
 
 
-def _sample(sweeps: Sequence[tuple[F32, U8]]) -> list[tuple[F32, U8]]:
-    """All planes of a small volume; of a large one bands of rays from sweeps all the way up."""
-    found = []
-    left = _SAMPLE
+def _sample(sweeps: Sequence[tuple[F32, U8]]) -> list[_Band]:
+    """All planes of a small volume; of a large one bands of rays, all around, from sweeps all the way up.
+
+    Every sweep gives the same share of its gates, as each counts in the PSNR.
+    """
     count = len(sweeps)
-    chosen = list(range(count)) if count <= 12 else sorted({round(i * (count - 1) / 11) for i in range(12)})
-    for n, at in enumerate(chosen):
-        values, validity = sweeps[at]
-        share = left // (len(chosen) - n)
-        valid = int((validity == 0).sum())
-        if valid > share > 0:
-            rays = max(8, values.shape[0] * share // valid)
-            start = (n * 37) % max(1, values.shape[0] - rays + 1)
-            values, validity = values[start : start + rays], validity[start : start + rays]
-            valid = int((validity == 0).sum())
-        if valid:
-            found.append((np.ascontiguousarray(values, np.float32), np.ascontiguousarray(validity, np.uint8)))
-            left -= valid
+    chosen = list(range(count)) if count <= 16 else sorted({round(i * (count - 1) / 15) for i in range(16)})
+    planes = [sweeps[at] for at in chosen]
+    total = sum(int((m == 0).sum()) for _, m in planes)
+    found = []
+    for n, (values, validity) in enumerate(planes):
+        rays = values.shape[0]
+        wanted = rays if total <= _SAMPLE else max(12, rays * _SAMPLE // total)
+        for band in _bands(rays, min(wanted, rays), n):
+            if (validity[band] == 0).any():
+                some = np.ascontiguousarray(values[band], np.float32)
+                # rays at the edge of a band lack neighbours that they have in the volume: not judged by
+                inner = slice(0, rays) if wanted >= rays else slice(2, some.shape[0] - 2)
+                found.append((some, np.ascontiguousarray(validity[band], np.uint8), inner))
     return found
+
+
+def _bands(rays: int, wanted: int, shift: int) -> list[slice]:
+    """Up to eight bands, evenly spread, of at least twelve rays each and about `wanted` in all."""
+    if wanted >= rays:
+        return [slice(0, rays)]
+    bands = max(1, min(8, wanted // 12))
+    width, gap = wanted // bands, rays // bands
+    first = (shift * 11) % max(1, gap - width + 1)
+    return [slice(first + k * gap, first + k * gap + width) for k in range(bands)]
 
 
 _COSTS: list[NDArray[np.float32]] = []

@@ -20,11 +20,13 @@ from sciai.radar.model.context.tables import COUNT_LIMIT, LOGIT_MAX
 
 __all__ = ["INPUTS", "POSITION", "adaptive_bit", "code_bit", "finish", "mix_bit", "start"]
 
-INPUTS = 8  # one given logit and seven counters, or eight counters: one vector register of int32
+INPUTS = 12  # a given logit and eleven counters, or twelve counters
 _LOW, _HIGH, _CODE, POSITION = 0, 1, 2, 3  # slots of the coder's state, int64 [4]
 _TOP = 40
 _ALL = (1 << 48) - 1
-_WEIGHT_MAX = (1 << 18) - 1  # 4.0 in Q16: 8 products of (2^16)(2816) stay below 2^31
+# 2.0 in Q16. A sum of two weights, less two bits, is below 2^16; counters' logits are below 2308 and a
+# given one below 2817, so that the sum of twelve products stays below 2^31.
+_WEIGHT_MAX = (1 << 17) - 1
 
 
 @njit(cache=True, nogil=True)
@@ -107,7 +109,25 @@ def adaptive_bit(bit, slot, counters, rate, state, data, decoding):
 
 @njit(cache=True, nogil=True)
 def mix_bit(
-    bit, given, x, slots, offset, counters, weights, row, pace, squash, stretch, rate, state, data, decoding
+    bit,
+    given,
+    x,
+    slots,
+    offset,
+    counters,
+    weights,
+    row,
+    second,
+    row2,
+    apm,
+    arow,
+    pace,
+    squash,
+    stretch,
+    rate,
+    state,
+    data,
+    decoding,
 ):
     """Code one bit under the mixture of counters (and of one given logit); everything learns.
 
@@ -120,6 +140,10 @@ def mix_bit(
         counters: uint32, probability in 22 bits and count in 10.
         weights: int32 [rows, INPUTS], Q16.
         row: the row of weights that is used.
+        second: int32 [rows, INPUTS], weights by another context, added to the first.
+        row2: its row.
+        apm: int32 [rows, 34], what the mixture's probability turned out to mean (secondary estimation).
+        arow: its row.
         pace: shift of the learning step (17 is a rate of 1/512).
         squash: table of probabilities.
         stretch: table of logits.
@@ -132,16 +156,26 @@ def mix_bit(
         x[i] = stretch[np.int64(counters[slots[i] + offset]) >> 20]
     dot = np.int32(0)
     for i in range(INPUTS):
-        dot += np.int32((weights[row, i] >> 2) * x[i])
+        dot += np.int32(((weights[row, i] + second[row2, i]) >> 2) * x[i])
     logit = np.int64(dot) >> 14
     logit = min(max(logit, -LOGIT_MAX), LOGIT_MAX)
     p1 = np.int64(squash[logit + LOGIT_MAX])
-    bit = code_bit(bit, p1, state, data, decoding)
+    # Secondary estimation: what really happened when the mixture said this, in this context.
+    place = (logit + LOGIT_MAX) * 8
+    left = place // 1408
+    part = place - left * 1408
+    seen = (np.int64(apm[arow, left]) * (1408 - part) + np.int64(apm[arow, left + 1]) * part) // 1408
+    final = min(max((p1 + seen) >> 1, 1), 65535)
+    bit = code_bit(bit, final, state, data, decoding)
+    goal = np.int64(65535) if bit else np.int64(0)
+    near = left + (1 if part > 704 else 0)
+    apm[arow, near] += (goal - np.int64(apm[arow, near])) >> 6
     error = np.int32((np.int64(bit) << 16) - p1)
     half = np.int32(1 << (pace - 1))
     for i in range(INPUTS):
-        w = weights[row, i] + np.int32((np.int32(error * x[i]) + half) >> pace)
-        weights[row, i] = min(max(w, -_WEIGHT_MAX), _WEIGHT_MAX)
+        step = np.int32((np.int32(error * x[i]) + half) >> pace)
+        weights[row, i] = min(max(weights[row, i] + step, -_WEIGHT_MAX), _WEIGHT_MAX)
+        second[row2, i] = min(max(second[row2, i] + step, -_WEIGHT_MAX), _WEIGHT_MAX)
     bit22 = np.int64(bit) << 22
     for i in range(given, INPUTS):
         _learn(bit22, slots[i] + offset, counters, rate)

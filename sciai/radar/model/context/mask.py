@@ -20,7 +20,7 @@ __all__ = ["code_mask"]
 
 _BITS = 15  # log2 of the contexts per counter set; hashes of larger contexts are folded
 _ROWS = 64
-_TOP, _LEFT, _RIGHT = 2, 3, 4
+_TOP, _LEFT, _RIGHT = 2, 3, 5
 _BLOCK = 16
 _OUTSIDE = 3  # class of what lies beyond the edge
 
@@ -131,6 +131,10 @@ def code_mask(mask, first, second, ref, tables, pace, data, decoding):
         ll = _pad(ref)
         _uniform(ll, known)
     weights = np.full((_ROWS, INPUTS), 1 << 14, np.int32)
+    second = np.zeros((32, INPUTS), np.int32)
+    apm = np.zeros((1024 * 2, 34), np.int32)
+    for j in range(34):
+        apm[:, j] = squash[min(j * 176, 2 * 2816)]
     counters = np.full(INPUTS << (_BITS + 1), np.uint32(1 << 31), np.uint32)
     plain = np.full(64, np.uint32(1 << 31), np.uint32)
     column = np.zeros(gates, np.int32)
@@ -282,13 +286,25 @@ def code_mask(mask, first, second, ref, tables, pace, data, decoding):
             slots[7] = _fold(
                 (la << 8) | (ring << 5) | (vw << 4) | (vn << 3) | (vne << 2) | ((aa & 1) << 1) | (ba & 1)
             )
+            slots[8] = _fold((aa << 5) | (ring << 2) | agree)
+            slots[9] = _fold(
+                (aa & 15) | ((ba & 15) << 4) | (agree << 8) | (bgree << 10) | (vw << 12) | (vn << 13)
+            )
+            slots[10] = (often << 9) | ((g * 128 // gates) << 2) | (vw << 1) | vn
+            row3 = 1 if m[y - 1, x + 4] == 0 else 0
+            slots[11] = (
+                (vn << 10) | (vne << 9) | (v8 << 8) | (v11 << 7) | (row3 << 6) | (vnw << 5) | (v7 << 4)
+                | (vw << 3) | (vww << 2) | ((aa & 1) << 1) | (ba & 1)
+            )  # fmt: skip
             for i in range(INPUTS):
                 slots[i] = (i << (_BITS + 1)) + 2 * slots[i]
             row = (vw + 2 * vn + 4 * (aa & 1) + 8 * (ba & 1) + 16 * (la & 1)) * 2
+            row2 = total * 2
+            arow = (near | ((aa & 7) << 5) | ((ba & 3) << 8)) * 2
             c = np.int64(mask[r, g])
             valid = mix_bit(
-                1 if c == 0 else 0, 0, x8, slots, 0, counters, weights, row, pace, squash, stretch, rate,
-                state, data, decoding,
+                1 if c == 0 else 0, 0, x8, slots, 0, counters, weights, row, second, row2, apm, arow, pace,
+                squash, stretch, rate, state, data, decoding,
             )  # fmt: skip
             if valid:
                 c = np.int64(0)
@@ -302,11 +318,13 @@ def code_mask(mask, first, second, ref, tables, pace, data, decoding):
                 slots[5] = (np.int64(m[y, x - 2]) * 4 + np.int64(m[y - 2, x])) * 16 + w * 4 + nn
                 slots[6] = _fold((w * 4 + nn) * 256 + g * 255 // gates)
                 slots[7] = (lc * 4 + w) * 4 + nn
+                for i in range(8, INPUTS):
+                    slots[i] = 0
                 for i in range(INPUTS):
                     slots[i] = (i << (_BITS + 1)) + 2 * slots[i] + 1
                 missing = mix_bit(
-                    1 if c == 2 else 0, 0, x8, slots, 0, counters, weights, row + 1, pace, squash, stretch,
-                    rate, state, data, decoding,
+                    1 if c == 2 else 0, 0, x8, slots, 0, counters, weights, row + 1, second, row2 + 1, apm,
+                    arow + 1, pace, squash, stretch, rate, state, data, decoding,
                 )  # fmt: skip
                 c = np.int64(2) if missing else np.int64(1)
             run = min(run + 1, 255) if (c == 0) == (w == 0) else 0

@@ -62,7 +62,7 @@ class Filter:
 
 
 @njit(cache=True, nogil=True)
-def _terms(q, mask, r, g, period, circle, offsets, out):  # type: ignore[no-untyped-def]
+def _terms(q, mask, r, g, period, circle, offsets, out):
     """Fill the sums of clipped differences of one gate; gives its roughness (0 to 39)."""
     rays, gates = q.shape
     for i in range(TERMS):
@@ -94,7 +94,7 @@ def _terms(q, mask, r, g, period, circle, offsets, out):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True)
-def _shifts(q, mask, weights, t1, t2, period, circle, offsets, out):  # type: ignore[no-untyped-def]
+def _shifts(q, mask, weights, t1, t2, period, circle, offsets, out):
     rays, gates = q.shape
     terms = np.zeros(TERMS, np.int64)
     for r in range(rays):
@@ -119,11 +119,11 @@ def shifts(
 
 
 @njit(cache=True, nogil=True)
-def _gather(q, mask, target, period, circle, offsets, histogram, a, b, c):  # type: ignore[no-untyped-def]
-    """Normal equations per roughness: a [40, T, T], b [40, T], c [40]."""
-    rays, gates = q.shape
+def _gather(q, mask, target, first, last, period, circle, offsets, histogram, a, b, c):
+    """Normal equations per roughness, from rays first to last: a [40, T, T], b [40, T], c [40]."""
+    gates = q.shape[1]
     terms = np.zeros(TERMS, np.int64)
-    for r in range(rays):
+    for r in range(first, last):
         for g in range(gates):
             if mask[r, g] != 0:
                 continue
@@ -139,13 +139,14 @@ def _gather(q, mask, target, period, circle, offsets, histogram, a, b, c):  # ty
 
 
 def fit(
-    planes: list[tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.float32], int]], circle: bool
+    planes: list[tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.float32], int, slice]], circle: bool
 ) -> Filter:
-    """Least-squares weights for (indices, mask, values in steps, period) planes."""
+    """Least-squares weights for (indices, mask, values in steps, period, rays to learn from) planes."""
     histogram = np.zeros(_ROUGH, np.int64)
     a, b, c = np.zeros((_ROUGH, TERMS, TERMS)), np.zeros((_ROUGH, TERMS)), np.zeros(_ROUGH)
-    for q, mask, target, period in planes:
-        _gather(q, mask, target, period, circle, _OFFSETS, histogram, a, b, c)
+    for q, mask, target, period, rays in planes:
+        first, last, _ = rays.indices(q.shape[0])
+        _gather(q, mask, target, first, last, period, circle, _OFFSETS, histogram, a, b, c)
     a = a + np.transpose(np.tril(a, -1), (0, 2, 1))
     below = np.cumsum(histogram)
     t1, t2 = (int(np.searchsorted(below, below[-1] * part)) + 1 for part in (1 / 3, 2 / 3))

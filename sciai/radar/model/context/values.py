@@ -30,6 +30,7 @@ DECISIONS = 2 + 2 * UNARY
 FEATURES = 48
 HIDDEN = 16  # of both hidden layers and, padded, of the output: whole vector registers
 _CONTEXTS = 512  # per counter set; each holds 16 decisions side by side, one cache line
+_ROWS2 = 16 * 16
 _ROWS = 16 * 8  # of weights: 16 decisions times how much is known nearby
 _LARGEST = 2**30  # of an index; only damaged streams reach it
 _TOP, _LEFT, _RIGHT = 2, 3, 2  # margins of the padded planes: neighbours need no bounds checks
@@ -273,6 +274,10 @@ def _features(
         c[6] = _bucket(own, 8, 6) * 17 + _bucket(side, 8, 6)
     else:
         c[6] = _bucket(fne, 4, 7) * 45 + _bucket(fww, 4, 7) * 5 + min(here >> 7, 4)
+    c[8] = _bucket(fn, 3, 7) * 63 + _bucket(fne, 4, 7) * 7 + _bucket(f[6], 3, 7)
+    c[9] = min(max(anchor + pi + 32, 0), 63) * 8 + min(lately >> 6, 7)
+    c[10] = (np.int64(far[g]) >> 3) * 16 + _bucket(fcol, 7, 6)
+    c[11] = _bucket(fw, 3, 7) * 63 + _bucket(fww, 4, 7) * 7 + _bucket(f[8], 3, 7)
     # Which weights: how much is known nearby.
     c[7] = min(vw + vn + vne + vnw, 3) + (4 if has_twin or has_ref else 0)
     return anchor + pi
@@ -407,30 +412,30 @@ def _escape(a, sign, escapes, rate, state, data, decoding):
 
 @njit(cache=True, nogil=True)
 def _distance(
-    t, moved, h2, w3, b3, x, slots, counters, escapes, weights, row, pace, squash, stretch, rate, state, data,
-    decoding,
+    t, moved, h2, w3, b3, x, slots, counters, escapes, weights, row, second, row2, apm, arow, pace, squash,
+    stretch, rate, state, data, decoding,
 ):  # fmt: skip
     """Code the distance t between index and prediction, decision by decision; `moved` says it is not 0."""
     a = abs(t)
     if not moved:
         x[0] = _logit(0, h2, w3, b3)
         if mix_bit(
-            1 if a == 0 else 0, 1, x, slots, 0, counters, weights, row, pace, squash, stretch, rate, state,
-            data, decoding,
+            1 if a == 0 else 0, 1, x, slots, 0, counters, weights, row, second, row2, apm, arow, pace,
+            squash, stretch, rate, state, data, decoding,
         ):  # fmt: skip
             return np.int64(0)
     x[0] = _logit(1, h2, w3, b3)
     up = mix_bit(
-        1 if t > 0 else 0, 1, x, slots, 1, counters, weights, row + 1, pace, squash, stretch, rate, state,
-        data, decoding,
+        1 if t > 0 else 0, 1, x, slots, 1, counters, weights, row + 1, second, row2 + 1, apm, arow + 1,
+        pace, squash, stretch, rate, state, data, decoding,
     )  # fmt: skip
     o = 2 if up else 2 + UNARY
     far = np.int64(UNARY)
     for j in range(UNARY):
         x[0] = _logit(o + j, h2, w3, b3)
         more = mix_bit(
-            1 if a > j + 1 else 0, 1, x, slots, o + j, counters, weights, row + o + j, pace, squash, stretch,
-            rate, state, data, decoding,
+            1 if a > j + 1 else 0, 1, x, slots, o + j, counters, weights, row + o + j, second,
+            row2 + o + j, apm, arow + o + j, pace, squash, stretch, rate, state, data, decoding,
         )  # fmt: skip
         if more == 0:
             far = np.int64(j)
@@ -503,7 +508,7 @@ def code_values(
     h2 = np.zeros(16, np.int32)
     flat = np.full(512, np.uint32(15 << 28), np.uint32)  # staying is likely from the start
     f = np.zeros(FEATURES, np.int32)
-    c = np.zeros(10, np.int32)
+    c = np.zeros(16, np.int32)
     err = np.zeros(qp.shape, np.int32)
     column = np.zeros(gates, np.int32)
     seen = np.zeros(gates, np.int32)
@@ -518,6 +523,10 @@ def code_values(
     escapes = np.full(1024, np.uint32(1 << 31), np.uint32)
     weights = np.full((_ROWS, INPUTS), (1 << 16) // 20, np.int32)
     weights[:, 0] = (8 << 16) // 10
+    second = np.zeros((_ROWS2, INPUTS), np.int32)
+    apm = np.zeros((192 * 16, 34), np.int32)
+    for j in range(34):
+        apm[:, j] = squash[min(j * 176, 2 * 2816)]
     x = np.zeros(INPUTS, np.int32)
     slots = np.zeros(INPUTS, np.int32)
     state = np.zeros(4, np.int64)
@@ -572,11 +581,13 @@ def code_values(
                         v = min(max(np.int64(np.floor(target[r, g] + np.float32(0.5))), low), high)
                     qp[y, k] = v
                 t = _wrap(qp[y, k] - p, period)
-            for i in range(INPUTS - 1):
+            for i in range(7):
                 slots[i + 1] = (i * _CONTEXTS + c[i]) * 16
+            for i in range(8, 12):
+                slots[i] = (i * _CONTEXTS + c[i]) * 16
             t = _distance(
-                t, moved, h2, w3, b3, x, slots, counters, escapes, weights, c[7] * 16, pace, squash,
-                stretch, rate, state, data, decoding,
+                t, moved, h2, w3, b3, x, slots, counters, escapes, weights, c[7] * 16, second,
+                (c[0] >> 4) * 16, apm, c[1] * 16, pace, squash, stretch, rate, state, data, decoding,
             )  # fmt: skip
             if decoding:
                 v = p + t
@@ -605,7 +616,7 @@ def collect(q, mask, low, high, period, twin, twin_mask, ref, ref_mask, table, f
     if ref_mask.size > 0:
         rp = _pad(ref, 0)
         rk = (_pad(ref_mask, 1) == 0).astype(np.uint8)
-    c = np.zeros(10, np.int32)
+    c = np.zeros(16, np.int32)
     err = np.zeros(qp.shape, np.int32)
     column = np.zeros(gates, np.int32)
     seen = np.zeros(gates, np.int32)
