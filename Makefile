@@ -39,8 +39,8 @@ test-slow: $(DEV_STAMP) ## also what takes minutes: wheel built and installed el
 demo: $(USER_STAMP) ## each domain's main job -> demo/report.html (VOLUME=file for your own radar volume)
 	$(BIN)/sciai demo --out $(OUT) $(if $(VOLUME),--volume "$(VOLUME)")
 
-bench: $(DEV_STAMP) ## every claim measured again (ARGS= is handed to the scripts)
-	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS); done
+bench: $(DEV_STAMP) ## every claim measured again (ARGS="radar_speed" for one; ARGS=--list says which there are)
+	$(BIN)/python -m benchmarks.run $(ARGS)
 
 train: $(USER_STAMP) ## train a domain: make train DOMAIN=radar ARGS="trainer.max_epochs=1"
 	$(BIN)/sciai train $(DOMAIN) $(ARGS)

@@ -1,4 +1,4 @@
-"""Weather-radar volumes: read, simulate, compress with a guaranteed bound, decompress.
+"""Weather-radar volumes: read, simulate, compress with a guaranteed bound, decompress, verify.
 
 Everything heavy is loaded on first use (PEP 562), so that ``import sciai.radar`` stays instant and does
 not bring torch, xarray or a sibling domain with it.
@@ -16,16 +16,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciai.radar.api import compress, decompress
-    from sciai.radar.data import open_volume, simulate
+    from sciai.radar.api import compress, decompress, info, verify
+    from sciai.radar.data import fetch, open_volume, simulate
 
-__all__ = ["compress", "decompress", "open_volume", "simulate"]
+__all__ = ["compress", "decompress", "fetch", "info", "open_volume", "simulate", "verify"]
 
 _HOME = {
+    "fetch": "sciai.radar.data",
     "open_volume": "sciai.radar.data",
     "simulate": "sciai.radar.data",
     "compress": "sciai.radar.api",
     "decompress": "sciai.radar.api",
+    "info": "sciai.radar.api",
+    "verify": "sciai.radar.api",
 }
 
 

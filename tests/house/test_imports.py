@@ -32,6 +32,17 @@ def test_import_loads_nothing_heavy(statement: str) -> None:
     assert _loaded(statement) & set(HEAVY) == set()
 
 
+def test_all_that_the_radar_offers_is_there_when_asked_for() -> None:
+    import sciai.radar
+
+    assert {"compress", "decompress", "fetch", "info", "open_volume", "simulate", "verify"} == set(
+        sciai.radar.__all__
+    )
+    for name in sciai.radar.__all__:
+        assert getattr(sciai.radar, name).__name__ == name
+    assert set(sciai.radar.__all__) <= set(dir(sciai.radar))
+
+
 def test_core_loads_neither_torch_nor_lightning() -> None:
     assert (
         _loaded("import sciai.core.answer, sciai.core.checkpoint") & {"torch", "pytorch_lightning"} == set()
