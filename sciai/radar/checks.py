@@ -5,7 +5,7 @@ Levels given here are defaults; ``conf/guard/radar.yaml`` decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +15,7 @@ import yaml
 from sciai.core.answer import Estimate, Finding, Level, Policy, read_policy
 from sciai.core.resources import conf_dir
 from sciai.radar.data.names import PSNR_PEAK, base_name
+from sciai.radar.data.validity import NOT_TOLD_APART
 
 if TYPE_CHECKING:
     from sciai.radar.api.report import Compressed
@@ -74,7 +75,7 @@ def unknown_names(source: Source) -> Iterable[Finding]:
 
 def told_apart(source: Source) -> Iterable[Finding]:
     """Whether invalid gates are of two kinds in the source."""
-    vague = [v for v in source.variables if all("comment" in s.validity_attrs(v) for s in source.having(v))]
+    vague = [v for v in source.variables if all(_is_vague(s.validity_attrs(v)) for s in source.having(v))]
     if vague:
         message = (
             "the source does not tell below-noise from missing gates: every invalid gate is stored as missing"
@@ -154,6 +155,11 @@ def overhead(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding
 
 BEFORE: Final = (geometry, unknown_names, told_apart, double, infinite)
 AFTER: Final = (bounds, content, codec_choice, overhead)
+
+
+def _is_vague(attrs: Mapping[str, Any]) -> bool:
+    # readers may say more in the same comment (NEXRAD: range folding), and say so beside the constant
+    return NOT_TOLD_APART in str(attrs.get("comment", ""))
 
 
 def _infinities(variable: Any) -> int:

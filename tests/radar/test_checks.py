@@ -18,6 +18,7 @@ from sciai.core.resources import conf_dir
 from sciai.radar import checks, compress
 from sciai.radar.api import Compressed, reading
 from sciai.radar.api.source import open_source
+from sciai.radar.data.validity import NOT_TOLD_APART
 from tests.radar.synthetic import one_field, smooth, volume
 
 
@@ -95,6 +96,33 @@ def test_infinities_and_double(tmp_path: Path) -> None:
     assert [f.where for f in findings(answer, "double")] == ["DBZH"]
     back = xr.open_datatree(tmp_path / "a.zarr", engine="zarr")["sweep_0/DBZH_validity"]
     assert back.values[3, :5].tolist() == [2, 2, 2, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("comment", "vague"),
+    [
+        (NOT_TOLD_APART, True),
+        (f"{NOT_TOLD_APART}; code 1 is range folded", True),
+        ("raw code 0 is below_noise; code 1 (range folded) and gates not measured are missing", False),
+        (None, False),
+    ],
+    ids=["vague", "vague and more", "NEXRAD", "nothing said"],
+)
+def test_told_apart_where_the_source_does_not(tmp_path: Path, comment: str | None, vague: bool) -> None:
+    tree = volume(69, variables=("DBZH", "ZDR"))
+    for name in tree.children:
+        if comment is not None:
+            tree[f"{name}/DBZH_validity"].attrs["comment"] = comment
+    found = findings(run(tree, tmp_path), "told_apart")
+    assert [f.where for f in found] == (["DBZH"] if vague else [])
+    # one sweep that tells them apart is enough
+    tree["sweep_1/DBZH_validity"].attrs["comment"] = "code 0 is below_noise"
+    assert not findings(run(tree, tmp_path, overwrite=True), "told_apart")
+
+
+def test_a_tree_without_companions_does_not_tell_apart(tmp_path: Path) -> None:
+    (found,) = findings(run(one_field(np.float32([[1, np.nan], [2, 3]])), tmp_path), "told_apart")
+    assert (found.where, found.level) == ("DBZH", Level.OK)
 
 
 def test_repairs_are_said(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ from sciai.core.errors import BadInput
 from sciai.radar.data.build import Array, Field, Sweep, from_codes, seconds_after, sweep_dataset, volume_tree
 
 
+_FRACTIONS = frozenset({"SQIH", "SQIV", "QIND", "RHOHV", "URHOHV"})
+
+
 def is_odim(h5: h5py.File) -> bool:
     """Whether an open HDF5 file is ODIM: it says so, or has a ``dataset<n>/data<m>`` group."""
     conventions = _text(h5.attrs.get("Conventions", ""))
@@ -70,8 +73,30 @@ def read_odim(data: bytes, name: str) -> xr.DataTree:
                 "odim_conventions": _text(h5.attrs.get("Conventions", "")),
                 "synthetic": "true" if _text(_attrs(h5, "how").get("simulated", "")) == "True" else None,
                 "not_read": "quality groups" if quality else None,
+                "comment": _out_of_range(sweeps),
             },
         )
+
+
+def _out_of_range(sweeps: list[xr.Dataset]) -> str | None:
+    """What the volume's comment says of indices that ODIM defines on 0..1 and that lie far outside.
+
+    Istanbul's files (IRIS to ODIM) hold such an SQI: -32767 to 32764 beside gain 1 and offset 0, mostly 1.
+    No gain makes an index of it, so the values are given as the file states them, and that is said.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for sweep in sweeps:
+        for name in _FRACTIONS & set(map(str, sweep.data_vars)):
+            finite = sweep[name].values[np.isfinite(sweep[name].values)]
+            if finite.size:
+                low, high = found.get(name, (np.inf, -np.inf))
+                found[name] = min(low, float(finite.min())), max(high, float(finite.max()))
+    said = [
+        f"{name} is {low:g} to {high:g} by the gain and offset that the file states, and not 0 to 1"
+        for name, (low, high) in sorted(found.items())
+        if low < -1.0 or high > 2.0  # noise and rounding leave 0..1 by less
+    ]
+    return "; ".join(said) + ": left as they are" if said else None
 
 
 def _text(value: Any) -> str:

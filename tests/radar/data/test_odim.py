@@ -81,6 +81,28 @@ def test_undetect_and_nodata(tmp_path, codes, nodata, undetect):
     assert ds["DBZH"].encoding["dtype"] == np.uint8
 
 
+def test_an_index_far_outside_of_0_to_1_is_left_and_said(tmp_path, codes):
+    volume = open_volume(write(tmp_path / "x", codes, quantity="SQI"))  # gain 0.5, offset -32
+    assert volume.attrs["comment"] == (
+        "SQIH is -31.5 to 95 by the gain and offset that the file states, and not 0 to 1: left as they are"
+    )
+    assert float(volume["sweep_0/SQIH"].max()) == 95.0
+    assert "comment" not in open_volume(write(tmp_path / "y", codes)).attrs
+    one = np.full_like(codes, 66)
+    assert "comment" not in open_volume(write(tmp_path / "z", one, quantity="SQI")).attrs  # 1.0
+
+
+def test_istanbul_says_that_its_sqi_is_none(shared_data):
+    path = shared_data / "radar" / "Istanbul_20150322_2304.h5"
+    volume = open_volume(path)
+    assert volume.attrs["comment"].startswith("SQIH is -32767 to 32764 by the gain")
+    with h5py.File(path) as h5:
+        raw = h5["dataset1/data2/data"][...]
+        assert h5["dataset1/data2/what"].attrs["quantity"] == "SQI"
+    ours = volume["sweep_0/SQIH"].values
+    np.testing.assert_array_equal(ours[np.isfinite(ours)], raw[np.isfinite(raw)])
+
+
 def test_geometry(tmp_path, codes):
     volume = open_volume(write(tmp_path / "x", codes))
     ds = volume["sweep_0"]
