@@ -19,7 +19,6 @@ import xarray as xr
 from sciai.core.errors import BadInput
 from sciai.radar.data.build import Array, Field, Sweep, from_codes, seconds_after, sweep_dataset, volume_tree
 
-
 _FRACTIONS = frozenset({"SQIH", "SQIV", "QIND", "RHOHV", "URHOHV"})
 
 
