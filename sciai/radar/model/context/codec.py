@@ -608,8 +608,14 @@ def _steps(values: F32, validity: U8, spec: QuantSpec) -> F32:
 
 
 def _origin(var: str, step: float) -> float:
-    """Value of index 0. In reflectivity, 20 dBZ (where echo begins to count) is an edge between two cells."""
-    return float(np.float32(20.0 - 0.5 * step)) if class_of(var) == 1 else 0.0
+    """Value of index 0.
+
+    In reflectivity, 20 dBZ (where echo begins to count) is an edge between two cells. Correlations crowd just
+    below 1: a cell's centre at 0.97 keeps most of rain in one cell (2 to 25 % fewer bits than centres at
+    multiples of the step).
+    """
+    name = CLASSES[class_of(var)]
+    return float(np.float32({"DBZH": 20.0 - 0.5 * step, "RHOHV": 0.97}.get(name, 0.0)))
 
 
 def _repetition(mask: NDArray[Any], values: NDArray[Any] | None = None) -> int:
