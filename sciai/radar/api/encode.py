@@ -242,7 +242,7 @@ class Encoder:
             result = self.result[var]
             result.mask_bytes += len(data)
             result.mask_codecs[codec.name] = result.mask_codecs.get(codec.name, 0) + 1
-            result.repaired += failed
+            result.repaired += failed > 0 and codec is self._plain
             self.codecs_used[codec.name] = codec
             for name, size in tried.items():
                 result.tried_masks[name] = result.tried_masks.get(name, 0) + size
@@ -252,7 +252,10 @@ class Encoder:
         sweep = self.source.sweeps[at]
         view, below, previous = self._view(codec, task)
         context: SweepContext = view
-        payload = codec.encode_mask(var, validity, context)
+        try:
+            payload = codec.encode_mask(var, validity, context)
+        except OverflowError:
+            return None  # so unlike what the codec expects that it would not be smaller than the plane itself
         data = self._pack(codec, task, payload, below, previous, None)
         found = chunks.unpack(data, f"{sweep.name}/{array_of(var, 'mask')}")
         return data if np.array_equal(codec.decode_mask(var, found.payload, context), validity) else None
@@ -296,7 +299,7 @@ class Encoder:
     def _try_values(
         self, codec: SweepCodec, spec: QuantSpec, task: Task, values: F32, validity: U8
     ) -> Try | None:
-        """Code, decode, compare; None where the indices differ or the error exceeds the bound."""
+        """Code, decode, compare; None where it cannot, the indices differ or the error exceeds the bound."""
         at, var, _ = task
         sweep, plan = self.source.sweeps[at], self.plans[var]
         view, below, previous = self._view(codec, task)

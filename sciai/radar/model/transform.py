@@ -135,6 +135,8 @@ class TransformCodec:
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self._arrays = arrays
+        self.checkpoint = ""
+        """Hash of the checkpoint that the arrays came from; "" where they came from elsewhere."""
         self._plain = PlainCodec()
         try:
             self._latent_tables = Tables(
@@ -157,7 +159,9 @@ class TransformCodec:
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> TransformCodec:
         """The codec of a checkpoint in memory."""
-        return cls(dict(checkpoint.arrays))
+        codec = cls(dict(checkpoint.arrays))
+        codec.checkpoint = checkpoint.hash
+        return codec
 
     @classmethod
     def from_model(cls, model: bytes) -> TransformCodec:

@@ -229,6 +229,28 @@ def test_only_what_missed_its_psnr_is_coded_again(
     )
 
 
+def test_a_mask_that_the_codec_cannot_code_goes_to_another(
+    tmp_path: Path, neighbour_codec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = neighbour_codec.encode_mask
+
+    def overflowing(self: Any, var: str, validity: Any, ctx: Any) -> bytes:
+        if var == "ZDR":
+            raise OverflowError("a mask took more bits than it has gates")
+        return encode(self, var, validity, ctx)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(neighbour_codec, "encode_mask", overflowing)
+    tree = volume(28)
+    reports = compress(tree, tmp_path / "a.zarr", codec="context").unwrap().variables
+    assert {v: r.mask_codec for v, r in reports.items()} == {
+        "DBZH": "context", "VRADH": "context", "ZDR": "plain",
+    }  # fmt: skip
+    assert {v: r.repaired for v, r in reports.items()} == {"DBZH": 0, "VRADH": 0, "ZDR": len(tree.children)}
+    back = decompress(tmp_path / "a.zarr")
+    for name in tree.children:
+        np.testing.assert_array_equal(back[f"{name}/ZDR_validity"], tree[f"{name}/ZDR_validity"])
+
+
 def test_auto_takes_the_smaller(tmp_path: Path, neighbour_codec: Any) -> None:
     """The test's codec adds 8 bytes to each plane of values, so that plain always wins."""
     answer = compress(volume(25, ((36, 50),) * 6), tmp_path / "a.zarr")

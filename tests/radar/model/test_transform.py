@@ -210,6 +210,20 @@ def test_a_checkpoint_folder_round_trip(trained: Any, codec: TransformCodec, tmp
     saved = Checkpoint(transform.export(trained[0]), Card("tiny", "radar")).save(tmp_path / "tiny")
     loaded = TransformCodec.from_checkpoint(Checkpoint.load(tmp_path / "tiny", expect=saved.hash))
     assert loaded.model == codec.model
+    assert loaded.checkpoint == saved.hash
+    assert codec.checkpoint == TransformCodec.from_model(codec.model).checkpoint == ""
+
+
+def test_an_answer_names_the_shipped_checkpoint(tmp_path: Any) -> None:
+    from sciai.core.checkpoint import Checkpoint
+    from sciai.core.resources import checkpoints_dir
+    from sciai.radar import compress
+    from tests.radar.synthetic import volume
+
+    tree = volume(3, ((16, 16),), ("VRADH",))
+    answer = compress(tree, tmp_path / "a.zarr", codec="transform", threads=1)
+    assert set(answer.unwrap().models) == {"transform"}
+    assert answer.provenance.checkpoint == Checkpoint.verify(checkpoints_dir() / "radar-transform")
 
 
 def test_synthesis_is_exact_in_any_order(codec: TransformCodec) -> None:
