@@ -1,10 +1,10 @@
 """The next volume of a known radar: bits against JPEG XL (effort 9), with the volume before at hand.
 
 Pairs are consecutive volumes of one radar and one event. The first is compressed alone, the second with
-``previous=`` its store; JPEG XL cannot use the volume before, and gets the second alone. ``--model`` names a
-checkpoint of the context codec that knows the radar but not the second volume (its card lists what it learned
-second alone. ``--model`` names a checkpoint of the context codec that knows the radar but not the second
-all: that is *not* a fair test, and the output says so.
+``previous=`` its store; JPEG XL cannot use the volume before, and gets the second alone. ``--model`` names
+a checkpoint of the context codec that knows the radar but not the second volume (its card lists what it has
+learned from); volumes that it has learned from are left out. Without it the shipped model is used, which has
+seen them all: that is *not* a fair test, and the output says so.
 
     python -m benchmarks.radar_next_volume [--model FOLDER] [--peers FILE.json]
 """
