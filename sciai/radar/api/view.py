@@ -180,7 +180,7 @@ def difference(variable: str, original: F32, decoded: F32, sweep: xr.Dataset | N
     error = np.asarray(decoded, np.float32) - np.asarray(original, np.float32)
     period = circular_period(variable, nyquist=_nyquist(sweep), values=original)
     if period:
-        error = (error + period / 2) % period - period / 2
+        error = np.where(np.abs(error) > period / 2, (error + period / 2) % period - period / 2, error)
     return error.astype(np.float32, copy=False)
 
 
@@ -236,12 +236,15 @@ def _row(
     values2, flags2 = _plane(decoded, variable)
     _panel(figure, axes[1], raster, values2, flags2, scale, "decoded")
     both = (flags == VALID) & (flags2 == VALID)
-    error = np.where(both, difference(variable, values, values2, sweep), np.float32(np.nan)).astype(
-        np.float32
-    )
+    nothing = np.float32(np.nan)
+    error = np.where(both, difference(variable, values, values2, sweep), nothing).astype(np.float32)
+    plain = np.where(both, values2 - values, nothing).astype(np.float32)
     worst = float(np.nanmax(np.abs(error))) if both.any() else 0.0
     changed = flags != flags2
-    label = f"difference in this sweep   {_quality(variable, values, error, worst, scale.unit)}"
+    # the figures are plain differences, as promised and reported by `compress`, also where the picture wraps
+    label = f"difference in this sweep   {_quality(variable, values, plain, scale.unit)}"
+    if not np.array_equal(error, plain, equal_nan=True):
+        label += "   picture: the short way round"
     if changed.any():
         label += f"   {int(changed.sum())} gates changed validity"
     _panel(
@@ -256,10 +259,11 @@ def _row(
     )
 
 
-def _quality(variable: str, values: F32, error: F32, worst: float, unit: str) -> str:
+def _quality(variable: str, values: F32, error: F32, unit: str) -> str:
     valid = error[np.isfinite(error)].astype(np.float64)
     if not valid.size:
         return "no valid gate"
+    worst = float(np.abs(valid).max())
     mse = float(np.mean(valid**2))
     psnr = "lossless" if mse == 0 else f"PSNR {10 * np.log10(psnr_peak(variable, values) ** 2 / mse):.1f} dB"
     return f"{psnr}, worst {worst:.3g} {unit}".rstrip()

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from sciai.core.errors import BadInput
+from sciai.radar.api.measure import Tally
 from sciai.radar.api.palette import BELOW_NOISE_COLOUR, scale_of
 from sciai.radar.api.raster import rasterise
 from sciai.radar.api.view import difference, draw, drawable, heading, view
@@ -116,6 +117,23 @@ def test_phase_and_velocity_differ_the_short_way_round() -> None:
     sweep["nyquist_velocity"] = ("azimuth", [10.0])
     assert difference("VRADH", np.float32([[9.5]]), np.float32([[-9.5]]), sweep).tolist() == [[1.0]]
     assert difference("DBZH", np.float32([[9.5]]), np.float32([[-9.5]])).tolist() == [[-19.0]]
+
+
+def test_figures_of_a_circular_field_are_those_of_the_report_and_the_picture_says_that_it_wraps() -> None:
+    values = np.full((36, 12), 40.0, np.float32)
+    values[3, 4] = 359.0
+    for back, wraps in ((1.0, True), (357.0, False)):
+        decoded = values.copy()
+        decoded[3, 4] = back
+        tally = Tally()
+        tally.add(values, decoded, np.zeros(values.shape, np.uint8), reflectivity=False)
+        figure = draw(
+            volume_of(make_sweep(values, name="PHIDP")), volume_of(make_sweep(decoded, name="PHIDP"))
+        )
+        title = figure.axes[2].get_title(loc="left")
+        assert f"PSNR {tally.psnr(180.0):.1f} dB" in title
+        assert f"worst {tally.max_error:.3g} " in title
+        assert ("short way round" in title) == wraps
 
 
 def test_a_vertical_section_is_drawn_as_height_over_range() -> None:
