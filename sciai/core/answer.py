@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import PurePath
@@ -189,19 +190,27 @@ Policy = Mapping[str, Level]
 """Check name -> the level its findings get, whatever level the check itself gave."""
 
 
-def read_policy(config: Mapping[str, Any] | None) -> dict[str, Level]:
+def read_policy(config: Mapping[str, Any] | None, known: Collection[str] | None = None) -> dict[str, Level]:
     """A policy from the ``policy`` part of a guard config.
 
     Args:
         config: check name -> level as text; None is an empty policy.
+        known: names of the checks that there are, where the caller knows them: a misspelt name would
+            otherwise change nothing, and silently.
 
     Raises:
-        BadInput: on a level that does not exist.
+        BadInput: on a level that does not exist, or a name that is not known.
 
     >>> read_policy({"support": "refuse"})
     {'support': <Level.REFUSE: 2>}
     """
-    return {str(check): Level.parse(level) for check, level in (config or {}).items()}
+    policy = {str(check): Level.parse(level) for check, level in (config or {}).items()}
+    if known is not None:
+        for check in (c for c in policy if c not in known):
+            near = difflib.get_close_matches(check, sorted(known), 1)
+            fix = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
+            raise BadInput(f"no check is called {check!r}", field=f"policy.{check}", fix=fix)
+    return policy
 
 
 def ask(

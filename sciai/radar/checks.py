@@ -21,26 +21,38 @@ if TYPE_CHECKING:
     from sciai.radar.api.report import Compressed
     from sciai.radar.api.source import Source
 
-__all__ = ["AFTER", "BEFORE", "policy"]
+__all__ = ["AFTER", "BEFORE", "CHECKS", "policy"]
 
 NOISE: Final = (
     0.7  # of the roughness (1 is white noise): above it neighbours say next to nothing about each other
 )
+CHECKS: Final = frozenset(
+    {
+        *("geometry", "unknown_name", "told_apart", "double", "infinite"),
+        *("bound", "mask", "damaged", "missing_part", "all_missing", "constant", "noise"),
+        *("unlike_training", "lossless_fallback", "overhead"),
+    }
+)
+"""Names of all findings on radar volumes; ``conf/guard/radar.yaml`` may name these and those of the default."""
 
 
 @cache
 def policy() -> Policy:
     """Check -> level, from ``conf/guard/default.yaml`` and ``conf/guard/radar.yaml``.
 
+    Raises:
+        BadInput: a level or the name of a check does not exist.
+
     Example:
         >>> policy()["mask"].name
         'REFUSE'
     """
-    merged: dict[str, Any] = {}
-    for name in ("default", "radar"):
-        text = (conf_dir() / "guard" / f"{name}.yaml").read_text(encoding="utf-8")
-        merged |= (yaml.safe_load(text) or {}).get("policy") or {}
-    return read_policy(merged)
+    shared, own = (
+        yaml.safe_load((conf_dir() / "guard" / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+        for name in ("default", "radar")
+    )
+    general = read_policy(shared.get("policy"))
+    return general | read_policy(own.get("policy"), CHECKS | set(general))
 
 
 def geometry(source: Source) -> Iterable[Finding]:

@@ -134,6 +134,10 @@ def test_what_cannot_be_built() -> None:
         Answer(None, (), WHO)
     with pytest.raises(BadInput, match="ok, caution, refuse"):
         read_policy({"c": "maybe"})
+    assert read_policy({"support": "ok"}, {"support", "finite"}) == {"support": Level.OK}
+    assert read_policy(None, set()) == {}
+    with pytest.raises(BadInput, match=r"no check is called 'suport' \(field policy.suport\); did you mean"):
+        read_policy({"suport": "ok"}, {"support", "finite"})
     with pytest.raises(TypeError):
         ask(1, lambda q: 5, provenance=WHO)  # type: ignore[arg-type,return-value]
     with pytest.raises(TypeError):

@@ -153,7 +153,29 @@ def test_every_check_has_a_level_in_the_config() -> None:
     text = getsource(checks) + getsource(reading)
     named = set(re.findall(r'(?:_caution|Finding)\(\s*"(\w+)"', text)) | {"missing_part", "damaged"}
     config = yaml.safe_load((conf_dir() / "guard/radar.yaml").read_text(encoding="utf-8"))
-    assert named <= set(config["policy"])
+    assert named == checks.CHECKS == set(config["policy"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("policy: {told_appart: refuse}", "no check is called 'told_appart'.*did you mean told_apart"),
+        ("policy: {zzz: ok}", "no check is called 'zzz'.*there are .*geometry"),
+        ("policy: {noise: perhaps}", "unknown level 'perhaps'"),
+    ],
+)
+def test_a_policy_that_names_what_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, says: str
+) -> None:
+    (tmp_path / "guard").mkdir()
+    shared = (conf_dir() / "guard/default.yaml").read_text(encoding="utf-8")
+    (tmp_path / "guard/default.yaml").write_text(shared, encoding="utf-8")
+    (tmp_path / "guard/radar.yaml").write_text(wrong, encoding="utf-8")
+    monkeypatch.setattr(checks, "conf_dir", lambda: tmp_path)
+    with pytest.raises(BadInput, match=says):
+        checks.policy.__wrapped__()
+    (tmp_path / "guard/radar.yaml").write_text("policy: {leakage: caution}", encoding="utf-8")
+    assert checks.policy.__wrapped__()["leakage"] == Level.CAUTION  # a check that every domain has
 
 
 @pytest.mark.parametrize(
