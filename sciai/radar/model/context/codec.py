@@ -53,7 +53,7 @@ _TWIN_PRICE = 0.03  # beside a twin the network is so sure that the full price w
 _HEAD: Final = struct.Struct("<iiB")  # smallest and largest index, repetition
 _REPETITIONS: Final = (8, 5, 4, 3, 2)
 _NO_MASK: Final = 15  # in the four bits that name a mask
-_SAMPLE = 150_000  # valid gates that planning looks at
+_SAMPLE = 100_000  # valid gates that planning looks at
 _Band = tuple[F32, U8, slice]  # values, validity, rays to judge by
 _NONE8 = np.zeros((0, 0), np.uint8)
 _NONE32 = np.zeros((0, 0), np.int32)
@@ -525,7 +525,7 @@ class ContextCodec:
         step = float(np.sqrt(12)) * allowed * 1.05
         best: QuantSpec | None = None
         low, high = 0.0, np.inf  # steps known to reach the target, and not to
-        for _ in range(8):
+        for _ in range(7):
             reached, spec = self._try(var, sample, step, peak, period)
             if reached >= psnr and spec.step > low:
                 best, low = spec, spec.step
