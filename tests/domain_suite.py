@@ -61,11 +61,12 @@ class DomainSuite:
     # fixtures
 
     @pytest.fixture(scope="class")
-    def rehearsal(self, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    @classmethod
+    def rehearsal(cls, tmp_path_factory: pytest.TempPathFactory) -> Trained:
         """One batch of everything through the shared path."""
-        out = tmp_path_factory.mktemp(self.domain)
+        out = tmp_path_factory.mktemp(cls.domain)
         options = ["trainer.fast_dev_run=true", "trainer.enable_progress_bar=false", f"out={out}"]
-        return train(compose(self.domain, [*options, *self.fast]))
+        return train(compose(cls.domain, [*options, *cls.fast]))
 
     @pytest.fixture
     def checkpoint(self, request: pytest.FixtureRequest) -> Path:

@@ -33,7 +33,7 @@ CHECKS: Final = frozenset(
         *("unlike_training", "lossless_fallback", "overhead"),
     }
 )
-"""Names of all findings on radar volumes; ``conf/guard/radar.yaml`` may name these and those of the default."""
+"""Names of all findings on radar volumes; ``conf/guard/radar.yaml`` may name these and the default's."""
 
 
 @cache
