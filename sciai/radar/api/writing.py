@@ -13,28 +13,26 @@ import numpy as np
 import xarray as xr
 
 from sciai.core.answer import Answer, Estimate, Level, Provenance, ask
-from sciai.core.errors import BadInput, CheckpointError
 from sciai.radar import checks
 from sciai.radar.api.atomic import FolderWriter, check_target, new_folder, terminable
 from sciai.radar.api.encode import Encoder
+from sciai.radar.api.figures import compressed, variable_report, with_record
 from sciai.radar.api.planes import PlaneReader
 from sciai.radar.api.plans import Coded, Target, VariablePlan, model_key
-from sciai.radar.api.report import Compressed, VariableReport
+from sciai.radar.api.report import Compressed
 from sciai.radar.api.source import Source, open_source
-from sciai.radar.api.store import check_store, write_metadata, write_models, write_record
+from sciai.radar.api.store import write_metadata, write_models, write_record
+from sciai.radar.api.targets import PerVariable, codecs_of, previous_of, targets_of
 from sciai.radar.data.names import PSNR_PEAK, base_name, family, psnr_peak
 from sciai.radar.model.interface import F32, U8, QuantSpec, SweepCodec, Twinned
 from sciai.radar.model.plain import PlainCodec
-from sciai.radar.model.registry import CODECS, available_codecs, shipped_codec
 
-__all__ = ["DEFAULT_PSNR", "compress"]
+__all__ = ["compress"]
 
-DEFAULT_PSNR = 35.0
 _ATTEMPTS = 5
 _SMOOTH = frozenset({"VRADH"})  # families for which the transform codec was ever measured ahead
 
 Volume = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.DataTree
-PerVariable = float | Mapping[str, float] | None
 
 
 def compress(
@@ -100,9 +98,9 @@ def compress(
     say = progress or (lambda part, what: None)
     say(-1.0, "reading")
     source = open_source(volume)
-    targets = _targets(source, psnr, max_error, lossless)
-    codecs = _codecs(codec)
-    before = _previous(previous)
+    targets = targets_of(source, psnr, max_error, lossless)
+    codecs = codecs_of(codec)
+    before = previous_of(previous)
     job = _Job(source, targets, codecs, before, target_path, embed_model, max(1, threads), say, started)
     with terminable():
         try:
@@ -179,15 +177,19 @@ class _Job:
             used |= encoder.codecs_used
         fields = sum(c.value_bytes + c.mask_bytes for c in coded.values())
         inside, self.models = write_models(_in_use(used, coded), writer, fields, self.embed)
-        variables = {v: self._report(v, coded[v], plans[v], trial.get(v)) for v in self.source.variables}
-        value = self._compressed(variables, coded, metadata, coordinates, inside)
+        variables = {
+            v: variable_report(v, self.targets[v], coded[v], plans[v], trial.get(v))
+            for v in self.source.variables
+        }
+        sizes = metadata, coordinates, inside
+        value = compressed(self.source, self.path, self.previous, variables, coded, sizes, self.models or {})
         content: dict[str, Any] = {"variables": value.record(), "interval_s": round(value.interval_s, 3)}
         if self.models:
             content["models"] = dict(self.models)
         if value.previous is not None and self.previous is not None:
             content["previous"] = {"path": value.previous, "hash": self.previous.identity()}
         record = write_record(writer, content)
-        value = _with_record(value, record, time.perf_counter() - self.started)
+        value = with_record(value, record, time.perf_counter() - self.started)
         return Estimate(value, {v: r.max_error for v, r in variables.items()})
 
     def _encoder(
@@ -317,71 +319,6 @@ class _Job:
         values = tuple((c, self._spec(c, var, target, plan.peak, plan.period, plan.packings)) for c in codecs)
         return replace(plan, target=target, values=values)
 
-    def _report(self, var: str, coded: Coded, plan: VariablePlan, trial: Coded | None) -> VariableReport:
-        tally = coded.tally
-        gates = max(1, tally.gates)
-        return VariableReport(
-            name=var,
-            codec="+".join(sorted(coded.codecs, key=lambda c: -coded.codecs[c])),
-            mask_codec="+".join(sorted(coded.mask_codecs, key=lambda c: -coded.mask_codecs[c])),
-            psnr=tally.psnr(plan.peak),
-            psnr_peak=plan.peak,
-            psnr_target=None if self.targets[var].lossless else self.targets[var].psnr,
-            max_error=tally.max_error,
-            max_error_bound=0.0 if self.targets[var].lossless else self.targets[var].max_error,
-            lossless=tally.exact,
-            step=max(coded.steps, default=0.0),
-            bits_per_value=8 * coded.value_bytes / gates,
-            mask_bits_per_value=8 * coded.mask_bytes / gates,
-            valid_fraction=tally.valid / gates,
-            csi={f"{t:g}": v for t, v in tally.csi().items()},
-            echo_created=tally.created,
-            echo_removed=tally.removed,
-            rain_rate_bias=tally.rain_bias(),
-            roughness=tally.pairs[0] / tally.pairs[1] if tally.pairs[1] > 0 else None,
-            repaired=coded.repaired,
-            tried=dict(trial.tried) if trial else {},
-        )
-
-    def _compressed(
-        self,
-        variables: Mapping[str, VariableReport],
-        coded: Mapping[str, Coded],
-        metadata: int,
-        coordinates: int,
-        models: int,
-    ) -> Compressed:
-        gates = self.source.gates
-        masks = sum(c.mask_bytes for c in coded.values())
-        fields = masks + sum(c.value_bytes for c in coded.values())
-        total = fields + metadata + coordinates + models
-        interval, known = self.source.interval()
-        return Compressed(
-            path=str(self.path),
-            variables=variables,
-            gates=gates,
-            bits_per_value=8 * fields / gates,
-            mask_bits_per_value=8 * masks / gates,
-            total_bits_per_value=8 * total / gates,
-            mbps=8e-6 * fields / interval,
-            total_mbps=8e-6 * total / interval,
-            interval_s=interval,
-            interval_from="volume" if known else "assumed",
-            store_bytes=total,
-            field_bytes=fields,
-            metadata_bytes=metadata,
-            coordinate_bytes=coordinates,
-            model_bytes=models,
-            raw_bytes=2 * gates,
-            ratio=2 * gates / total,
-            seconds=0.0,
-            sweeps=len(self.source.sweeps),
-            models=dict(self.models or {}),
-            previous=None
-            if self.previous is None or self.previous.root is None
-            else os.path.relpath(self.previous.root, self.path.resolve().parent / self.path.name),
-        )
-
 
 class _Sweeps(Sequence[tuple[F32, U8]]):
     """The (values, validity) of one variable, loaded when asked for and not kept."""
@@ -433,72 +370,3 @@ def _worth_trying(items: list[Any], sizes: Sequence[float | None]) -> list[Any]:
         return items
     best = min(known)[0]
     return [items[k] for size, k in sorted(known) if size <= 1.08 * best]
-
-
-def _with_record(value: Compressed, record: int, seconds: float) -> Compressed:
-    total = value.store_bytes + record
-    return replace(
-        value,
-        metadata_bytes=value.metadata_bytes + record,
-        store_bytes=total,
-        total_bits_per_value=8 * total / value.gates,
-        total_mbps=8e-6 * total / value.interval_s,
-        ratio=value.raw_bytes / total,
-        seconds=seconds,
-    )
-
-
-def _targets(
-    source: Source, psnr: PerVariable, max_error: PerVariable, lossless: bool | Collection[str]
-) -> dict[str, Target]:
-    known = source.variables
-    for name, given in (("psnr", psnr), ("max_error", max_error)):
-        for key, number in given.items() if isinstance(given, Mapping) else [("", given)]:
-            if key and key not in known:
-                raise BadInput(
-                    f"{name} for {key}, which the volume does not have",
-                    field=name,
-                    fix=f"it has {', '.join(known)}",
-                )
-            if number is not None and not (np.isfinite(number) and number > 0):
-                raise BadInput(f"{name} of {number}", field=key or name, fix="give a positive number")
-    if isinstance(lossless, str):
-        lossless = [lossless]
-    exact = set(known) if lossless is True else set() if lossless is False else set(lossless)
-    if exact - set(known):
-        raise BadInput(
-            f"lossless for {sorted(exact - set(known))}, which the volume does not have", field="lossless"
-        )
-    return {
-        var: Target(
-            psnr=_of(psnr, var, DEFAULT_PSNR), max_error=_of(max_error, var, None), lossless=var in exact
-        )
-        for var in known
-    }
-
-
-def _of(given: PerVariable, var: str, default: float | None) -> float | None:
-    if isinstance(given, Mapping):
-        number = given.get(var, given.get("", default))
-        return None if number is None else float(number)
-    return default if given is None else float(given)
-
-
-def _codecs(codec: str | SweepCodec) -> list[SweepCodec]:
-    if not isinstance(codec, str):
-        return [codec]
-    if codec == "auto":
-        return available_codecs()
-    if codec not in CODECS:
-        raise BadInput(f"no codec is called {codec!r}", field="codec", fix=f"use auto, {', '.join(CODECS)}")
-    try:
-        return [shipped_codec(codec)]
-    except CheckpointError as err:
-        raise CheckpointError(f"codec={codec!r}: {err}; codec='plain' always works") from err
-
-
-def _previous(store: str | os.PathLike[str] | None) -> PlaneReader | None:
-    if store is None:
-        return None
-    check_store(store)
-    return PlaneReader.of_folder(store)

@@ -1,0 +1,95 @@
+"""What is asked of `compress`: qualities, codecs, a previous store; read and checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from typing import Final
+
+import numpy as np
+
+from sciai.core.errors import BadInput, CheckpointError
+from sciai.radar.api.planes import PlaneReader
+from sciai.radar.api.plans import Target
+from sciai.radar.api.source import Source
+from sciai.radar.api.store import check_store
+from sciai.radar.model.interface import SweepCodec
+from sciai.radar.model.registry import CODECS, available_codecs, shipped_codec
+
+__all__ = ["DEFAULT_PSNR", "PerVariable", "codecs_of", "previous_of", "targets_of"]
+
+DEFAULT_PSNR: Final = 35.0
+
+PerVariable = float | Mapping[str, float] | None
+
+
+def targets_of(
+    source: Source, psnr: PerVariable, max_error: PerVariable, lossless: bool | Collection[str]
+) -> dict[str, Target]:
+    """What is promised for each variable of a volume; the arguments are those of `compress`.
+
+    Raises:
+        BadInput: a number that is no quality, or a variable that the volume does not have.
+    """
+    known = source.variables
+    for name, given in (("psnr", psnr), ("max_error", max_error)):
+        for key, number in given.items() if isinstance(given, Mapping) else [("", given)]:
+            if key and key not in known:
+                raise BadInput(
+                    f"{name} for {key}, which the volume does not have",
+                    field=name,
+                    fix=f"it has {', '.join(known)}",
+                )
+            if number is not None and not (np.isfinite(number) and number > 0):
+                raise BadInput(f"{name} of {number}", field=key or name, fix="give a positive number")
+    if isinstance(lossless, str):
+        lossless = [lossless]
+    exact = set(known) if lossless is True else set() if lossless is False else set(lossless)
+    if exact - set(known):
+        raise BadInput(
+            f"lossless for {sorted(exact - set(known))}, which the volume does not have", field="lossless"
+        )
+    return {
+        var: Target(
+            psnr=_of(psnr, var, DEFAULT_PSNR), max_error=_of(max_error, var, None), lossless=var in exact
+        )
+        for var in known
+    }
+
+
+def _of(given: PerVariable, var: str, default: float | None) -> float | None:
+    if isinstance(given, Mapping):
+        number = given.get(var, given.get("", default))
+        return None if number is None else float(number)
+    return default if given is None else float(given)
+
+
+def codecs_of(codec: str | SweepCodec) -> list[SweepCodec]:
+    """The codecs that ``codec=`` names.
+
+    Raises:
+        BadInput: no codec is called so.
+        CheckpointError: its checkpoint is absent or altered.
+    """
+    if not isinstance(codec, str):
+        return [codec]
+    if codec == "auto":
+        return available_codecs()
+    if codec not in CODECS:
+        raise BadInput(f"no codec is called {codec!r}", field="codec", fix=f"use auto, {', '.join(CODECS)}")
+    try:
+        return [shipped_codec(codec)]
+    except CheckpointError as err:
+        raise CheckpointError(f"codec={codec!r}: {err}; codec='plain' always works") from err
+
+
+def previous_of(store: str | os.PathLike[str] | None) -> PlaneReader | None:
+    """Reader of the store that ``previous=`` names.
+
+    Raises:
+        BadInput, DamagedStore: there is none, or it was altered.
+    """
+    if store is None:
+        return None
+    check_store(store)
+    return PlaneReader.of_folder(store)
