@@ -29,7 +29,7 @@ Step = Callable[[float, str], None]
 
 PUBLIC_VOLUME: Final = ("KHGX", "2017-08-26T12:00")
 """Hurricane Harvey over Houston, from NOAA's public archive; not among the radars of the training data."""
-SIMULATED: Final[Mapping[str, Any]] = {"seed": 20, "shape": (24, 300, 500)}
+SIMULATED: Final[Mapping[str, Any]] = {"seed": 20, "shape": (12, 300, 400)}
 RATES: Final = (30.0, 35.0, 40.0, 45.0)
 STREAM_MBPS: Final = 355.0
 REACH_SECONDS: Final = 4.0
