@@ -99,46 +99,6 @@ def test_a_store_in_memory_and_below_a_group(tmp_path: Path) -> None:
     np.testing.assert_array_equal(group["sweep_0/VRADH"][:], wanted)
 
 
-class Counting(zarr.storage.WrapperStore[Any]):
-    """Remembers which keys were fetched."""
-
-    def __init__(self, store: Any) -> None:
-        super().__init__(store)
-        self.keys: list[str] = []
-
-    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
-        self.keys.append(key)
-        return await self._store.get(key, *args, **kwargs)
-
-
-def test_one_plane_fetches_its_chunks_only(tmp_path: Path, neighbour_codec: Any) -> None:
-    compress(volume(5, ((20, 30),) * 4), tmp_path / "a.zarr", codec="context", embed_model=True)
-    store = Counting(zarr.storage.LocalStore(tmp_path / "a.zarr", read_only=True))
-    group = zarr.open_group(store, mode="r")
-    array = group["sweep_1/ZDR"]
-    store.keys.clear()
-    assert np.isfinite(array[:]).any()
-    chunks = [k for k in store.keys if k.startswith("sweep_")]
-    assert len(chunks) == len(set(chunks)), "a key is fetched once"
-    # ZDR looks at VRADH, that at DBZH, all at their masks and at the same planes of sweep_0; nothing above
-    assert {k.split("/")[0] for k in chunks} == {"sweep_0", "sweep_1"}
-    others = [k for k in store.keys if not k.startswith("sweep_")]
-    assert sorted(k.split("/")[0] for k in others) == ["model", "zarr.json"]
-    store.keys.clear()
-    assert (group["sweep_1/DBZH_validity"][:] < 3).all()
-    assert {k.split("/")[1] for k in store.keys} == {"DBZH_validity"}
-
-
-def test_plain_plane_fetches_mask_and_values(tmp_path: Path) -> None:
-    compress(volume(6), tmp_path / "a.zarr", codec="plain")
-    store = Counting(zarr.storage.LocalStore(tmp_path / "a.zarr", read_only=True))
-    array = zarr.open_group(store, mode="r")["sweep_0/DBZH"]
-    store.keys.clear()
-    array[:]
-    chunks = [k for k in store.keys if k != "zarr.json"]
-    assert sorted(chunks) == ["sweep_0/DBZH/0.0", "sweep_0/DBZH_validity/0.0"]
-
-
 def test_record_and_info(tmp_path: Path) -> None:
     answer = compress(volume(7), tmp_path / "a.zarr", codec="plain")
     value, said = answer.unwrap(), info(tmp_path / "a.zarr")
