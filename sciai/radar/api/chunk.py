@@ -11,6 +11,7 @@ SHA-256, hash of the sweep's variable names (2 bytes), quantiser; the payload fo
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 import zlib
@@ -30,7 +31,7 @@ _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<2sBBBI")
 
 _VALUES, _CIRCLE, _BELOW, _PREVIOUS, _MODEL = 1, 2, 4, 8, 16
-_PERIOD, _BOUND, _EXTRA, _WIDE = 1, 2, 4, 8  # flags of the quantiser
+_PERIOD, _BOUND, _EXTRA, _WIDE, _FILTER = 1, 2, 4, 8, 16  # flags of the quantiser
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,10 @@ def _pack_spec(spec: QuantSpec) -> bytes:
     out = bytes([flags]) + struct.pack(f"<{len(reals)}{'d' if wide else 'f'}", *reals)
     if spec.period:
         out += _varint(spec.period)
-    if spec.extra:
+    packed = _packed_filter(spec)
+    if packed:
+        out = bytes([out[0] & ~_EXTRA | _FILTER]) + out[1:] + _varint(len(packed)) + packed
+    elif spec.extra:
         text = json.dumps(dict(spec.extra), separators=(",", ":"), sort_keys=True).encode()
         out += _varint(len(text)) + text
     return out
@@ -183,7 +187,24 @@ def _unpack_spec(data: bytes, at: int) -> tuple[QuantSpec, int]:
     if flags & _EXTRA:
         length, at = _read_varint(data, at)
         extra, at = json.loads(data[at : at + length]), at + length
+    if flags & _FILTER:
+        length, at = _read_varint(data, at)
+        if at + length > len(data):
+            raise ValueError("the filter is cut short")
+        extra, at = {"f": base64.b85encode(data[at : at + length]).decode()}, at + length
     return QuantSpec(reals[0], reals[1], period, reals[2] if flags & _BOUND else inf, extra), at
+
+
+def _packed_filter(spec: QuantSpec) -> bytes:
+    """The bytes of a reconstruction filter that stands alone in `extra`: two thirds of its JSON; else b""."""
+    text = spec.extra.get("f")
+    if len(spec.extra) != 1 or not isinstance(text, str):
+        return b""
+    try:
+        packed = base64.b85decode(text)
+    except ValueError:
+        return b""
+    return packed if base64.b85encode(packed).decode() == text else b""
 
 
 def _clip(x: float) -> float:

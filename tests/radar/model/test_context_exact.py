@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sciai.radar.model.context import ContextCodec
+from sciai.core.errors import CheckpointError
+from sciai.radar.model.context import ContextCodec, codec
 from sciai.radar.model.context.smooth import Filter
 from sciai.radar.model.interface import QuantSpec
 from tests.radar.model import frozen_context as frozen
@@ -148,3 +149,10 @@ def test_the_tables_are_what_they_were() -> None:
     assert abs(squash[stretch + tables.LOGIT_MAX] - centres).max() <= 33, "one undoes the other"
     assert (np.diff(tables.compander()) >= 0).all()
     assert tables.compander()[[0, 16, 48]].tolist() == [0, 256, 512]
+
+
+def test_machine_code_of_another_version_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    codec._check_compiled.cache_clear()
+    monkeypatch.setattr(codec, "_KNOWN_ANSWER", 1)
+    with pytest.raises(CheckpointError, match="NUMBA_CACHE_DIR"):
+        ContextCodec.untrained()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -50,8 +50,8 @@ _DOPPLER: Final = {"VRADH", "WRADH"}
 _FIRST: Final = ("DBZH", "TH", "DBZV", "TV")
 _PRICE = 0.08  # of a bit, in squared steps; measured best, a little under the curve's slope, 2 ln 2 / 12
 _TWIN_PRICE = 0.03  # beside a twin the network is so sure that the full price would copy the twin
-_HEAD: Final = struct.Struct("<iiB")  # smallest and largest index, repetition
 _REPETITIONS: Final = (8, 5, 4, 3, 2)
+_KNOWN_ANSWER: Final = 0x22A9052A  # of `_check_compiled`; changes only with the format of the streams
 _NO_MASK: Final = 15  # in the four bits that name a mask
 _SAMPLE = 100_000  # valid gates that planning looks at
 _Band = tuple[F32, U8, slice]  # values, validity, rays to judge by
@@ -174,6 +174,7 @@ class ContextCodec:
         self.checkpoint = ""
         """Hash of the checkpoint that the arrays came from; "" where they came from elsewhere."""
         self._tables = (compander(), squash(), stretch(), rates())
+        _check_compiled()
         self._mask_tables = (squash(), stretch(), rates())
 
     # -- the model, in and out
@@ -362,7 +363,7 @@ class ContextCodec:
         size = self._values(var, indices, validity, spec, ctx, target, price, (low, high, thin), data, False)
         if size > data.size:
             raise OverflowError("a plane took more bits than it has values")
-        return _HEAD.pack(low, high, thin) + data[:size].tobytes(), indices
+        return _pack_head(low, high, thin) + data[:size].tobytes(), indices
 
     def decode_indices(
         self, var: str, payload: bytes, validity: U8, spec: QuantSpec, ctx: SweepContext | None
@@ -371,13 +372,11 @@ class ContextCodec:
         indices = np.zeros(validity.shape, np.int32)
         if not payload and not (validity == 0).any():
             return indices
-        if len(payload) < _HEAD.size:
-            raise DamagedStore("the payload is cut short")
-        low, high, thin = _HEAD.unpack_from(payload)
+        low, high, thin, start = _unpack_head(payload)
         inside = -LARGEST_INDEX <= low <= high <= LARGEST_INDEX and 1 <= thin <= _REPETITIONS[0]
         if not inside or high - low > _SPREAD_MOST or spec.period > _SPREAD_MOST:
             raise DamagedStore("the payload's range of indices is impossible")
-        data = np.frombuffer(payload, np.uint8, offset=_HEAD.size).copy()
+        data = np.frombuffer(payload, np.uint8, offset=start).copy()
         self._values(var, indices, validity, spec, ctx, _NONEF, 0.0, (low, high, thin), data, True)
         return indices
 
@@ -616,6 +615,66 @@ def _origin(var: str, step: float) -> float:
     """
     name = CLASSES[class_of(var)]
     return float(np.float32({"DBZH": 20.0 - 0.5 * step, "RHOHV": 0.97}.get(name, 0.0)))
+
+
+@cache
+def _check_compiled() -> None:
+    """Code a known plane and mask with the compiled functions and compare.
+
+    numba keeps machine code and takes it for current while a source file's date and size are the same. Code
+    of another version would write streams that nobody else can read; it is found out here, once per process.
+    """
+    y, x = np.mgrid[0:24, 0:40]
+    mask = ((x * x + 3 * y * x + y * y) % 11 > 7).astype(np.uint8) * np.uint8(2)
+    mask[(x + y) % 13 == 0] = 1
+    plane = np.where(mask == 0, (x // 5 + y // 7 + (x * y) % 3), 0).astype(np.int32)
+    tables = (compander(), squash(), stretch(), rates())
+    square, bias = np.zeros((HIDDEN, HIDDEN), np.int32), np.zeros(HIDDEN, np.int32)
+    net = (np.ones((HIDDEN, FEATURES), np.int32), bias, square + 300, bias, square - 200, bias)
+    data = np.zeros(8192, np.uint8)
+    none = (_NONE32, _NONE8, _NONE32, _NONE8)
+    free = np.float32(0), np.float32(np.inf)
+    size = code_values(
+        plane, mask, _NONEF, *free, 0, 20, 0, *none, net, tables, _costs(), _MIXER_PACE, data, False
+    )
+    found = zlib.crc32(data[: int(size)].tobytes())
+    data[:] = 0
+    size = code_mask(mask, _NONE8, _NONE8, _NONE8, tables[1:], _MASK_PACE, data, False)
+    found = zlib.crc32(data[: int(size)].tobytes(), found)
+    if found != _KNOWN_ANSWER:
+        raise CheckpointError(
+            f"the compiled coder gives {found:#010x} where this version gives {_KNOWN_ANSWER:#010x}: machine "
+            "code of another version is in numba's cache; delete the __pycache__ folder of "
+            "sciai/radar/model/context, or set NUMBA_CACHE_DIR to an empty folder"
+        )
+
+
+def _pack_head(low: int, high: int, thin: int) -> bytes:
+    """Repetition, smallest index and spread as 7-bit groups, the sign of the first in its lowest bit."""
+    out = bytearray([thin])
+    for number in ((low << 1) ^ (low >> 63), high - low):
+        while number > 0x7F:
+            out.append(number & 0x7F | 0x80)
+            number >>= 7
+        out.append(number)
+    return bytes(out)
+
+
+def _unpack_head(payload: bytes) -> tuple[int, int, int, int]:
+    """Smallest and largest index, repetition, and where the coded bits begin."""
+    numbers, at = [], 1
+    for _ in range(2):
+        number = shift = 0
+        while True:
+            if at >= len(payload) or shift > 35:
+                raise DamagedStore("the payload is cut short")
+            number |= (payload[at] & 0x7F) << shift
+            at, shift = at + 1, shift + 7
+            if payload[at - 1] < 0x80:
+                break
+        numbers.append(number)
+    low = (numbers[0] >> 1) ^ -(numbers[0] & 1)
+    return low, low + numbers[1], payload[0], at
 
 
 def _repetition(mask: NDArray[Any], values: NDArray[Any] | None = None) -> int:
