@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+from contextlib import contextmanager
 
 import h5py
 import netCDF4
@@ -146,21 +147,26 @@ def test_existing_output(tmp_path, write):
     assert fields_of(open_volume(path)["sweep_0"]) == ["DBZH"]
 
 
-@pytest.fixture
+@contextmanager
 def disk_of_4_kb():
-    """No file of this process may grow beyond 4 kB: writing fails as it does on a full disk."""
+    """No file of this process may grow beyond 4 kB: writing fails as it does on a full disk.
+
+    Not a fixture: pytest itself writes between a test and the end of its fixtures, into a log that may be longer.
+    """
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("write", WRITE_ALL)
-def test_full_disk_leaves_nothing(tmp_path, write, disk_of_4_kb):
+def test_full_disk_leaves_nothing(tmp_path, write):
     volume = simulate(seed=4, shape=(2, 48, 80))
-    with pytest.raises(BadInput, match="cannot write"):
+    with disk_of_4_kb(), pytest.raises(BadInput, match="cannot write"):
         write(volume, tmp_path / "out")
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
 
