@@ -310,7 +310,14 @@ def test_planned_quality_is_reached_and_not_overdone(psnr: float, codec: Context
     spec = codec.plan(var, [(values, mask)], psnr=psnr, peak=70, period=period)
     back = codec.reconstruct(var, round_trip(codec, var, values, mask, spec, None), mask, spec, None)
     error = (back.astype(np.float64) - values)[mask == 0]
-    assert psnr - 0.002 <= 20 * np.log10(70) - 10 * np.log10((error**2).mean()) < psnr + 0.4
+    assert (
+        psnr - 0.002
+        <= 20 * np.log10(70) - 10 * np.log10((error**2).mean())
+        < psnr
+        + (
+            0.8 if psnr < 30 else 0.4  # with a handful of cells the PSNR jumps
+        )
+    )
 
 
 @pytest.mark.parametrize("psnr", [175.0, 400.0])

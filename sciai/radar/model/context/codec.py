@@ -501,7 +501,7 @@ class ContextCodec:
             step = _round(min(steps))
             if step <= 0 or largest / step >= 2**29:
                 return QuantSpec(0.0, 0.0, bound=0.0)
-            return QuantSpec(step, _origin(var, step), period=_turn(step, period), bound=max_error)
+            return QuantSpec(step, _origin(var, step, sample), period=_turn(step, period), bound=max_error)
         try:
             return self._seek(var, sample, psnr if psnr is not None else 35.0, peak, period, like)
         except OverflowError:  # a quality so high that only exact coding reaches it
@@ -551,7 +551,10 @@ class ContextCodec:
         """PSNR on the sample, and the quantiser, at one step."""
         step = _round(step)
         bare = QuantSpec(
-            step, _origin(var, step), period=_turn(step, period), extra={"f": smooth.Filter.none().to_text()}
+            step,
+            _origin(var, step, sample),
+            period=_turn(step, period),
+            extra={"f": smooth.Filter.none().to_text()},
         )
         planes = []
         for values, validity, inner in sample:
@@ -606,15 +609,20 @@ def _steps(values: F32, validity: U8, spec: QuantSpec) -> F32:
     return np.where(validity == 0, scaled, 0.0).astype(np.float32)
 
 
-def _origin(var: str, step: float) -> float:
+def _origin(var: str, step: float, sample: Sequence[_Band]) -> float:
     """Value of index 0.
 
     In reflectivity, 20 dBZ (where echo begins to count) is an edge between two cells. Correlations crowd just
     below 1: a cell's centre at 0.97 keeps most of rain in one cell (2 to 25 % fewer bits than centres at
-    multiples of the step).
+    multiples of the step). Phases crowd at the system's own: there is a centre in the fullest of 200 classes
+    (0 to 20 % fewer).
     """
     name = CLASSES[class_of(var)]
-    return float(np.float32({"DBZH": 20.0 - 0.5 * step, "RHOHV": 0.97}.get(name, 0.0)))
+    if name != "PHIDP":
+        return float(np.float32({"DBZH": 20.0 - 0.5 * step, "RHOHV": 0.97}.get(name, 0.0)))
+    counts, edges = np.histogram(np.concatenate([v[m == 0] for v, m, _ in sample]), 200)
+    at = int(counts.argmax())
+    return float(np.float32(0.5 * (edges[at] + edges[at + 1])))
 
 
 @cache
