@@ -151,7 +151,7 @@ def test_existing_output(tmp_path, write):
 def disk_of_4_kb():
     """No file of this process may grow beyond 4 kB: writing fails as it does on a full disk.
 
-    Not a fixture: pytest itself writes between a test and the end of its fixtures, into a log that may be longer.
+    Not a fixture: pytest writes between a test and the end of its fixtures, into a log that may be longer.
     """
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
