@@ -128,6 +128,7 @@ class PlaneReader:
         label: The store as messages name it, and as the cache tells it from others.
         root: The store's folder where it has one; needed only to find the previous volume.
         codecs: (name, first 16 digits of the model's hash) -> codec, for a store that is still being written.
+        previous: Reader of the previous volume, for a store that is still being written.
     """
 
     def __init__(
@@ -136,20 +137,24 @@ class PlaneReader:
         label: str,
         root: Path | None = None,
         codecs: Mapping[tuple[str, str], SweepCodec] | None = None,
+        previous: PlaneReader | None = None,
     ) -> None:
         self.codecs = dict(codecs or {})
         self.fetch = fetch
         self.label = label
         self.root = root
-        self._previous: PlaneReader | None = None
+        self._previous: PlaneReader | None = previous
 
     @classmethod
     def of_folder(
-        cls, root: str | os.PathLike[str], codecs: Mapping[tuple[str, str], SweepCodec] | None = None
+        cls,
+        root: str | os.PathLike[str],
+        codecs: Mapping[tuple[str, str], SweepCodec] | None = None,
+        previous: PlaneReader | None = None,
     ) -> PlaneReader:
         """A reader of a store in a folder."""
         path = Path(root).resolve()
-        return cls(file_fetcher(path), str(path), path, codecs)
+        return cls(file_fetcher(path), str(path), path, codecs, previous)
 
     def chunk(self, sweep: int, var: str, kind: Kind) -> chunks.Chunk:
         """Fetch and check one chunk.

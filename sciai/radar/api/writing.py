@@ -169,7 +169,8 @@ class _Job:
                 plans[var] = self._aim_higher(plans[var], var, missing * (1.2 + attempt), attempt)
             before, plans = plans, self._share_steps(plans)
             again = set(short) | {v for v in plans if plans[v] != before[v]}
-            kept = PlaneReader.of_folder(writer.folder, {(c.name, model_key(c)): c for c in used.values()})
+            known = {(c.name, model_key(c)): c for c in used.values()}
+            kept = PlaneReader.of_folder(writer.folder, known, self.previous)
             encoder = self._encoder(
                 plans, self._writing(writer), "encoding again", keep=(coded, kept), again=again
             )

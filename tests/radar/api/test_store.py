@@ -210,3 +210,28 @@ def test_no_companion_in_the_source(tmp_path: Path) -> None:
     assert back["DBZH_validity"].attrs["flag_meanings"] == "valid below_noise missing"
     assert back["DBZH"].attrs["ancillary_variables"] == "DBZH_validity"
     assert {f.check for f in answer.findings} >= {"infinite", "told_apart", "geometry"}
+
+
+def test_a_second_pass_still_knows_the_previous_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Planes kept from the first pass were coded against the previous volume and are read with it."""
+    from sciai.radar.api import writing
+    from sciai.radar.model.context import ContextCodec
+
+    codec = ContextCodec.untrained()
+    rng = np.random.default_rng(5)
+    first = volume(rng, variables=("DBZH", "TH", "VRADH"))
+    compress(first, tmp_path / "a.zarr", codec=codec).unwrap()
+    short, passes = writing._Job._short, []
+
+    def once_short(self: Any, coded: Any, plans: Any) -> dict[str, float]:
+        passes.append(1)
+        return {"TH": 0.1} if len(passes) == 1 else short(self, coded, plans)
+
+    monkeypatch.setattr(writing._Job, "_short", once_short)
+    done = compress(first, tmp_path / "b.zarr", codec=codec, previous=tmp_path / "a.zarr").unwrap()
+    assert len(passes) > 1
+    assert all(v.psnr >= 35 for v in done.variables.values())
+    back = decompress(tmp_path / "b.zarr")
+    assert np.array_equal(back["sweep_0/TH_validity"].values, first["sweep_0/TH_validity"].values)
