@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,9 @@ class _Job:
 
     def run(self, writer: FolderWriter) -> Estimate[Compressed]:
         self.say(-1.0, "planning")
-        plans = {var: self._plan(var, self.codecs) for var in self.source.variables}
+        with ThreadPoolExecutor(self.threads) as pool:
+            found = pool.map(lambda var: self._plan(var, self.codecs), self.source.variables)
+            plans = dict(zip(self.source.variables, found, strict=True))
         plans = self._share_steps(plans)
         trial: dict[str, Coded] = {}
         if len(self.codecs) > 1:
