@@ -306,7 +306,11 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_half_way(tmp_path: Path, stop: signal.Signals, code: int) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(tmp_path / "a.zarr")], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SLOW, str(tmp_path / "a.zarr")],
+        stdout=subprocess.PIPE,
+        text=True,
+        # a job started in the background by a shell ignores SIGINT, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     for _ in range(3):
