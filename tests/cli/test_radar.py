@@ -221,7 +221,14 @@ def test_ctrl_c_half_way_leaves_nothing(tmp_path: Path) -> None:
     code = (
         "import sys; from sciai.cli import main; sys.exit(main(['radar', 'compress', 'big.nc', 'out.zarr']))"
     )
-    writer = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a job started in the background by a shell ignores SIGINT, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while len(list(tmp_path.iterdir())) == 1 and writer.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
