@@ -70,6 +70,25 @@ def _pad(plane, value):
 
 
 @njit(cache=True, nogil=True)
+def _padded(plane, mask):
+    """A plane with margins, and where it is valid (uint8); both as they are where the plane is absent."""
+    if mask.size == 0:
+        return plane, mask
+    return _pad(plane, 0), (_pad(mask, 1) == 0).astype(np.uint8)
+
+
+@njit(cache=True, nogil=True)
+def _distances_out(gates):
+    """How far out each gate is, as a share of the ray (Q8) and in steps that shrink with distance."""
+    far = np.zeros(gates, np.int32)
+    near = np.zeros(gates, np.int32)
+    for g in range(gates):
+        far[g] = (g << 8) // gates
+        near[g] = 4096 // (g + 16)
+    return far, near
+
+
+@njit(cache=True, nogil=True)
 def _reciprocals():
     """65536 / n for the sums of weights that occur; int64."""
     out = np.zeros(128, np.int64)
@@ -494,16 +513,9 @@ def code_values(
     w1, b1, w2, b2, w3, b3 = net
     table, squash, stretch, rate = tables
     rays, gates = q.shape
-    qp = _pad(q, 0)
-    ok = (_pad(mask, 1) == 0).astype(np.uint8)
-    tp, rp = twin, ref
-    tk, rk = twin_mask, ref_mask
-    if twin_mask.size > 0:
-        tp = _pad(twin, 0)
-        tk = (_pad(twin_mask, 1) == 0).astype(np.uint8)
-    if ref_mask.size > 0:
-        rp = _pad(ref, 0)
-        rk = (_pad(ref_mask, 1) == 0).astype(np.uint8)
+    qp, ok = _padded(q, mask)
+    tp, tk = _padded(twin, twin_mask)
+    rp, rk = _padded(ref, ref_mask)
     h1 = np.zeros(16, np.int32)
     h2 = np.zeros(16, np.int32)
     flat = np.full(512, np.uint32(15 << 28), np.uint32)  # staying is likely from the start
@@ -513,11 +525,7 @@ def code_values(
     column = np.zeros(gates, np.int32)
     seen = np.zeros(gates, np.int32)
     noise = np.zeros(gates, np.int32)
-    far = np.zeros(gates, np.int32)
-    near = np.zeros(gates, np.int32)
-    for g in range(gates):
-        far[g] = (g << 8) // gates
-        near[g] = 4096 // (g + 16)
+    far, near = _distances_out(gates)
     recip = _reciprocals()
     counters = np.full(INPUTS * _CONTEXTS * 16, np.uint32(1 << 31), np.uint32)
     escapes = np.full(1024, np.uint32(1 << 31), np.uint32)
@@ -606,26 +614,15 @@ def code_values(
 def collect(q, mask, low, high, period, twin, twin_mask, ref, ref_mask, table, features, distances):
     """Features int32 [n, FEATURES] and distances int32 [n] of every valid gate, as the coder meets them."""
     rays, gates = q.shape
-    qp = _pad(q, 0)
-    ok = (_pad(mask, 1) == 0).astype(np.uint8)
-    tp, rp = twin, ref
-    tk, rk = twin_mask, ref_mask
-    if twin_mask.size > 0:
-        tp = _pad(twin, 0)
-        tk = (_pad(twin_mask, 1) == 0).astype(np.uint8)
-    if ref_mask.size > 0:
-        rp = _pad(ref, 0)
-        rk = (_pad(ref_mask, 1) == 0).astype(np.uint8)
+    qp, ok = _padded(q, mask)
+    tp, tk = _padded(twin, twin_mask)
+    rp, rk = _padded(ref, ref_mask)
     c = np.zeros(16, np.int32)
     err = np.zeros(qp.shape, np.int32)
     column = np.zeros(gates, np.int32)
     seen = np.zeros(gates, np.int32)
     noise = np.zeros(gates, np.int32)
-    far = np.zeros(gates, np.int32)
-    near = np.zeros(gates, np.int32)
-    for g in range(gates):
-        far[g] = (g << 8) // gates
-        near[g] = 4096 // (g + 16)
+    far, near = _distances_out(gates)
     recip = _reciprocals()
     mean = np.int64(256)
     n = 0
