@@ -1,0 +1,1 @@
+"""A universal interatomic potential: energies, forces and stresses of molecules, crystals and surfaces."""

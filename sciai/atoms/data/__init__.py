@@ -1,0 +1,1 @@
+"""The files and records of the domain, read into arrays."""

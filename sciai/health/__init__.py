@@ -1,0 +1,1 @@
+"""The virtual human: one joint distribution over a body, asked any question."""

@@ -1,0 +1,1 @@
+"""The guards of the domain: plain functions that yield findings."""
