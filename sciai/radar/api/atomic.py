@@ -12,17 +12,13 @@ import errno
 import os
 import secrets
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from sciai.core.errors import BadInput, SciaiError
 
-__all__ = ["FolderWriter", "new_folder", "terminable"]
+__all__ = ["FolderWriter", "new_folder"]
 
 
 class FolderWriter:
@@ -151,28 +147,3 @@ def _alive(process: int) -> bool:
     except OSError:
         return True
     return True
-
-
-@contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """While in the block, SIGTERM and SIGHUP unwind the stack (as Ctrl-C does) so that clean-up runs.
-
-    Only the main thread can install handlers; elsewhere, and where the program has its own, nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before: dict[int, Any] = {}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            before[number] = signal.signal(number, leave)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 
 from sciai.core.answer import Answer, Estimate, Level, Provenance, ask
+from sciai.core.atomic import terminable
 from sciai.radar import checks
-from sciai.radar.api.atomic import FolderWriter, check_target, new_folder, terminable
+from sciai.radar.api.atomic import FolderWriter, check_target, new_folder
 from sciai.radar.api.encode import Encoder
 from sciai.radar.api.figures import compressed, variable_report, with_record
 from sciai.radar.api.planes import PlaneReader

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sciai.core.errors import BadInput, SciaiError
-from sciai.radar.data.atomic import whole_file
+from sciai.core.atomic import whole_file
 
 BASE_URL: Final = "https://unidata-nexrad-level2.s3.amazonaws.com"
 """The archive's public bucket since 2025; its predecessor was ``noaa-nexrad-level2``."""

@@ -30,7 +30,7 @@ import numpy as np
 import xarray as xr
 
 from sciai.core.errors import BadInput
-from sciai.radar.data.atomic import whole_file
+from sciai.core.atomic import whole_file
 from sciai.radar.data.build import (
     Array,
     Field,

@@ -1,14 +1,20 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all, also when the program is told to stop half-way."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from sciai.core.errors import BadInput
+
+__all__ = ["terminable", "whole_file"]
 
 
 @contextlib.contextmanager
@@ -46,3 +52,28 @@ def whole_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
         ) from e
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """While in the block, SIGTERM and SIGHUP unwind the stack (as Ctrl-C does) so that clean-up runs.
+
+    Only the main thread can install handlers; elsewhere, and where the program has its own, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before: dict[int, Any] = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            before[number] = signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
