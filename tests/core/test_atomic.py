@@ -12,6 +12,18 @@ from sciai.core.atomic import terminable, whole_file
 from sciai.core.errors import BadInput
 
 
+def write_and_raise(target: Path, failure: type[BaseException]) -> None:
+    with whole_file(target, overwrite=True) as temporary:
+        temporary.write_text("half")
+        raise failure
+
+
+def write_and_be_terminated(target: Path) -> None:
+    with terminable(), whole_file(target) as temporary:
+        temporary.write_text("half")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def test_a_file_appears_at_the_end_only(tmp_path: Path) -> None:
     target = tmp_path / "new" / "a.txt"
     with whole_file(target) as temporary:
@@ -25,9 +37,8 @@ def test_a_file_appears_at_the_end_only(tmp_path: Path) -> None:
 def test_a_failure_leaves_what_was_there(tmp_path: Path, failure: type[BaseException]) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(failure), whole_file(target, overwrite=True) as temporary:
-        temporary.write_text("half")
-        raise failure
+    with pytest.raises(failure):
+        write_and_raise(target, failure)
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
@@ -48,8 +59,7 @@ def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
 
 def test_a_termination_signal_unwinds(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit), terminable(), whole_file(tmp_path / "a.txt") as temporary:
-        temporary.write_text("half")
-        os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        write_and_be_terminated(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) == before

@@ -21,8 +21,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sciai.core.errors import BadInput, SciaiError
 from sciai.core.atomic import whole_file
+from sciai.core.errors import BadInput, SciaiError
 
 BASE_URL: Final = "https://unidata-nexrad-level2.s3.amazonaws.com"
 """The archive's public bucket since 2025; its predecessor was ``noaa-nexrad-level2``."""

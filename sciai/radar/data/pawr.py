@@ -29,8 +29,8 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from sciai.core.errors import BadInput
 from sciai.core.atomic import whole_file
+from sciai.core.errors import BadInput
 from sciai.radar.data.build import (
     Array,
     Field,

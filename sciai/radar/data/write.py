@@ -21,8 +21,8 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
-from sciai.core.errors import BadInput
 from sciai.core.atomic import whole_file
+from sciai.core.errors import BadInput
 from sciai.radar.data.build import Array, fields_of, sweeps_of
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, companion, is_companion, validity_of
 
