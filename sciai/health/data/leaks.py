@@ -15,7 +15,7 @@ from sciai.core.errors import BadInput
 __all__ = ["BASIC", "INPUTS", "LEAKS", "LIFESTYLE", "inputs_of", "leaks_of"]
 
 # rx_*: taken because of the diagnosis. Blood pressure for hypertension: the diagnosis is that number. The
-# prediabetes question is not asked of people with diabetes, that of fatty liver of those with a liver disease.
+# prediabetes question is not asked of diabetics, that of fatty liver only of people with a liver disease.
 _DIABETES = ("dx_diabetes", "rx_insulin", "rx_diabetes_pills", "rx_metformin", "dx_prediabetes")
 _PRESSURE = ("dx_hypertension", "rx_bp")
 _CHOLESTEROL = ("dx_high_chol", "rx_chol", "rx_statin")
