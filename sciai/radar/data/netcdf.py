@@ -133,6 +133,14 @@ def _field(v: Any, codes: Array) -> Field:
     return f
 
 
+def _read(v: Any, pick: slice) -> Array:
+    """Part of a variable. What is read whole is not kept in HDF5's cache, where it would stay till the end."""
+    whole = pick == slice(None)
+    if whole and v.group().data_model.startswith("NETCDF4") and v.chunking() not in (None, "contiguous"):
+        v.set_var_chunk_cache(size=0)
+    return np.asarray(v[pick])
+
+
 def _fields(group: Any, pick: Any, gates: str = "range") -> dict[str, Field]:
     """Fields of a group: every [rays, ``gates``] variable; ``pick`` selects the rays of a sweep."""
     shaped = {n: v for n, v in group.variables.items() if v.ndim == 2 and v.dimensions[1] == gates}
@@ -140,9 +148,9 @@ def _fields(group: Any, pick: Any, gates: str = "range") -> dict[str, Field]:
     for n, v in shaped.items():
         if np.dtype(v.dtype).kind not in "fiu" or is_companion(n, shaped):
             continue
-        f = _field(v, np.asarray(v[pick]))
+        f = _field(v, _read(v, pick))
         if n + SUFFIX in shaped:
-            flags = np.asarray(shaped[n + SUFFIX][pick])
+            flags = _read(shaped[n + SUFFIX], pick)
             f.validity = np.where(flags > MISSING, MISSING, flags).astype(np.uint8)
             f.validity[(f.validity == VALID) & ~np.isfinite(f.values)] = MISSING
             f.values[f.validity != VALID] = np.nan
