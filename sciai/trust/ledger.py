@@ -1,0 +1,425 @@
+"""An append-only record of answers, decisions and releases: hash-chained, signed, safe with several writers.
+
+A ledger is a folder::
+
+    ledger.json     format, public key of the writer, when it began
+    entries.jsonl   one entry a line; each holds the hash of the one before it, and is signed
+    head.json       number and hash of the last entry, signed: what somebody else should keep (an anchor)
+    salt            for digests of personal values; without it they cannot be told from noise
+    lock            held while appending
+
+What is found: an edited, deleted or moved entry (the chain breaks), a removed end (the head says more), a
+forged entry (no signature). What needs an anchor kept elsewhere: a ledger that was cut back together with its
+head, or rewritten by somebody who has the key (a fork). ``verify(anchor=...)`` finds both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sciai.core.answer import Finding, Level, jsonable
+from sciai.core.atomic import whole_file
+from sciai.core.errors import BadInput, DamagedStore, SciaiError
+from sciai.trust.sign import BadSignature, Keyring, Signer, canonical, digest, key_id
+
+__all__ = ["Entry", "Head", "Ledger"]
+
+_FORMAT, _VERSION = "sciai-ledger", 1
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger.
+
+    Attributes:
+        number: 0, 1, 2 ... without gaps.
+        time: UTC, ISO 8601.
+        kind: what it records: "answer", "referral", "decision", "release", "audit" ...
+        body: the record, plain JSON types.
+        previous: hash of the entry before; 64 zeros for the first.
+        hash: sha256 of the five fields above.
+        signature: of the hash, by the ledger's key.
+    """
+
+    number: int
+    time: str
+    kind: str
+    body: Mapping[str, Any]
+    previous: str
+    hash: str
+    signature: str
+
+    @property
+    def id(self) -> str:
+        """What people quote: the first 12 digits of the hash."""
+        return self.hash[:12]
+
+    def expected_hash(self) -> str:
+        """What the hash has to be."""
+        return digest([self.number, self.time, self.kind, self.body, self.previous])
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of a ledger at one moment, signed; small enough to keep anywhere (a mail, another machine).
+
+    Attributes:
+        entries: how many there are.
+        size: bytes of ``entries.jsonl``.
+        hash: of the last entry; 64 zeros when there is none.
+        time: when it was written.
+        key: id of the key.
+        signature: of the fields above.
+    """
+
+    entries: int
+    size: int
+    hash: str
+    time: str
+    key: str
+    signature: str
+
+    def message(self) -> bytes:
+        """What is signed."""
+        return canonical([_FORMAT, self.entries, self.size, self.hash, self.time, self.key])
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Head:
+        """Read a head or an anchor.
+
+        Args:
+            path: JSON file.
+
+        Raises:
+            DamagedStore: where it is missing or not of that form.
+        """
+        try:
+            return cls(**json.loads(Path(path).read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise DamagedStore(f"{path} is not the head of a ledger: {error}") from error
+
+
+class Ledger:
+    """Append to, read and verify a ledger.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp() + "/ledger"
+    >>> ledger = Ledger.create(folder, Signer.new("service"))
+    >>> ledger.append("answer", {"domain": "tutorial", "value": 3}).number
+    0
+    >>> [finding.level.name for finding in Ledger(folder).verify()]
+    ['OK']
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], signer: Signer | None = None) -> None:
+        """Open one that exists.
+
+        Args:
+            folder: the ledger.
+            signer: who appends; None to read only.
+
+        Raises:
+            BadInput: where there is no ledger, or the signer is not the one the ledger was made with.
+            DamagedStore: where its description cannot be read.
+        """
+        self.folder = Path(folder)
+        try:
+            about = json.loads((self.folder / "ledger.json").read_text())
+            if about["format"] != _FORMAT or int(about["version"]) != _VERSION:
+                raise DamagedStore(
+                    f"{self.folder} is a ledger of another version: {about.get('version')!r}, not {_VERSION}"
+                )
+            self.public, self.name = str(about["public"]), str(about["name"])
+            self.keyring = Keyring({key_id(self.public): (self.name, self.public)})
+        except FileNotFoundError:
+            raise BadInput(
+                "there is no ledger", file=self.folder, fix="make one: sciai ledger new FOLDER"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedStore(f"{self.folder / 'ledger.json'} cannot be read: {error}") from error
+        if signer is not None and signer.public != self.public:
+            raise BadInput(
+                f"the ledger is kept by {self.name!r} with another key than that of {signer.name!r}",
+                file=self.folder,
+                fix="give the key it was made with",
+            )
+        self.signer = signer
+
+    @classmethod
+    def create(cls, folder: str | os.PathLike[str], signer: Signer) -> Ledger:
+        """Begin an empty ledger.
+
+        Args:
+            folder: must not exist.
+            signer: whose key signs the entries.
+
+        Raises:
+            BadInput: where the folder exists or cannot be made.
+        """
+        path = Path(folder)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            raise BadInput("the folder exists", file=path, fix="choose another name") from None
+        except OSError as error:
+            raise BadInput(f"cannot make the ledger: {error.strerror}", file=path) from error
+        handle = os.open(path / "salt", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(32))
+        (path / "entries.jsonl").touch()
+        about = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "name": signer.name,
+            "public": signer.public,
+            "begun": _now(),
+        }
+        with whole_file(path / "ledger.json") as temporary:
+            temporary.write_bytes(canonical(about))
+        ledger = cls(path, signer)
+        ledger._write_head(0, 0, GENESIS)
+        return ledger
+
+    # ------------------------------------------------------------------------------------------------ writing
+
+    def append(self, kind: str, body: Mapping[str, Any]) -> Entry:
+        """Add an entry; it is on the disk when this returns.
+
+        Args:
+            kind: what it records.
+            body: the record; anything ``jsonable`` takes.
+
+        Raises:
+            BadInput: the ledger was opened for reading only.
+            DamagedStore: the ledger's end is not what its head says.
+            SciaiError: the disk is full; the ledger is as it was before.
+        """
+        if self.signer is None:
+            raise BadInput("the ledger was opened without its key", file=self.folder, fix="give the key")
+        plain = jsonable(body, 10**9)
+        with self._locked():
+            head = self._settled_head()
+            draft = Entry(head.entries, _now(), kind, plain, head.hash, "", "")
+            signed = draft.expected_hash()
+            entry = replace(draft, hash=signed, signature=self.signer.sign(signed.encode()))
+            line = canonical(asdict(entry)) + b"\n"
+            self._extend(head.size, line)
+            try:
+                self._write_head(head.entries + 1, head.size + len(line), entry.hash)
+            except (OSError, SciaiError) as error:
+                self._cut(head.size)
+                raise _full(error, self.folder) from error
+        return entry
+
+    def hide(self, value: Any) -> str:
+        """A salted digest of a personal value: the same value gives the same text, and nothing else does.
+
+        HMAC-SHA256 with the ledger's salt (RFC 2104). Whoever has the salt can test a guess; delete the file
+        ``salt`` to make the digests meaningless for good.
+        """
+        salt = (self.folder / "salt").read_text().strip()
+        return "hmac-sha256:" + hmac.new(salt.encode(), canonical(value), hashlib.sha256).hexdigest()
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    @property
+    def head(self) -> Head:
+        """The signed end of the ledger, as last written.
+
+        Raises:
+            DamagedStore: where it cannot be read or its signature does not hold.
+        """
+        head = Head.load(self.folder / "head.json")
+        try:
+            self.keyring.check(head.message(), head.signature, head.key)
+        except BadSignature as error:
+            raise DamagedStore(f"{self.folder / 'head.json'}: {error}") from error
+        return head
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry, oldest first, as it stands in the file; not verified.
+
+        Raises:
+            DamagedStore: at a line that is no entry.
+        """
+        with open(self.folder / "entries.jsonl", "rb") as file:
+            for number, line in enumerate(file):
+                yield self._parse(line, number)
+
+    def find(self, id: str) -> Entry:
+        """The entry with this id (or a beginning of its hash that no other has), or this number.
+
+        Args:
+            id: at least 6 digits of the hash, or a number.
+
+        Raises:
+            BadInput: no such entry, or more than one.
+        """
+        by_number = id.isdigit() and len(id) < 6
+        found = [e for e in self.entries() if (str(e.number) == id if by_number else e.hash.startswith(id))]
+        if len(found) != 1:
+            raise BadInput(
+                f"{len(found) or 'no'} entries are called {id!r}",
+                file=self.folder,
+                fix="sciai ledger show lists them",
+            )
+        return found[0]
+
+    def verify(self, anchor: Head | None = None) -> list[Finding]:
+        """Check everything there is to check.
+
+        Args:
+            anchor: a head of this ledger that was kept elsewhere.
+
+        Returns:
+            Findings that refuse, one for each thing that is wrong; or a single one that is OK.
+        """
+        found: list[Finding] = []
+
+        def wrong(message: str, where: str = "") -> None:
+            found.append(Finding("ledger", Level.REFUSE, message, where))
+
+        previous, number, anchored = GENESIS, 0, anchor is None or anchor.entries == 0
+        try:
+            for entry in self.entries():
+                where = f"line {number + 1}"
+                if entry.number != number or entry.previous != previous:
+                    wrong(
+                        f"entry {entry.number} does not follow the one before it: entries were deleted, "
+                        "moved, inserted or altered",
+                        where,
+                    )
+                if entry.hash != entry.expected_hash():
+                    wrong(f"entry {entry.number} was altered: its content does not give its hash", where)
+                else:
+                    try:
+                        self.keyring.check(entry.hash.encode(), entry.signature, self._key)
+                    except BadSignature:
+                        wrong(f"entry {entry.number} was not signed by {self.name}: forged", where)
+                if anchor is not None and entry.number == anchor.entries - 1 and entry.hash == anchor.hash:
+                    anchored = True
+                previous, number = entry.hash, number + 1
+        except DamagedStore as error:
+            wrong(str(error), f"line {number + 1}")
+        try:
+            head = self.head
+        except DamagedStore as error:
+            wrong(str(error), "head.json")
+        else:
+            if number < head.entries:
+                wrong(f"the head knows {head.entries} entries, {number} are there: the end was removed")
+            elif number > head.entries:
+                wrong(f"{number - head.entries} entries stand behind the head: a writer died, or forged ones")
+            elif previous != head.hash:
+                wrong("the head is not the last entry's: the ledger was exchanged", "head.json")
+        if anchor is not None:
+            try:
+                self.keyring.check(anchor.message(), anchor.signature, anchor.key)
+            except BadSignature as error:
+                wrong(f"the anchor is not of this ledger: {error}", "anchor")
+            if not anchored:
+                wrong(
+                    f"entry {anchor.entries - 1}, which the anchor saw on {anchor.time}, is not there: "
+                    "the ledger was cut back or rewritten since (a fork)",
+                    "anchor",
+                )
+        if not found:
+            found.append(Finding("ledger", Level.OK, f"{number} entries, unbroken, signed by {self.name}"))
+        return found
+
+    # ---------------------------------------------------------------------------------------------- internals
+
+    @property
+    def _key(self) -> str:
+        return next(iter(self.keyring.keys))
+
+    def _parse(self, line: bytes, number: int) -> Entry:
+        try:
+            if not line.endswith(b"\n"):
+                raise ValueError("the line is cut off")
+            return Entry(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise DamagedStore(f"{self.folder / 'entries.jsonl'}, line {number + 1}: {error}") from error
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One writer at a time, across processes and threads; freed by the system when a writer dies."""
+        with open(self.folder / "lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _settled_head(self) -> Head:
+        """The head; what a writer that died left behind it is adopted where it is whole, else cut off."""
+        head, file = self.head, self.folder / "entries.jsonl"
+        size = file.stat().st_size
+        if size < head.size:
+            raise DamagedStore(f"{file} has {size} bytes, its head says {head.size}: the end was removed")
+        if size == head.size:
+            return head
+        with open(file, "rb") as handle:
+            handle.seek(head.size)
+            tail = handle.read()
+        try:
+            entry = self._parse(tail, head.entries)
+            if (entry.number, entry.previous) != (head.entries, head.hash):
+                raise DamagedStore("not the next entry")
+            if entry.hash != entry.expected_hash():
+                raise DamagedStore("altered")
+            self.keyring.check(entry.hash.encode(), entry.signature, self._key)
+        except (DamagedStore, BadSignature):
+            if b"\n" in tail:  # a dying writer leaves part of one line, never more
+                raise DamagedStore(
+                    f"{file}: what stands behind the head is not an entry of {self.name}; look at it, and "
+                    f"remove all beyond byte {head.size}"
+                ) from None
+            self._cut(head.size)
+            return head
+        return self._write_head(head.entries + 1, size, entry.hash)
+
+    def _extend(self, start: int, line: bytes) -> None:
+        handle = os.open(self.folder / "entries.jsonl", os.O_WRONLY | os.O_APPEND)
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(handle, line[written:])
+            os.fsync(handle)
+        except OSError as error:
+            os.ftruncate(handle, start)
+            raise _full(error, self.folder) from error
+        finally:
+            os.close(handle)
+
+    def _cut(self, size: int) -> None:
+        os.truncate(self.folder / "entries.jsonl", size)
+
+    def _write_head(self, entries: int, size: int, last: str) -> Head:
+        if self.signer is None:
+            raise BadInput("the ledger was opened without a key, for reading", file=self.folder)
+        unsigned = Head(entries, size, last, _now(), self.signer.key, "")
+        head = replace(unsigned, signature=self.signer.sign(unsigned.message()))
+        with whole_file(self.folder / "head.json", overwrite=True) as temporary:
+            temporary.write_bytes(canonical(asdict(head)))
+        return head
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _full(error: Exception, folder: Path) -> SciaiError:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SciaiError(f"the disk is full: nothing was appended to {folder}, which is as it was before")
+    return SciaiError(f"cannot append to {folder}: {error}; it is as it was before")

@@ -1,0 +1,237 @@
+"""What was written stays, and what was done to it shows."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sciai.core.answer import Level
+from sciai.core.errors import BadInput, DamagedStore, SciaiError
+from sciai.trust.ledger import Head, Ledger
+from sciai.trust.sign import Signer
+
+
+@pytest.fixture
+def signer() -> Signer:
+    return Signer.new("service")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, signer: Signer) -> Ledger:
+    ledger = Ledger.create(tmp_path / "ledger", signer)
+    for number in range(5):
+        ledger.append("answer", {"domain": "tutorial", "value": number})
+    return ledger
+
+
+def complaints(ledger: Ledger, anchor: Head | None = None) -> str:
+    return " | ".join(f.message for f in Ledger(ledger.folder).verify(anchor) if f.level == Level.REFUSE)
+
+
+def lines(ledger: Ledger) -> list[bytes]:
+    return (ledger.folder / "entries.jsonl").read_bytes().splitlines(keepends=True)
+
+
+def put(ledger: Ledger, content: list[bytes]) -> None:
+    (ledger.folder / "entries.jsonl").write_bytes(b"".join(content))
+
+
+def test_what_goes_in_comes_out(ledger: Ledger) -> None:
+    assert [e.body["value"] for e in ledger.entries()] == list(range(5))
+    assert complaints(ledger) == ""
+    entry = ledger.find("3")
+    assert ledger.find(entry.id) == entry
+    with pytest.raises(BadInput, match="no entries"):
+        ledger.find("ffffffffff")
+
+
+def edit(content: list[bytes]) -> list[bytes]:
+    return [line.replace(b'"value":2', b'"value":9') for line in content]
+
+
+def edit_with_a_new_hash(content: list[bytes]) -> list[bytes]:
+    from sciai.trust.ledger import Entry
+    from sciai.trust.sign import canonical
+
+    record = json.loads(content[2])
+    record["body"]["value"] = 9
+    record["hash"] = Entry(**record).expected_hash()
+    return [*content[:2], canonical(record) + b"\n", *content[3:]]
+
+
+@pytest.mark.parametrize(
+    ("tamper", "message"),
+    [
+        (edit, "altered"),
+        (edit_with_a_new_hash, "forged"),
+        (lambda c: c[:2] + c[3:], "deleted"),
+        (lambda c: [c[0], c[2], c[1], *c[3:]], "moved"),
+        (lambda c: c[:4], "the end was removed"),
+        (lambda c: [*c[:4], c[4][:-20]], "cut off"),
+        (lambda c: [], "the end was removed"),
+        (lambda c: [*c, c[4]], "inserted"),
+    ],
+)
+def test_tampering_is_found(
+    ledger: Ledger, tamper: Callable[[list[bytes]], list[bytes]], message: str
+) -> None:
+    put(ledger, tamper(lines(ledger)))
+    assert message in complaints(ledger)
+
+
+def test_nothing_is_appended_behind_a_removed_end(ledger: Ledger) -> None:
+    put(ledger, lines(ledger)[:4])
+    with pytest.raises(DamagedStore, match="removed"):
+        ledger.append("answer", {})
+
+
+def test_a_head_that_was_cut_back_too_needs_an_anchor(tmp_path: Path, signer: Signer) -> None:
+    ledger = Ledger.create(tmp_path / "ledger", signer)
+    ledger.append("answer", {"value": 0})
+    shutil.copytree(ledger.folder, tmp_path / "early")
+    ledger.append("answer", {"value": 1})
+    anchor = ledger.head
+    early = Ledger(tmp_path / "early")
+    assert complaints(early) == ""
+    assert "cut back" in complaints(early, anchor)
+    assert complaints(ledger, anchor) == ""
+    ledger.append("answer", {"value": 2})
+    assert complaints(ledger, anchor) == "", "an anchor stays good while the ledger grows"
+
+
+def test_a_fork_is_found_with_an_anchor(tmp_path: Path, signer: Signer) -> None:
+    ledger = Ledger.create(tmp_path / "ledger", signer)
+    ledger.append("answer", {"value": 0})
+    shutil.copytree(ledger.folder, tmp_path / "fork")
+    ledger.append("answer", {"value": 1})
+    fork = Ledger(tmp_path / "fork", signer)
+    fork.append("answer", {"value": "another story"})
+    fork.append("answer", {"value": 2})
+    assert complaints(fork) == ""
+    assert "fork" in complaints(fork, ledger.head)
+
+
+def test_a_ledger_exchanged_as_a_whole_is_found_with_an_anchor(ledger: Ledger, tmp_path: Path) -> None:
+    other = Ledger.create(tmp_path / "other", Signer.new("service"))
+    other.append("answer", {"value": 0})
+    assert "not of this ledger" in complaints(other, ledger.head)
+
+
+def test_the_head_cannot_be_rewritten_without_the_key(ledger: Ledger) -> None:
+    record = json.loads((ledger.folder / "head.json").read_text())
+    record["entries"] = 4
+    (ledger.folder / "head.json").write_text(json.dumps(record))
+    put(ledger, lines(ledger)[:4])
+    assert "signature" in complaints(ledger)
+
+
+def write_many(folder: Path, key: Path, writer: int) -> None:
+    ledger = Ledger(folder, Signer.load(key, "service"))
+    for number in range(20):
+        ledger.append("answer", {"writer": writer, "number": number})
+
+
+def test_several_processes_append_at_once(tmp_path: Path, signer: Signer) -> None:
+    signer.save(tmp_path / "key.pem")
+    ledger = Ledger.create(tmp_path / "ledger", signer)
+    spawn = multiprocessing.get_context("spawn")
+    arguments = [(ledger.folder, tmp_path / "key.pem", writer) for writer in range(3)]
+    processes = [spawn.Process(target=write_many, args=each) for each in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert complaints(ledger) == ""
+    seen = [(e.body["writer"], e.body["number"]) for e in ledger.entries()]
+    assert sorted(seen) == [(w, n) for w in range(3) for n in range(20)]
+
+
+@pytest.mark.parametrize("after", [0, 30])
+def test_a_full_disk_leaves_the_ledger_as_it_was(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    before = lines(ledger)
+    real = os.write
+
+    def full(handle: int, data: bytes) -> int:
+        if len(data) <= after or not after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(handle, data[:after])
+
+    calls = iter([full, lambda h, d: full(h, b"")])
+    monkeypatch.setattr(os, "write", lambda h, d: next(calls)(h, d))
+    with pytest.raises(SciaiError, match="disk is full"):
+        ledger.append("answer", {"value": 5})
+    monkeypatch.undo()
+    assert lines(ledger) == before
+    assert complaints(ledger) == ""
+    assert ledger.append("answer", {"value": 5}).number == 5
+
+
+def test_a_full_disk_while_writing_the_head(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = lines(ledger)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Ledger, "_write_head", full)
+    with pytest.raises(SciaiError, match="disk is full"):
+        ledger.append("answer", {"value": 5})
+    monkeypatch.undo()
+    assert lines(ledger) == before
+    assert complaints(ledger) == ""
+
+
+def test_a_writer_that_died_before_its_head(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = (ledger.folder / "head.json").read_bytes()
+    ledger.append("answer", {"value": 5})
+    (ledger.folder / "head.json").write_bytes(head)
+    assert "behind the head" in complaints(ledger)
+    ledger.append("answer", {"value": 6})
+    assert complaints(ledger) == ""
+    assert [e.body["value"] for e in ledger.entries()] == list(range(7))
+
+
+def test_a_writer_that_died_in_the_middle_of_a_line(ledger: Ledger) -> None:
+    with open(ledger.folder / "entries.jsonl", "ab") as file:
+        file.write(b'{"number":5,"ti')
+    assert "cut off" in complaints(ledger)
+    ledger.append("answer", {"value": 5})
+    assert complaints(ledger) == ""
+
+
+def test_a_forged_end_is_not_adopted(ledger: Ledger) -> None:
+    with open(ledger.folder / "entries.jsonl", "ab") as file:
+        file.write(lines(ledger)[-1])
+    with pytest.raises(DamagedStore, match="not an entry"):
+        ledger.append("answer", {})
+
+
+def test_personal_values_are_hidden_and_comparable(ledger: Ledger, tmp_path: Path, signer: Signer) -> None:
+    hidden = ledger.hide({"age": 64})
+    assert hidden == ledger.hide({"age": 64}) != ledger.hide({"age": 65})
+    other = Ledger.create(tmp_path / "other", signer)
+    assert other.hide({"age": 64}) != hidden, "without the salt a guess cannot be tested"
+    assert (ledger.folder / "salt").stat().st_mode & 0o077 == 0
+
+
+def test_opening_what_is_none(tmp_path: Path, ledger: Ledger, signer: Signer) -> None:
+    with pytest.raises(BadInput, match="no ledger"):
+        Ledger(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match="exists"):
+        Ledger.create(ledger.folder, signer)
+    with pytest.raises(BadInput, match="another key"):
+        Ledger(ledger.folder, Signer.new("service"))
+    with pytest.raises(BadInput, match="without its key"):
+        Ledger(ledger.folder).append("answer", {})
+    (ledger.folder / "ledger.json").write_text("{}")
+    with pytest.raises(DamagedStore, match="cannot be read"):
+        Ledger(ledger.folder)
