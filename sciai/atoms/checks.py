@@ -1,1 +1,0 @@
-"""The guards of the domain: plain functions that yield findings."""

@@ -1,0 +1,163 @@
+"""A structure as the checks see it: with its neighbours, found once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["Scene", "free_memory", "name_atom"]
+
+PAIR_BYTES: Final = 40
+"""What the neighbour list itself takes for one pair: two indices, a shift, a distance."""
+
+PAIRS_AT_ONCE: Final = 20_000_000
+
+
+@dataclass
+class Scene:
+    """A question about a structure.
+
+    Attributes:
+        atoms: the structure.
+        cutoff: how far the potential looks, Å; None where it does not say.
+        pair_bytes: memory that the potential needs for one directed pair of neighbours, bytes.
+
+    Example:
+        >>> from ase.build import molecule
+        >>> scene = Scene(molecule("H2O"))
+        >>> scene.sane, [round(float(d), 2) for d in scene.distances]
+        (True, [0.97, 0.97, 1.53])
+    """
+
+    atoms: Atoms
+    cutoff: float | None = None
+    pair_bytes: float = 0.0
+
+    @property
+    def reach(self) -> float:
+        """Distance up to which pairs are listed, Å."""
+        return self.cutoff or 5.0
+
+    @cached_property
+    def numbers(self) -> npt.NDArray[np.int64]:
+        """Atomic numbers, shape (n,)."""
+        return np.asarray(self.atoms.get_atomic_numbers(), np.int64)
+
+    @cached_property
+    def cell_problem(self) -> str:
+        """What makes the cell unusable; empty where nothing does."""
+        cell, pbc = np.asarray(self.atoms.cell[:], float), np.asarray(self.atoms.pbc, bool)
+        if not np.isfinite(cell).all():
+            return "the cell has entries that are NaN or infinite; read the file again or set the cell"
+        lengths = np.linalg.norm(cell, axis=1)
+        axes = "abc"
+        empty = [axes[k] for k in range(3) if pbc[k] and lengths[k] < 1e-8]
+        if empty:
+            return (
+                f"the structure is periodic along {', '.join(empty)}, but the cell has no such vector; "
+                "set the cell, or pbc to False there"
+            )
+        if pbc.any():
+            used = cell[pbc] / lengths[pbc][:, None]
+            spanned = math.sqrt(max(float(np.linalg.det(used @ used.T)), 0.0))
+            if spanned < 1e-6:
+                return (
+                    "the periodic cell vectors lie in one plane or line: the cell has no volume; correct them"
+                )
+        return ""
+
+    @cached_property
+    def volume(self) -> float:
+        """Volume that the atoms fill, Å^3: the cell where it is periodic, their bounding box elsewhere."""
+        positions, cell = self.atoms.positions, np.asarray(self.atoms.cell[:], float)
+        pbc = np.asarray(self.atoms.pbc, bool)
+        if pbc.all():
+            return abs(float(np.linalg.det(cell)))
+        box = np.ptp(positions, axis=0) + 3.0
+        return float(np.prod(box))
+
+    @cached_property
+    def pairs_expected(self) -> float:
+        """Number of directed pairs in the cutoff that the density lets expect; nothing is searched."""
+        n = len(self.atoms)
+        density = n / max(self.volume, 1e-3)
+        around = 4.0 / 3.0 * math.pi * self.reach**3 * density
+        return n * (around if self.atoms.pbc.any() else min(around, n - 1.0))
+
+    @property
+    def memory(self) -> float:
+        """Bytes that answering takes, estimated before anything is computed."""
+        return self.pairs_expected * (PAIR_BYTES + self.pair_bytes) + len(self.atoms) * 2000.0
+
+    @cached_property
+    def sane(self) -> bool:
+        """Whether neighbours can be looked for at all."""
+        ok = len(self.atoms) > 0 and bool(np.isfinite(self.atoms.positions).all()) and not self.cell_problem
+        return ok and self.pairs_expected * PAIR_BYTES < 0.5 * free_memory()
+
+    @cached_property
+    def _pairs(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        if not self.sane:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+        from vesin import NeighborList
+
+        finder = NeighborList(cutoff=float(self.reach), full_list=False)
+        pbc = [bool(p) for p in self.atoms.pbc]
+        i, j, d = finder.compute(self.atoms.positions, _cell(self.atoms), pbc, "ijd")
+        return i.astype(np.int64), j.astype(np.int64), d
+
+    @property
+    def first(self) -> npt.NDArray[np.int64]:
+        """First atom of each pair (each pair once; an atom and its own image are a pair), shape (p,)."""
+        return self._pairs[0]
+
+    @property
+    def second(self) -> npt.NDArray[np.int64]:
+        """Second atom of each pair, shape (p,)."""
+        return self._pairs[1]
+
+    @property
+    def distances(self) -> npt.NDArray[np.float64]:
+        """Distance of each pair, shape (p,), Å."""
+        return self._pairs[2]
+
+
+def name_atom(atoms: Atoms, index: int) -> str:
+    """How a message names an atom.
+
+    Example:
+        >>> from ase import Atoms
+        >>> name_atom(Atoms("NaCl"), 1)
+        'Cl 1'
+    """
+    return f"{atoms.symbols[int(index)]} {int(index)}"
+
+
+def free_memory() -> float:
+    """Free memory in bytes; infinite where the system does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return float(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    import os
+
+    try:  # not on Linux: half of what is built in
+        return 0.5 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return math.inf
+
+
+def _cell(atoms: Atoms) -> npt.NDArray[np.float64]:
+    # vesin wants three independent vectors even where a direction is not periodic
+    return np.asarray(atoms.cell.complete()[:], float)

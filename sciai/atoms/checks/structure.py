@@ -1,0 +1,183 @@
+"""Checks of the question: is this a structure, and one of the kind that was learned?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
+
+from sciai.atoms.checks.evidence import TIERS, Evidence
+from sciai.atoms.checks.limits import Guard
+from sciai.atoms.checks.scene import Scene, free_memory, name_atom
+from sciai.core.answer import Finding, Level
+
+__all__ = ["before"]
+
+Check = Callable[[Scene], Iterable[Finding]]
+MOST_NAMED = 3
+
+
+def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
+    """The checks of a structure, for ``sciai.core.answer.ask``.
+
+    Args:
+        guard: limits.
+        evidence: what the potential learned from; says which elements it knows.
+
+    Example:
+        >>> from ase import Atoms
+        >>> from sciai.atoms.checks import guard
+        >>> scene = Scene(Atoms("H2", [[0, 0, 0], [0, 0, 0.0]]))
+        >>> [f.check for check in before(guard(), Evidence.none()) for f in check(scene)]
+        ['overlap']
+    """
+    limits = guard.limits
+
+    def empty(scene: Scene) -> Iterable[Finding]:
+        if not len(scene.atoms):
+            yield Finding("empty", Level.REFUSE, "the structure has no atoms; read another file or frame")
+
+    def position(scene: Scene) -> Iterable[Finding]:
+        bad = np.flatnonzero(~np.isfinite(scene.atoms.positions).all(1))
+        if len(bad):
+            who = _named(scene, bad)
+            message = f"{len(bad)} atoms have a position that is NaN or infinite; correct the file"
+            yield Finding("position", Level.REFUSE, message, who)
+
+    def element(scene: Scene) -> Iterable[Finding]:
+        unknown = sorted({int(z) for z in scene.numbers if not evidence.knows(int(z))})
+        if unknown:
+            strange = ", ".join(_symbol(z) for z in unknown)
+            where = _named(scene, np.flatnonzero(np.isin(scene.numbers, unknown)))
+            has = evidence.known_text()
+            message = f"the potential does not know {strange}; it knows {has}. Use another potential for these"
+            yield Finding("element", Level.REFUSE, message, where)
+        present = {int(z) for z in scene.numbers}
+        for tier, reason in _TIER_WORDS.items():
+            names = [chemical_symbols[z] for z in sorted(present) if evidence.tier(z) == tier]
+            if names:
+                message = f"{', '.join(names)}: {tier}. {reason}"
+                yield Finding("tier", Level.CAUTION, message, ", ".join(names))
+
+    def cell(scene: Scene) -> Iterable[Finding]:
+        if scene.cell_problem:
+            yield Finding("cell", Level.REFUSE, scene.cell_problem, "cell")
+            return
+        atoms = scene.atoms
+        if not atoms.pbc.all() or not len(atoms):
+            return
+        each = scene.volume / len(atoms)
+        low, high = limits.volume_per_atom
+        if not low <= each <= high:
+            message = (
+                f"{each:.3g} Å^3 per atom in the cell; matter has {low:g} to {high:g}. "
+                "Is the cell in Å, and does it hold all atoms (set pbc to False for a molecule)?"
+            )
+            yield Finding("cell", Level.REFUSE, message, "cell")
+        skew = float(np.prod(atoms.cell.lengths())) / scene.volume
+        if skew > limits.skew:
+            message = (
+                f"the cell is nearly flat: its lengths' product is {skew:.0f} times its volume; reduce it"
+            )
+            yield Finding("cell", Level.REFUSE, message, "cell")
+
+    def size(scene: Scene) -> Iterable[Finding]:
+        if not len(scene.atoms) or scene.cell_problem or not np.isfinite(scene.atoms.positions).all():
+            return
+        free = free_memory()
+        if scene.memory > limits.memory * free:
+            message = (
+                f"{len(scene.atoms):,} atoms have about {scene.pairs_expected:.1e} pairs within "
+                f"{scene.reach:g} Å, which takes about {scene.memory / 1e9:.1f} GB; {free / 1e9:.1f} GB "
+                "are free. Use a smaller cell or a machine with more memory"
+            )
+            yield Finding("size", Level.REFUSE, message)
+
+    def distance(scene: Scene) -> Iterable[Finding]:
+        d = scene.distances
+        if not len(d):
+            return
+        z1, z2 = scene.numbers[scene.first], scene.numbers[scene.second]
+        ratio = d / (covalent_radii[z1] + covalent_radii[z2])
+        for check, level, limit, words in (
+            ("overlap", Level.REFUSE, limits.overlap, "overlap: no chemistry has them so close"),
+            ("close", Level.CAUTION, limits.close, "are unusually close"),
+        ):
+            low = limits.overlap if check == "close" else -1.0
+            bad = np.flatnonzero((ratio < limit) & (ratio >= low))
+            if len(bad):
+                worst = int(bad[np.argmin(ratio[bad])])
+                a, b = int(scene.first[worst]), int(scene.second[worst])
+                spot = d[worst] < 1e-3
+                first, other = name_atom(scene.atoms, a), name_atom(scene.atoms, b)
+                pair = f"{first} and an image of itself" if a == b else f"{first} and {other}"
+                told = "are on one spot" if spot else f"{words} ({d[worst]:.2f} Å)"
+                more = f"; {len(bad)} pairs in all" if len(bad) > 1 else ""
+                message = f"{pair} {told}{more}. Remove duplicates or relax with another method first"
+                yield Finding(check, level, message, pair)
+
+    def isolated(scene: Scene) -> Iterable[Finding]:
+        if not scene.sane or len(scene.atoms) < 2 or scene.cutoff is None:
+            return
+        alone = np.ones(len(scene.atoms), bool)
+        alone[scene.first] = False
+        alone[scene.second] = False
+        bad = np.flatnonzero(alone)
+        if len(bad):
+            message = (
+                f"{len(bad)} of {len(alone)} atoms have no neighbour within {scene.cutoff:g} Å: the potential "
+                "sees free atoms there, no interaction"
+            )
+            yield Finding("isolated", Level.CAUTION, message, _named(scene, bad))
+
+    def pairs(scene: Scene) -> Iterable[Finding]:
+        if evidence.closest is None or not len(scene.distances):
+            return
+        z1, z2 = scene.numbers[scene.first], scene.numbers[scene.second]
+        top = len(evidence.closest) - 1
+        known = (z1 <= top) & (z2 <= top)
+        seen = np.where(known, evidence.closest[np.minimum(z1, top), np.minimum(z2, top)], np.inf)
+        new = np.flatnonzero(known & np.isinf(seen))
+        if len(new):
+            names = sorted({_pair(int(z1[k]), int(z2[k])) for k in new})
+            atoms = np.unique(np.concatenate([scene.first[new], scene.second[new]]))
+            message = (
+                f"never seen together in training: {', '.join(names[:6])}; forces between them are a guess"
+            )
+            yield Finding("pair_unseen", Level.CAUTION, message, _named(scene, atoms))
+        short = np.flatnonzero(np.isfinite(seen) & (scene.distances < seen * (1 - limits.pair_margin)))
+        if len(short):
+            worst = int(short[np.argmin(scene.distances[short] / seen[short])])
+            a, b = int(scene.first[worst]), int(scene.second[worst])
+            message = (
+                f"{name_atom(scene.atoms, a)} and {name_atom(scene.atoms, b)} are "
+                f"{scene.distances[worst]:.2f} Å apart; the closest {_pair(int(z1[worst]), int(z2[worst]))} "
+                f"in training were {seen[worst]:.2f} Å"
+            )
+            atoms = np.unique(np.concatenate([scene.first[short], scene.second[short]]))
+            yield Finding("pair_short", Level.CAUTION, message, _named(scene, atoms))
+
+    return (empty, position, element, cell, size, distance, isolated, pairs)
+
+
+_TIER_WORDS = {
+    TIERS[1]: "Only equations of state of its elemental crystals stand behind it",
+    TIERS[2]: "Little was learned about it, or errors on held-out structures are large",
+}
+
+
+def _symbol(z: int) -> str:
+    if 0 < z < len(chemical_symbols):
+        return chemical_symbols[z]
+    return f"atomic number {z}" if z else "X (a placeholder, atomic number 0)"
+
+
+def _pair(z1: int, z2: int) -> str:
+    return "-".join(sorted((_symbol(z1), _symbol(z2)), key=lambda s: atomic_numbers.get(s, 0)))
+
+
+def _named(scene: Scene, indices: np.ndarray[tuple[int], np.dtype[np.intp]]) -> str:
+    names = [name_atom(scene.atoms, int(k)) for k in indices[:MOST_NAMED]]
+    more = f" and {len(indices) - MOST_NAMED} more" if len(indices) > MOST_NAMED else ""
+    return ", ".join(names) + more
