@@ -1,0 +1,362 @@
+"""What held-out people teach about a joint model: intervals that cover, risks that fit, counts.
+
+``calibrate`` is called once, after training; its result goes on the model card, and ``Calibration.read`` is
+the way back. It holds counts, quantiles and fitted coefficients of groups, never anybody's record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.core.errors import CheckpointError
+from sciai.health.data.columns import Kind, Schema
+from sciai.trust.conformal import quantile
+from sciai.trust.platt import Platt
+
+if TYPE_CHECKING:
+    from sciai.health.model.interface import Joint, Predictive
+
+__all__ = [
+    "ALPHA",
+    "Calibration",
+    "Group",
+    "age_band",
+    "calibrate",
+    "decade",
+    "group_of",
+    "hide_like_a_panel",
+]
+
+Floats = npt.NDArray[np.float64]
+
+ALPHA = 0.1
+FEWEST = 60  # people in a group before it gets a quantile of its own; below, everybody's is used
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Group:
+    """How well a risk fits a group of held-out people.
+
+    Attributes:
+        n: people.
+        cases: of them with a yes.
+        expected: sum of their calibrated risks.
+    """
+
+    n: int
+    cases: int
+    expected: float
+
+    @property
+    def gap(self) -> float:
+        """Mean risk minus observed share."""
+        return (self.expected - self.cases) / max(self.n, 1)
+
+    @property
+    def z(self) -> float:
+        """The gap in standard errors of the count."""
+        mean = min(max(self.expected / max(self.n, 1), 1e-6), 1 - 1e-6)
+        return (self.expected - self.cases) / float(np.sqrt(self.n * mean * (1 - mean)))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration of a model, as its card holds it.
+
+    Attributes:
+        people: number of people it was calibrated on; 0 for a model that was not calibrated.
+        trained_on: number of people the model learned from.
+        widths: column -> group ("F|20-39", ..., "all") -> quantile of ``|2 cdf - 1|``.
+        risks: yes/no column -> its line in log-odds.
+        groups: yes/no column -> group -> how well the risk fits it.
+        cases: yes/no column -> (cases, people who were asked) among those the model learned from.
+        known: column -> how many of those the model learned from have a value.
+        population: "sex|decade|ethnicity" -> (people, mean survey weight) of those the model learned from.
+    """
+
+    people: int = 0
+    trained_on: int = 0
+    widths: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    risks: Mapping[str, Platt] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
+    cases: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    known: Mapping[str, int] = field(default_factory=dict)
+    population: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, card: Mapping[str, Any]) -> Calibration:
+        """From a card's ``calibration``; an empty one where the model was not calibrated.
+
+        Args:
+            card: the mapping on the card; what ``calibrate`` gave stands under ``health``.
+
+        Raises:
+            CheckpointError: when it is there but cannot be read.
+        """
+        content = card.get("health")
+        if not content:
+            return cls()
+        try:
+            if int(content["version"]) != _VERSION:
+                raise ValueError(f"version {content['version']}")
+            return cls(
+                int(content["people"]),
+                int(content["trained_on"]),
+                {c: {g: float(q) for g, q in row.items()} for c, row in content["widths"].items()},
+                {
+                    c: Platt(float(r["offset"]), float(r["slope"]), np.asarray(r["covariance"], float))
+                    for c, r in content["risks"].items()
+                },
+                {
+                    c: {g: Group(int(n), int(k), float(e)) for g, (n, k, e) in row.items()}
+                    for c, row in content["groups"].items()
+                },
+                {c: (int(k), int(n)) for c, (k, n) in content["cases"].items()},
+                {c: int(n) for c, n in content["known"].items()},
+                {g: (int(n), float(w)) for g, (n, w) in content["population"].items()},
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the calibration on the card cannot be read: {error!r}") from error
+
+    def width(self, column: str, group: str) -> tuple[float, bool]:
+        """Central probability that the 90 % interval of a column has to span, and whether it was calibrated.
+
+        Args:
+            column: its name.
+            group: as ``group_of`` names it.
+        """
+        row = self.widths.get(column, {})
+        found = row.get(group, row.get("all"))
+        return (1 - ALPHA, False) if found is None else (min(found, 0.9999), True)
+
+    def risk(self, column: str) -> Platt:
+        """The line in log-odds of a yes/no column; one that changes nothing where there is none."""
+        # sd 0.15 in log-odds: without calibration nothing is known of the error, so it is not called zero
+        return self.risks.get(column) or Platt(0.0, 1.0, np.diag([0.15**2, 0.05**2]))
+
+
+def age_band(age: float) -> str:
+    """The age band of the groups that are calibrated apart.
+
+    >>> age_band(44.0)
+    '40-59'
+    """
+    return "20-39" if age < 40 else "40-59" if age < 60 else "60+"
+
+
+def decade(age: float) -> str:
+    """The decade of an age, 20s to 80s.
+
+    >>> decade(64.0)
+    '60s'
+    """
+    return f"{int(min(max(age, 20), 80)) // 10 * 10}s"
+
+
+def group_of(sex: str | None, age: float | None) -> str:
+    """The group whose quantiles a person gets; "all" where sex or age are unknown.
+
+    >>> group_of("F", 71.0), group_of(None, 71.0)
+    ('F|60+', 'all')
+    """
+    return "all" if sex is None or age is None or not np.isfinite(age) else f"{sex}|{age_band(age)}"
+
+
+def hide_like_a_panel(
+    schema: Schema, values: Floats, rng: np.random.Generator, always: Sequence[str] = ("age", "sex")
+) -> Floats:
+    """The same people with parts hidden as in real questions: whole groups of columns, and single ones.
+
+    Args:
+        schema: the columns.
+        values: shape (n, d), NaN where unknown.
+        rng: the source of chance.
+        always: columns that are never hidden.
+
+    Returns:
+        A copy, shape (n, d), with more NaN.
+    """
+    n = len(values)
+    hidden = rng.random(values.shape) < rng.uniform(0.1, 0.6, (n, 1))
+    groups = [c.group for c in schema.columns]
+    for group in sorted(set(groups)):
+        # whether somebody has blood drawn, or is asked about illnesses, comes for the whole group at once
+        share = 0.75 if group in ("diagnosis", "medication", "outcome") else 0.4
+        away = rng.random(n) < share
+        hidden |= away[:, None] & np.array([g == group for g in groups])
+    for name in always:
+        hidden[:, schema.index(name)] = False
+    return np.where(hidden, np.nan, values)
+
+
+def calibrate(
+    joint: Joint,
+    values: Floats,
+    train: Floats,
+    *,
+    weights: Floats | None = None,
+    seed: int = 0,
+    passes: int = 4,
+    chunk: int = 512,
+) -> dict[str, Any]:
+    """Learn intervals, risks and counts; the result is plain JSON for the card's ``calibration``.
+
+    Each held-out person is seen with random parts hidden, as in real questions; a column of theirs is scored
+    in the first of the passes that hides it, so that everybody counts once for each column.
+
+    Args:
+        joint: the trained model.
+        values: held-out people, encoded, shape (n, d), NaN where unknown; not among those it learned from.
+        train: people it learned from, for counts only, shape (m, d).
+        weights: their survey weights, shape (m,); None for a model whose sample is the population.
+        seed: of what is hidden.
+        passes: how often each person is looked at.
+        chunk: people per call of the model.
+
+    Returns:
+        ``{"health": {...}}``.
+    """
+    schema, rng = joint.schema, np.random.default_rng(seed)
+    scored: dict[str, dict[int, tuple[float, float]]] = {c.name: {} for c in schema.columns}
+    for _ in range(passes):
+        known = hide_like_a_panel(schema, values, rng)
+        for start in range(0, len(values), chunk):
+            rows = slice(start, start + chunk)
+            _score(joint, known[rows], values[rows], start, scored)
+    groups = _groups(schema, values)
+    ethnic = _names(schema, values, "race_eth")
+    widths: dict[str, dict[str, float]] = {}
+    risks: dict[str, dict[str, Any]] = {}
+    fits: dict[str, dict[str, list[float]]] = {}
+    for column in schema.columns:
+        seen = scored[column.name]
+        if not seen:
+            continue
+        people = np.fromiter(seen, int)
+        first, second = np.array(list(seen.values())).T
+        if column.kind is Kind.BINARY:
+            line = Platt.fit(np.clip(first, 0, 1), second)
+            risks[column.name] = {
+                "offset": line.offset,
+                "slope": line.slope,
+                "covariance": line.covariance.tolist(),
+            }
+            fits[column.name] = _fits(line(np.clip(first, 0, 1)), second, groups[people], ethnic[people])
+        elif column.kind is not Kind.CATEGORICAL:
+            widths[column.name] = _widths(first, groups[people])
+    content = {
+        "version": _VERSION,
+        "people": len(values),
+        "trained_on": len(train),
+        "widths": widths,
+        "risks": risks,
+        "groups": fits,
+        "cases": {
+            c.name: [int(np.nansum(train[:, i])), int(np.isfinite(train[:, i]).sum())]
+            for i, c in enumerate(schema.columns)
+            if c.kind is Kind.BINARY
+        },
+        "known": {c.name: int(np.isfinite(train[:, i]).sum()) for i, c in enumerate(schema.columns)},
+        "population": _population(schema, train, weights),
+    }
+    return {"health": content}
+
+
+def _score(
+    joint: Joint, known: Floats, values: Floats, start: int, scored: dict[str, dict[int, tuple[float, float]]]
+) -> None:
+    """(P(yes), outcome) of yes/no columns, (|2 cdf - 1|, 0) of numbers; each person once for each column."""
+    fresh: dict[str, npt.NDArray[np.intp]] = {}
+    for i, column in enumerate(joint.schema.columns):
+        due = np.flatnonzero(np.isnan(known[:, i]) & np.isfinite(values[:, i]))
+        due = np.array([k for k in due if k + start not in scored[column.name]], int)
+        if len(due) and column.kind is not Kind.CATEGORICAL and column.group != "design":
+            fresh[column.name] = due
+    if not fresh:
+        return
+    told = joint.predictive(known, list(fresh))
+    for name, due in fresh.items():
+        i = joint.schema.index(name)
+        truth = np.where(np.isfinite(values[:, i]), values[:, i], 0.0)
+        column = joint.schema.columns[i]
+        if column.kind is Kind.BINARY:
+            first, second = told[name].probabilities()[:, 1], truth
+        else:
+            first, second = off_centre(told[name], truth), np.zeros(len(truth))
+        for k in due:
+            scored[name][int(k) + start] = (float(first[k]), float(second[k]))
+
+
+def off_centre(told: Predictive, x: Floats) -> Floats:
+    """Smallest central probability whose quantile interval holds x: ``min |2 u - 1|`` over x's share of cdf.
+
+    Distributional conformal prediction (Chernozhukov, Wuethrich & Zhu 2021, PNAS 118(48)), with the jump of a
+    discrete distribution at x counted in x's favour, as its quantiles do.
+
+    Args:
+        told: predictive distributions of n rows.
+        x: values, shape (n,).
+
+    Returns:
+        Shape (n,), 0 to 1.
+    """
+    upper = np.asarray(told.cdf(x), float)
+    if told.column.kind is Kind.CONTINUOUS:
+        return np.abs(2 * upper - 1)
+    lower = upper - np.exp(told.log_prob(x))
+    return np.where((lower <= 0.5) & (upper >= 0.5), 0.0, np.maximum(2 * lower - 1, 1 - 2 * upper))
+
+
+def _widths(scores: Floats, groups: npt.NDArray[np.str_]) -> dict[str, float]:
+    told = {"all": scores} | {str(g): scores[groups == g] for g in np.unique(groups)}
+    return {
+        g: round(min(quantile(own, ALPHA), 1.0), 5)
+        for g, own in told.items()
+        if len(own) >= FEWEST or g == "all"
+    }
+
+
+def _fits(
+    risk: Floats, outcome: Floats, groups: npt.NDArray[np.str_], ethnic: npt.NDArray[np.str_]
+) -> dict[str, list[float]]:
+    told: dict[str, list[float]] = {}
+    for names in (np.full(len(risk), "all"), groups, ethnic):
+        for g in np.unique(names):
+            own = names == g
+            told[str(g)] = [int(own.sum()), int(outcome[own].sum()), round(float(risk[own].sum()), 3)]
+    return told
+
+
+def _names(schema: Schema, values: Floats, column: str) -> npt.NDArray[np.str_]:
+    if column not in schema.names:
+        return np.full(len(values), "all")
+    i = schema.index(column)
+    levels = np.array([*schema.columns[i].levels, "unknown"])
+    codes = values[:, i]
+    return levels[np.where(np.isfinite(codes), codes, len(levels) - 1).astype(int)]
+
+
+def _groups(schema: Schema, values: Floats) -> npt.NDArray[np.str_]:
+    sex, age = _names(schema, values, "sex"), values[:, schema.index("age")]
+    return np.array(
+        [group_of(None if s == "unknown" else str(s), a) for s, a in zip(sex, age, strict=True)], dtype=str
+    )
+
+
+def _population(schema: Schema, train: Floats, weights: Floats | None) -> dict[str, list[float]]:
+    sex, ethnic = _names(schema, train, "sex"), _names(schema, train, "race_eth")
+    age = train[:, schema.index("age")]
+    heavy = np.ones(len(train)) if weights is None else np.asarray(weights, float)
+    cells: dict[str, list[float]] = {}
+    for s, a, e, w in zip(sex, age, ethnic, heavy / heavy.mean(), strict=True):
+        if np.isfinite(a) and s != "unknown":
+            cell = cells.setdefault(f"{s}|{decade(a)}|{e}", [0, 0.0])
+            cell[0] += 1
+            cell[1] += float(w)
+    return {name: [n, round(w / n, 5)] for name, (n, w) in sorted(cells.items())}
