@@ -23,6 +23,7 @@ _OLDEST: Final = 130.0
 _UNKNOWN: Final = frozenset(
     {"", "nan", "na", "n/a", "none", "null", "unknown", "?", "不明", "未検査", "未実施"}
 )
+_FOLLOWS: Final = ("calculated", "contradiction")  # findings about several values at once: made anew
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,7 @@ class Known:
         """
         wanted = {column_named(self.schema, name) for name in names}
         given = {name: value for name, value in self.given.items() if name not in wanted}
-        kept = [
-            f
-            for f in self.findings
-            if f.where not in wanted and f.check not in ("calculated", "contradiction")
-        ]
+        kept = [f for f in self.findings if f.where not in wanted and f.check not in _FOLLOWS]
         return self._resolve(given, kept)
 
     def _resolve(self, given: dict[str, float], findings: list[Finding]) -> Known:
