@@ -1,0 +1,90 @@
+"""Numbers as they stand in the cells of laboratory sheets."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+from sciai.core.errors import BadInput
+
+__all__ = ["Number", "parse_number"]
+
+_MISSING: Final = frozenset(
+    ["-", "--", "---", "ー", "—", "*", "**", "***", "/", "nan", "na", "n/a", "none", "null", ".", "…", "未検査", "未実施", "未測定", "検査中", "測定不能", "判定不能", "なし", "無し", "欠測", "溶血", "pending", "notdone", "nottested", "notmeasured", "cancelled", "hemolyzed"]
+) | {""}
+_FLAGS: Final = frozenset(["h", "l", "hh", "ll", "high", "low", "↑", "↓", "*", "!", "+", "高", "低", "a", "n", "b", "正常", "異常", "h*", "l*", "(h)", "(l)"])
+_NUMBER: Final = re.compile(
+    r"(?P<sign>[<>≦≧≤≥]=?)?\s*"
+    r"(?P<number>[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?(?:e[+-]?\d+)?|[+-]?\.\d+)"
+    r"\s*(?P<after>未満|以下|以上|超)?(?P<rest>.*)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as it stands in a cell.
+
+    Attributes:
+        value: the number; for a bound (see ``sign``) the bound itself.
+        sign: "", "<" or ">" where the laboratory gives only a bound.
+        unit: unit written behind it, as written; "" for none.
+        flag: "H" or "L" where the laboratory marked it; "" for none.
+    """
+
+    value: float
+    sign: str = ""
+    unit: str = ""
+    flag: str = ""
+
+
+def parse_number(text: str | float | int) -> Number | None:
+    """Read a cell: full-width digits, thousands separators, bounds, flags, a unit behind the number.
+
+    Args:
+        text: the cell.
+
+    Returns:
+        None for an empty cell and for words that say that nothing was measured ("-", "未実施", "N/A").
+
+    Raises:
+        BadInput: for any other text that does not begin with a number.
+
+    >>> parse_number("１２.４ mg/dL"), parse_number("H 8,200"), parse_number("0.3未満").sign
+    (Number(value=12.4, sign='', unit='mg/dL', flag=''),
+     Number(value=8200.0, sign='', unit='', flag='H'), '<')
+    """
+    if not isinstance(text, str):
+        value = float(text)
+        return None if math.isnan(value) else Number(value)
+    plain = unicodedata.normalize("NFKC", text).strip()
+    if re.sub(r"\s", "", plain).casefold() in _MISSING:
+        return None
+    flag = ""
+    before = re.match(r"(?P<flag>HH|LL|H|L|\*+|↑|↓)\s*(?=[\d<>.+-])", plain, re.IGNORECASE)
+    if before:
+        flag, plain = before["flag"], plain[before.end() :]
+    match = _NUMBER.fullmatch(plain)
+    if match is None:
+        raise BadInput(
+            f"{text!r} is not a number", fix="give a number, or leave it empty if nothing was measured"
+        )
+    rest = match["rest"].strip()
+    for mark in (rest, rest.strip("()[] ")):
+        if mark and mark.casefold() in _FLAGS:
+            flag, rest = mark, ""
+            break
+    behind = re.fullmatch(r"(?P<unit>.*?\S)\s+[(\[]?(?P<flag>HH|LL|H|L|\*|↑|↓)[)\]]?", rest)
+    if behind:
+        flag, rest = behind["flag"], behind["unit"]
+    if re.match(r"[-~〜/:]\s*\d", rest) or rest.startswith(",") or re.match(r"\.\d", rest):
+        raise BadInput(f"{text!r} is not one number", fix="give one value, with a point before the decimals")
+    sign = {"<": "<", "≦": "<", "≤": "<", ">": ">", "≧": ">", "≥": ">"}.get((match["sign"] or " ")[0], "")
+    sign = {"未満": "<", "以下": "<", "以上": ">", "超": ">"}.get(match["after"] or "", sign)
+    mark = {"H": "H", "↑": "H", "高": "H", "L": "L", "↓": "L", "低": "L"}.get(
+        flag.strip("()").upper()[:1], ""
+    )
+    return Number(float(match["number"].replace(",", "")), sign, rest, mark)
