@@ -134,7 +134,7 @@ def _field(v: Any, codes: Array) -> Field:
 
 
 def _read(v: Any, pick: slice) -> Array:
-    """Part of a variable. What is read whole is not kept in HDF5's cache, where it would stay till the end."""
+    """Part of a variable; what is read whole is not kept in HDF5's cache too, till the file is closed."""
     whole = pick == slice(None)
     if whole and v.group().data_model.startswith("NETCDF4") and v.chunking() not in (None, "contiguous"):
         v.set_var_chunk_cache(size=0)

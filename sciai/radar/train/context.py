@@ -1,6 +1,6 @@
 """Training of the context codec: gates with their features as a dataset, the loss, export to integers.
 
-The features are those that the coder computes (`sciai.radar.model.context.values.collect`), so nothing is
+The features are those that the coder computes (`sciai.radar.model.context.features.collect`), so nothing is
 trained on anything that a decoder will not see. The loss is the code length: the binary cross-entropy, in
 bits, of the decisions that code the distance between an index and its prediction. In the codec the
 network's logits are only one voice of a mixture; it is trained alone, which is simple and costs little,
@@ -24,9 +24,10 @@ from torch.nn import functional
 
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.errors import BadInput
-from sciai.radar.model.context.codec import CLASSES, ContextCodec, class_of, twin_of
+from sciai.radar.model.context import CLASSES, ContextCodec, class_of, twin_of
+from sciai.radar.model.context.features import FEATURES, collect
 from sciai.radar.model.context.tables import compander
-from sciai.radar.model.context.values import DECISIONS, FEATURES, HIDDEN, UNARY, collect
+from sciai.radar.model.context.values import DECISIONS, HIDDEN, UNARY
 from sciai.radar.train.volumes import Sweep, load_all, peak_of, shared_radar, volume_sets
 
 __all__ = ["Evaluate", "Gates", "Network", "decisions", "export", "loss", "metrics", "network", "restore"]

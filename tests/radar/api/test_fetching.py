@@ -14,8 +14,7 @@ from sciai.core.errors import DamagedStore
 from sciai.radar import compress
 from sciai.radar.api.chunk import unpack
 from sciai.radar.api.planes import CHUNK, array_of, forget_planes
-from sciai.radar.model.context import ContextCodec
-from sciai.radar.model.context.codec import twin_of
+from sciai.radar.model.context import ContextCodec, twin_of
 from sciai.radar.model.interface import Kind
 from tests.radar.synthetic import smooth, volume
 

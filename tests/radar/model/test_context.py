@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from sciai.core.errors import CheckpointError, DamagedStore
 from sciai.radar.model.context import CLASSES, ContextCodec, class_of, twin_of
-from sciai.radar.model.context.codec import _pack_head
+from sciai.radar.model.context.payload import pack_head
 from sciai.radar.model.context.smooth import Filter
 from sciai.radar.model.interface import QuantSpec, SweepCodec, Twinned
 from sciai.radar.model.quantise import dequantise, quantise
@@ -428,7 +428,7 @@ def test_any_bytes_decode_to_something(
     wild = rng.integers(-(2**30), 2**30, shape).astype(np.int32)
     before = around(shape, {var: mask}, {var: wild})
     ctx = around(shape, {"DBZH": mask}, {"DBZH": wild}, variables=(var,), previous=before)
-    payload = _pack_head(limits[0], limits[1], 1 + len(data) % 8) + data
+    payload = pack_head(limits[0], limits[1], 1 + len(data) % 8) + data
     for codec in (PLAIN, SEEDED):
         found = codec.decode_indices(var, payload, mask, QuantSpec(1.0, 0.0, period), ctx)
         assert found.shape == shape

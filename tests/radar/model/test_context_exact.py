@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from sciai.core.errors import CheckpointError
-from sciai.radar.model.context import ContextCodec, codec
+from sciai.radar.model.context import ContextCodec, compiled
 from sciai.radar.model.context.smooth import Filter
 from sciai.radar.model.interface import QuantSpec
 from tests.radar.model import frozen_context as frozen
@@ -152,7 +152,7 @@ def test_the_tables_are_what_they_were() -> None:
 
 
 def test_machine_code_of_another_version_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    codec._check_compiled.cache_clear()
-    monkeypatch.setattr(codec, "_KNOWN_ANSWER", 1)
+    compiled.check_compiled.cache_clear()
+    monkeypatch.setattr(compiled, "_KNOWN_ANSWER", 1)
     with pytest.raises(CheckpointError, match="NUMBA_CACHE_DIR"):
         ContextCodec.untrained()

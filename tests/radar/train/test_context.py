@@ -18,7 +18,8 @@ from sciai.core import run
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput
 from sciai.radar.model.context import CLASSES, ContextCodec, class_of
-from sciai.radar.model.context.values import DECISIONS, FEATURES, UNARY
+from sciai.radar.model.context.features import FEATURES
+from sciai.radar.model.context.values import DECISIONS, UNARY
 from sciai.radar.model.interface import QuantSpec
 from sciai.radar.train import context as training
 from sciai.radar.train.context import Evaluate, Gates, Network, decisions, export, loss, metrics, restore
