@@ -1,0 +1,144 @@
+"""Files of structures, read through ASE; what cannot be used is refused with its place."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sciai.atoms.data.records import Record, check_structure, from_atoms
+from sciai.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["labelled", "read_structures", "records_from"]
+
+_EXTXYZ = (".xyz", ".extxyz", ".exyz")
+
+
+def read_structures(path: str | Path, *, check: bool = True) -> list[Atoms]:
+    """Every structure of a file: CIF, POSCAR, extxyz (also .gz), ase.db, OUTCAR, vasprun.xml, trajectory, ...
+
+    Args:
+        path: the file; the format is told from its name and content, by ASE.
+        check: refuse structures that are none (see `sciai.atoms.data.records.check_structure`).
+
+    Raises:
+        BadInput: naming the file and the structure's number.
+    """
+    path = Path(path)
+    frames = list(_frames(path))
+    if not frames:
+        raise BadInput("the file holds no structure", file=path)
+    if check:
+        for number, atoms in enumerate(frames):
+            check_structure(atoms, file=_place(path, number, len(frames)))
+    return frames
+
+
+def records_from(
+    path: str | Path,
+    source: str,
+    *,
+    weight: float = 1.0,
+    kind: str = "",
+    skip: Callable[[BadInput], Any] | None = None,
+) -> list[Record]:
+    """The labelled structures of a file, as records.
+
+    Args:
+        path: extxyz (also .gz), ase.db, OUTCAR, vasprun.xml, or anything else that ASE reads with energies.
+        source: level of theory; energies of one source share one zero.
+        weight: weight in training.
+        kind: how the structures came about.
+        skip: called with the error of a structure that cannot be used, which is then left out; without it
+            the error is raised.
+
+    Raises:
+        BadInput: naming the file and the structure's number, or when no structure has an energy or forces.
+    """
+    path = Path(path)
+    frames = read_structures(path, check=False)
+    records: list[Record] = []
+    for number, atoms in enumerate(frames):
+        try:
+            _adopt_labels(atoms)
+            records.append(
+                from_atoms(atoms, source, weight=weight, kind=kind, file=_place(path, number, len(frames)))
+            )
+        except BadInput as error:
+            if skip is None:
+                raise
+            skip(error)
+    if records and not any(labelled(record) for record in records):
+        raise BadInput(
+            "no structure has an energy or forces",
+            file=path, field="energy",
+            fix="in extxyz name them energy= and forces:R:3 (REF_energy, dft_energy, ... are "
+            "understood too)",
+        )  # fmt: skip
+    return records
+
+
+def labelled(record: Record) -> bool:
+    """Whether there is anything to learn from a record."""
+    return record.energy is not None or record.forces is not None or record.stress is not None
+
+
+def _place(path: Path, number: int, count: int) -> str:
+    return str(path) if count == 1 else f"{path}, structure {number}"
+
+
+def _frames(path: Path) -> Iterator[Atoms]:
+    import ase.io
+
+    if not path.exists():
+        raise BadInput("there is no such file", file=path)
+    if path.is_dir():
+        raise BadInput("this is a folder", file=path, fix="name the files in it")
+    if path.stat().st_size == 0:
+        raise BadInput("the file is empty", file=path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # ASE's readers warn of much that is checked here
+            inner = Path(path.stem) if path.suffix == ".gz" else path
+            if path.suffix == ".gz" and inner.suffix in _EXTXYZ:
+                # into memory at once: ASE jumps to and fro in the file, which gzip answers by starting again
+                text = io.StringIO(gzip.decompress(path.read_bytes()).decode())
+                yield from ase.io.iread(text, ":", format="extxyz")
+            elif inner.suffix in _EXTXYZ:
+                yield from ase.io.iread(path, ":", format="extxyz")
+            else:
+                frames = ase.io.read(path, ":")
+                yield from frames if isinstance(frames, list) else [frames]
+    except BadInput:
+        raise
+    except Exception as error:  # readers of thirty formats raise anything: KeyError, IndexError, XML errors
+        unknown = isinstance(error, KeyError) and len(str(error)) <= 6
+        said = f"unknown element {error}" if unknown else f"{type(error).__name__}: {error}".split("\n")[0]
+        raise BadInput(
+            f"the file cannot be read ({said})",
+            file=path, fix="check that it is whole, and that its name ends as its format does",
+        ) from error  # fmt: skip
+
+
+def _adopt_labels(atoms: Atoms) -> None:
+    """Labels under the names that other training codes use become those of a calculator."""
+    if atoms.calc is not None:
+        return
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    for prefix in ("REF_", "ref_", "dft_", "DFT_"):
+        results: dict[str, Any] = {}
+        for name in ("energy", "stress"):
+            if (value := atoms.info.get(prefix + name)) is not None:
+                results[name] = value
+        if (forces := atoms.arrays.get(prefix + "forces")) is not None:
+            results["forces"] = forces
+        if results:
+            atoms.calc = SinglePointCalculator(atoms, **results)
+            return
