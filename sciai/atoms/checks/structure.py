@@ -51,7 +51,9 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             strange = ", ".join(_symbol(z) for z in unknown)
             where = _named(scene, np.flatnonzero(np.isin(scene.numbers, unknown)))
             has = evidence.known_text()
-            message = f"the potential does not know {strange}; it knows {has}. Use another potential for these"
+            message = (
+                f"the potential does not know {strange}; it knows {has}. Use another potential for these"
+            )
             yield Finding("element", Level.REFUSE, message, where)
         present = {int(z) for z in scene.numbers}
         for tier, reason in _TIER_WORDS.items():
@@ -126,8 +128,8 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
         bad = np.flatnonzero(alone)
         if len(bad):
             message = (
-                f"{len(bad)} of {len(alone)} atoms have no neighbour within {scene.cutoff:g} Å: the potential "
-                "sees free atoms there, no interaction"
+                f"{len(bad)} of {len(alone)} atoms have no neighbour within {scene.cutoff:g} Å: the "
+                "potential sees free atoms there, no interaction"
             )
             yield Finding("isolated", Level.CAUTION, message, _named(scene, bad))
 

@@ -1,0 +1,291 @@
+"""What computes: the network of a checkpoint, any ASE calculator, and dispersion on top of either."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.core.errors import BadInput, SciaiError
+from sciai.trust.ensemble import combine
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+
+    from sciai.atoms.model.interface import PotentialNet
+
+__all__ = ["CalculatorEngine", "Dispersion", "Engine", "NetEngine", "Properties"]
+
+Floats = npt.NDArray[np.float64]
+SKIN: Final = 1.0
+"""Å beyond the cutoff to which pairs are kept between steps of one system."""
+
+NET_PAIR_BYTES: Final = 4000.0
+"""What a network needs for one directed pair, bytes; a generous guess where the checkpoint does not say."""
+
+
+@dataclass(frozen=True)
+class Properties:
+    """What a potential says of one structure, with its spread.
+
+    Attributes:
+        energy: eV.
+        forces: eV/Å, shape (n, 3).
+        stress: eV/Å^3, Voigt (xx, yy, zz, yz, xz, xy), ASE's sign; None without a full periodic cell.
+        energies: energy of each atom, eV, shape (n,); None where the potential has none.
+        energy_sd: standard deviation of the energy, eV; NaN where not known.
+        force_sd: standard deviation of a force component of each atom, eV/Å, shape (n,); NaN where not known.
+        descriptor: what the network sees around each atom, shape (n, d); None where it has none.
+    """
+
+    energy: float
+    forces: Floats
+    stress: Floats | None
+    energies: Floats | None = None
+    energy_sd: float = float("nan")
+    force_sd: Floats | None = None
+    descriptor: Floats | None = None
+
+
+class Engine(Protocol):
+    """Anything that computes."""
+
+    name: str
+    cutoff: float | None
+    pair_bytes: float
+
+    def compute(self, structures: Sequence[Atoms]) -> list[Properties]:
+        """Energy, forces, stress and spread of each structure."""
+        ...
+
+    def forget(self) -> None:
+        """Drop what was kept between steps, so that the next answer depends on nothing before it."""
+        ...
+
+
+class NetEngine:
+    """The network of a checkpoint.
+
+    Pairs of neighbours are kept between calls for one structure and reused while no atom has moved by more
+    than half of the skin.
+    """
+
+    def __init__(
+        self,
+        net: PotentialNet,
+        name: str,
+        *,
+        force_factor: float = 1.0,
+        energy_factor: float = 1.0,
+        batch_pairs: int = 200_000,
+        pair_bytes: float = NET_PAIR_BYTES,
+        device: str = "cpu",
+    ) -> None:
+        self.net, self.name = net, name
+        self.cutoff: float | None = float(net.cutoff)
+        self.reach = float(net.cutoff)
+        self.force_factor, self.energy_factor = force_factor, energy_factor
+        self.batch_pairs, self.pair_bytes, self.device = batch_pairs, pair_bytes, device
+        self._kept: _Kept | None = None
+
+    def forget(self) -> None:
+        """Drop the kept pairs."""
+        self._kept = None
+
+    def compute(self, structures: Sequence[Atoms]) -> list[Properties]:
+        """Answers for each structure, in batches of about ``batch_pairs`` pairs."""
+        if len(structures) == 1:
+            return self._ask(self._graph_of_one(structures[0]), structures)
+        from sciai.atoms.data.graph import graphs_of, join
+
+        out: list[Properties] = []
+        waiting: list[Any] = []
+        members: list[Atoms] = []
+        for atoms in structures:
+            graph = graphs_of([atoms], self.reach)
+            size = sum(g.edges.shape[1] for g in waiting)
+            if waiting and size + graph.edges.shape[1] > self.batch_pairs:
+                out += self._ask(join(waiting), members)
+                waiting, members = [], []
+            waiting.append(graph)
+            members.append(atoms)
+        if waiting:
+            out += self._ask(join(waiting), members)
+        return out
+
+    def _graph_of_one(self, atoms: Atoms) -> Any:
+        from sciai.atoms.data.graph import graphs_of
+
+        kept = self._kept
+        if kept is None or not kept.serves(atoms):
+            kept = self._kept = _Kept(atoms.copy(), graphs_of([atoms], self.reach + SKIN))
+        return kept.graph.moved(atoms.positions, np.asarray(atoms.cell.array, float)[None])
+
+    def _ask(self, graph: Any, structures: Sequence[Atoms]) -> list[Properties]:
+        from sciai.atoms.model.interface import predict
+
+        answer = predict(self.net, graph.to(self.device), forces=True, stress=True)
+        if answer.forces is None or answer.stress is None:
+            raise SciaiError(f"{self.name} gave no forces or no stress")
+        energy, energies, forces, stress, energy_sd, force_sd, descriptor = (
+            t.detach().cpu().numpy().astype(np.float64)
+            for t in (
+                *(answer.energy, answer.energies, answer.forces, answer.stress),
+                *(answer.energy_sd, answer.force_sd, answer.descriptor),
+            )
+        )
+        ends = np.cumsum([len(atoms) for atoms in structures])
+        out = []
+        for k, atoms in enumerate(structures):
+            part = slice(int(ends[k]) - len(atoms), int(ends[k]))
+            full = bool(atoms.pbc.all())
+            out.append(
+                Properties(
+                    energy=float(energy[k]),
+                    forces=forces[part],
+                    stress=stress[k][[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] if full else None,
+                    energies=energies[part],
+                    energy_sd=self.energy_factor * float(energy_sd[k]),
+                    force_sd=self.force_factor * force_sd[part],
+                    descriptor=descriptor[part],
+                )
+            )
+        return out
+
+
+@dataclass
+class _Kept:
+    """Pairs with a skin, and the structure they were found for."""
+
+    atoms: Atoms
+    graph: Any
+
+    def serves(self, atoms: Atoms) -> bool:
+        """Whether no pair within the cutoff can be missing."""
+        old = self.atoms
+        if (
+            len(atoms) != len(old)
+            or not np.array_equal(atoms.numbers, old.numbers)
+            or not np.array_equal(atoms.pbc, old.pbc)
+        ):
+            return False
+        moved = float(np.linalg.norm(atoms.positions - old.positions, axis=1).max(initial=0.0))
+        change = np.abs(np.asarray(atoms.cell.array) - np.asarray(old.cell.array))
+        # an image that is m cells away moves by at most sum |m_k| |change of row k|
+        images = self.graph.images.abs().max(0).values.numpy() if len(self.graph.images) else np.zeros(3)
+        return bool(2 * moved + float(images @ np.linalg.norm(change, axis=1)) < SKIN)
+
+
+class CalculatorEngine:
+    """Any ASE calculator, or several of them as an ensemble whose disagreement is the spread."""
+
+    def __init__(self, members: Sequence[Calculator], name: str, cutoff: float | None = None) -> None:
+        self.members, self.name, self.cutoff = list(members), name, cutoff
+        self.pair_bytes = 0.0
+
+    def forget(self) -> None:
+        """Make the calculators start afresh."""
+        for member in self.members:
+            member.reset()
+
+    def compute(self, structures: Sequence[Atoms]) -> list[Properties]:
+        """Answers for each structure, one after the other."""
+        return [self._one(atoms) for atoms in structures]
+
+    def _one(self, atoms: Atoms) -> Properties:
+        found = [self._member(member, atoms) for member in self.members]
+        if len(found) == 1:
+            return found[0]
+        energy = combine([p.energy for p in found])
+        forces = combine(np.stack([p.forces for p in found]))
+        stresses = [p.stress for p in found if p.stress is not None]
+        return Properties(
+            energy=float(energy.value),
+            forces=forces.value,
+            stress=np.mean(stresses, axis=0) if len(stresses) == len(found) else None,
+            energy_sd=float(energy.spread),
+            force_sd=np.sqrt((np.asarray(forces.spread) ** 2).mean(1)),
+        )
+
+    def _member(self, calculator: Calculator, atoms: Atoms) -> Properties:
+        from ase.calculators.calculator import PropertyNotImplementedError
+
+        structure = atoms.copy()
+        structure.set_constraint()
+        structure.calc = calculator
+        try:
+            energy = float(structure.get_potential_energy())
+            forces = np.asarray(structure.get_forces(), float).copy()
+        except PropertyNotImplementedError as error:
+            raise BadInput(f"{self.name} gives no energy or no forces", field="calculator") from error
+        stress = None
+        if atoms.pbc.all():
+            try:
+                stress = np.asarray(structure.get_stress(), float).copy()
+            except (PropertyNotImplementedError, NotImplementedError):
+                stress = None  # many calculators have none; a relaxation of the cell will say so
+        nan = np.full(len(atoms), np.nan)
+        return Properties(energy, forces, stress, force_sd=nan)
+
+
+class Dispersion:
+    """Grimme's D3(BJ) added to an engine that lacks it.
+
+    Grimme, Antony, Ehrlich & Krieg 2010, J. Chem. Phys. 132, 154104; damping: Grimme, Ehrlich & Goerigk 2011,
+    J. Comput. Chem. 32, 1456; computed by torch-dftd.
+    """
+
+    def __init__(self, engine: Engine, functional: str = "pbe", device: str = "cpu") -> None:
+        try:
+            from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
+        except ImportError as error:
+            raise BadInput(
+                "dispersion needs torch-dftd", field="d3", fix="pip install 'sciai[d3]'"
+            ) from error
+        import torch
+
+        self.engine, self.name = engine, f"{engine.name} + D3({functional})"
+        self.cutoff, self.pair_bytes = engine.cutoff, engine.pair_bytes
+        calculator = TorchDFTD3Calculator(
+            device=device, damping="bj", xc=functional, dtype=torch.float64, cutoff=30.0
+        )
+        self.correction = CalculatorEngine([calculator], "D3")
+
+    def forget(self) -> None:
+        """Drop what either keeps."""
+        self.engine.forget()
+        self.correction.forget()
+
+    def compute(self, structures: Sequence[Atoms]) -> list[Properties]:
+        """The engine's answers plus the correction; the spread is the engine's."""
+        return [
+            replace(
+                base,
+                energy=base.energy + more.energy,
+                forces=base.forces + more.forces,
+                stress=None if base.stress is None or more.stress is None else base.stress + more.stress,
+                energies=None,
+            )
+            for base, more in zip(
+                self.engine.compute(structures), self.correction.compute(structures), strict=True
+            )
+        ]
+
+
+def independent(engine: Engine) -> Engine:
+    """The same engine for another system: kept pairs are not shared, weights are.
+
+    Args:
+        engine: any engine.
+    """
+    twin = copy.copy(engine)
+    if isinstance(twin, NetEngine):
+        twin.forget()
+    elif isinstance(twin, Dispersion):
+        twin.engine = independent(twin.engine)
+    return twin

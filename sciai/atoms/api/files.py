@@ -1,0 +1,181 @@
+"""Structures from any file that ASE reads, with errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.core.atomic import whole_file
+from sciai.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["Structure", "read", "read_all", "write"]
+
+_FIX = "give a file that ASE reads: CIF, POSCAR, extxyz, xyz, traj, PDB, ..."
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A structure as plain data, for JSON.
+
+    Attributes:
+        formula: such as Na4Cl4.
+        symbols: of each atom.
+        positions: Å, shape (n, 3).
+        cell: rows are lattice vectors, Å, shape (3, 3).
+        pbc: periodic along each of them.
+    """
+
+    formula: str
+    symbols: tuple[str, ...]
+    positions: npt.NDArray[np.float64]
+    cell: npt.NDArray[np.float64]
+    pbc: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, atoms: Atoms) -> Structure:
+        """From ASE atoms.
+
+        Example:
+            >>> from ase.build import molecule
+            >>> Structure.of(molecule("CH4")).atoms.get_chemical_formula()
+            'CH4'
+        """
+        return cls(
+            atoms.get_chemical_formula(),
+            tuple(atoms.get_chemical_symbols()),
+            np.array(atoms.positions, float),
+            np.array(atoms.cell[:], float),
+            tuple(bool(p) for p in atoms.pbc),
+        )
+
+    @property
+    def atoms(self) -> Atoms:
+        """As ASE atoms."""
+        from ase import Atoms
+
+        return Atoms(list(self.symbols), positions=self.positions, cell=self.cell, pbc=self.pbc)
+
+
+def read(path: str | os.PathLike[str], index: int = -1) -> Atoms:
+    """One structure of a file.
+
+    Args:
+        path: any file that ASE reads.
+        index: which frame, where there are several; the last one by default.
+
+    Raises:
+        BadInput: no such file, an unreadable or empty one, an unknown element, partly occupied sites.
+
+    Example:
+        >>> read("nowhere.cif")
+        Traceback (most recent call last):
+        ...
+        sciai.core.errors.BadInput: there is no such file (file nowhere.cif); ...
+    """
+    frames = read_all(path)
+    try:
+        return frames[index]
+    except IndexError:
+        raise BadInput(
+            f"there is no frame {index}; the file has {len(frames)}", file=path, field="index"
+        ) from None
+
+
+def read_all(path: str | os.PathLike[str]) -> list[Atoms]:
+    """Every structure of a file.
+
+    Args:
+        path: any file that ASE reads.
+
+    Raises:
+        BadInput: as ``read``.
+    """
+    from ase.io import read as ase_read
+    from ase.io.formats import UnknownFileTypeError
+
+    file = Path(path)
+    if not file.exists():
+        raise BadInput("there is no such file", file=file, fix=_FIX)
+    if file.is_dir():
+        raise BadInput("that is a folder, not a structure", file=file, fix=_FIX)
+    if not file.stat().st_size:
+        raise BadInput("the file is empty", file=file, fix=_FIX)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # readers are talkative; what matters is checked below
+            found: Any = ase_read(file, index=":")
+    except UnknownFileTypeError as error:
+        raise BadInput("the format is not known", file=file, fix=_FIX) from error
+    except KeyError as error:
+        name = str(error.args[0]) if error.args else "?"
+        raise BadInput(f"{name!r} is no element symbol", file=file, fix="correct the symbol") from error
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", file=file, fix=_FIX) from error
+    except Exception as error:  # any of a hundred readers, each with errors of its own
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise BadInput(f"cannot be read as a structure ({reason})", file=file, fix=_FIX) from error
+    frames = list(found)
+    if not frames or not any(len(atoms) for atoms in frames):
+        raise BadInput("the file holds no atoms", file=file, fix=_FIX)
+    for number, atoms in enumerate(frames):
+        _check_occupancy(atoms, file, number)
+    return frames
+
+
+def write(atoms: Atoms, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
+    """Write a structure in the format that the name's ending says; whole or not at all.
+
+    Args:
+        atoms: the structure.
+        path: ``.cif``, ``.extxyz``, ``.vasp``, ...
+        overwrite: replace an existing file.
+
+    Raises:
+        BadInput: a format that ASE does not write, or a place that cannot be written to.
+    """
+    from ase.io import write as ase_write
+    from ase.io.formats import UnknownFileTypeError, filetype
+
+    target = Path(path)
+    plain = atoms.copy()
+    plain.set_constraint()
+    try:
+        kind = filetype(str(target), read=False)
+    except UnknownFileTypeError as error:
+        raise BadInput("the ending names no format", file=target, fix="use .cif, .extxyz or .vasp") from error
+    with whole_file(target, overwrite=overwrite) as temporary:
+        if atoms.calc is not None and kind == "extxyz":
+            plain.calc = atoms.calc
+        ase_write(temporary, plain, format=kind)
+    return target
+
+
+def _check_occupancy(atoms: Atoms, file: Path, number: int) -> None:
+    """CIF files of disordered crystals list sites that are partly occupied; a potential cannot use them."""
+    sites = atoms.info.get("occupancy")
+    if not isinstance(sites, Mapping):
+        return
+    partly = [
+        f"{symbol} {share:g}"
+        for site in sites.values()
+        if isinstance(site, Mapping)
+        for symbol, share in site.items()
+        if abs(float(share) - 1.0) > 1e-3
+    ]
+    if partly:
+        raise BadInput(
+            f"structure {number} has partly occupied sites ({', '.join(partly[:4])})",
+            file=file,
+            field="occupancy",
+            fix="make an ordered supercell first",
+        )

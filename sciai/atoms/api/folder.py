@@ -1,0 +1,185 @@
+"""The folder of a run: what it computes, what is done, and nothing of another run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.core.answer import Answer, jsonable
+from sciai.core.atomic import whole_file
+from sciai.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from matplotlib.figure import Figure
+
+    from sciai.atoms.api.potential import Potential
+
+__all__ = ["RunFolder", "Step", "quiet"]
+
+Step = Callable[[float, str], None]
+"""Progress callback: part done (0 to 1, below 0 for unknown) and what is being done."""
+
+JOB, STATE = "job.json", "state.npz"
+
+
+def quiet(part: float, text: str = "") -> None:
+    """The progress callback of a quiet run."""
+
+
+class RunFolder:
+    """Where a run keeps its files; without a folder it keeps nothing.
+
+    A run that is started again in its folder goes on; a run of another system or with other settings is
+    refused there.
+    """
+
+    def __init__(
+        self,
+        out: str | Path | None,
+        kind: str,
+        atoms: Atoms,
+        potential: Potential,
+        settings: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        self.out = None if out is None else Path(out)
+        self.job = {
+            "kind": kind,
+            "system": atoms.get_chemical_formula(),
+            "atoms": len(atoms),
+            "structure": fingerprint(atoms),
+            "model": potential.provenance.model,
+            "checkpoint": potential.provenance.checkpoint,
+            "guard": potential.guard.name,
+            "settings": jsonable(settings),
+        }
+        self.resumed = False
+        if self.out is not None:
+            self._open(self.out, overwrite)
+
+    def _open(self, out: Path, overwrite: bool) -> None:
+        if out.exists() and not out.is_dir():
+            raise BadInput("that is a file; a run needs a folder", file=out, fix="choose another folder")
+        if out.is_dir() and any(out.iterdir()):
+            if not (out / JOB).is_file():
+                raise BadInput("the folder holds other files", file=out, fix="choose a new or empty folder")
+            if overwrite:
+                shutil.rmtree(out)
+            else:
+                self._compare(out)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"the folder cannot be made: {error.strerror}", file=out) from error
+        if not self.resumed:
+            self.json(JOB, self.job)
+
+    def _compare(self, out: Path) -> None:
+        try:
+            there = json.loads((out / JOB).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadInput("the folder's job cannot be read", file=out / JOB, fix="overwrite it") from error
+        if there == self.job:
+            self.resumed = True
+            return
+        same_system = all(there.get(key) == self.job[key] for key in ("system", "atoms", "structure"))
+        different = [key for key in self.job if there.get(key) != self.job[key]]
+        if not same_system:
+            problem = (
+                f"the folder holds a run of another system ({there.get('kind')} of {there.get('system')}, "
+                f"{there.get('atoms')} atoms; this is {self.job['system']}, {self.job['atoms']} atoms)"
+            )
+        else:
+            problem = f"the folder holds a run with another {', '.join(different)}"
+        raise BadInput(problem, file=out, fix="choose another folder, or overwrite")
+
+    def path(self, name: str) -> Path | None:
+        """Path of a file in the folder; None without a folder."""
+        return None if self.out is None else self.out / name
+
+    def has(self, name: str) -> bool:
+        """Whether a file of this very run is there."""
+        path = self.path(name)
+        return self.resumed and path is not None and path.is_file()
+
+    def json(self, name: str, content: Any) -> None:
+        """Write JSON."""
+        path = self.path(name)
+        if path is not None:
+            with whole_file(path, overwrite=True) as temporary:
+                temporary.write_text(
+                    json.dumps(jsonable(content, 100_000), indent=1, ensure_ascii=False) + "\n",
+                    encoding="utf-8",
+                )
+
+    def save(self, arrays: Mapping[str, Any], name: str = STATE) -> None:
+        """Write arrays (and text) to go on from."""
+        path = self.path(name)
+        if path is not None:
+            with whole_file(path, overwrite=True) as temporary, open(temporary, "wb") as file:
+                content: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
+                np.savez(file, **content)
+
+    def load(self, name: str = STATE) -> dict[str, npt.NDArray[Any]] | None:
+        """Arrays that this very run saved; None where it saved none.
+
+        Raises:
+            BadInput: the file is damaged.
+        """
+        path = self.path(name)
+        if path is None or not self.has(name):
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                return {key: content[key] for key in content.files}
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise BadInput(
+                "the saved state is damaged", file=path, fix="start again with overwrite"
+            ) from error
+
+    def picture(self, name: str, figure: Figure) -> None:
+        """Write a PNG."""
+        path = self.path(name)
+        if path is not None:
+            with whole_file(path, overwrite=True) as temporary:
+                figure.savefig(temporary, format="png", dpi=150)
+
+    def structure(self, name: str, atoms: Atoms) -> None:
+        """Write a structure."""
+        from sciai.atoms.api.files import write
+
+        path = self.path(name)
+        if path is not None:
+            write(atoms, path)
+
+    def answer(self, answer: Answer[Any]) -> None:
+        """Write the answer as ``result.json``."""
+        self.json("result.json", answer.to_dict(max_items=100_000))
+
+
+def fingerprint(atoms: Atoms) -> str:
+    """A short hash of what a structure is: elements, positions, cell, periodicity; velocities do not count.
+
+    Example:
+        >>> from ase import Atoms
+        >>> fingerprint(Atoms("H")) == fingerprint(Atoms("H"))
+        True
+    """
+    digest = hashlib.sha256()
+    for part in (
+        np.asarray(atoms.numbers, np.int64),
+        np.asarray(atoms.positions, np.float64).round(6) + 0.0,
+        np.asarray(atoms.cell[:], np.float64).round(6) + 0.0,
+        np.asarray(atoms.pbc, np.uint8),
+    ):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()[:16]

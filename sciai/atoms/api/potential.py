@@ -1,0 +1,289 @@
+"""`Potential`: load once, ask about any structure, drive any ASE workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sciai.atoms.api.engines import (
+    NET_PAIR_BYTES,
+    CalculatorEngine,
+    Dispersion,
+    Engine,
+    NetEngine,
+    Properties,
+    independent,
+)
+from sciai.atoms.checks import Evidence, Guard, Scene, after, before
+from sciai.atoms.checks import guard as guard_of
+from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask
+from sciai.core.checkpoint import Card, Checkpoint
+from sciai.core.errors import BadInput, CheckpointError
+from sciai.core.resources import checkpoints_dir
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator
+
+    from sciai.atoms.api.calculator import GuardedCalculator
+
+__all__ = ["Potential"]
+
+SHIPPED = "atoms"
+NO_CALIBRATION = "none: the spread is the calculator's own, or not known"
+
+
+class Potential:
+    """An interatomic potential that says how sure it is, and refuses where it should.
+
+    Attributes:
+        engine: what computes.
+        evidence: what it learned from, as far as the checks need it.
+        guard: the guard used where none is given.
+        provenance: model, checkpoint hash, calibration.
+        card: the model card; None for a foreign calculator.
+
+    Example:
+        >>> from ase.build import bulk
+        >>> from ase.calculators.emt import EMT
+        >>> pot = Potential.from_calculator(EMT())
+        >>> answer = pot(bulk("Cu"))
+        >>> answer.level.name, round(answer.unwrap().energy, 3)
+        ('CAUTION', -0.006)
+        >>> [f.check for f in answer.findings]
+        ['no_spread']
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        evidence: Evidence,
+        provenance: Provenance,
+        *,
+        guard: str | Guard = "default",
+        card: Card | None = None,
+    ) -> None:
+        self.engine, self.evidence, self.provenance, self.card = engine, evidence, provenance, card
+        self.guard = _guard(guard)
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path | None = None,
+        *,
+        device: str | None = None,
+        dtype: str = "float32",
+        guard: str | Guard = "default",
+        d3: bool | str = False,
+    ) -> Potential:
+        """Load a checkpoint.
+
+        Args:
+            name: name of a shipped checkpoint, or the folder of one; None takes the shipped ``atoms``.
+            device: cpu, cuda, ...; None takes a GPU where there is one.
+            dtype: float32 (fast; what MD needs) or float64 (what phonons and small differences need).
+            guard: default, strict, off, or a guard of one's own.
+            d3: add D3(BJ) dispersion (extra ``d3``), for PBE or the functional named here.
+
+        Raises:
+            BadInput: no such checkpoint, device or dtype.
+            CheckpointError: the checkpoint is damaged or of another domain.
+        """
+        import torch
+
+        if dtype not in ("float32", "float64"):
+            raise BadInput(f"{dtype!r} is no precision", field="dtype", fix="use float32 or float64")
+        where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            torch.zeros(1, device=where)
+        except (RuntimeError, AssertionError) as error:
+            raise BadInput(
+                f"the device {where!r} cannot be used here", field="device", fix="use cpu"
+            ) from error
+        from sciai.atoms.model.interface import load_net
+
+        path = _checkpoint_path(name)
+        checkpoint = Checkpoint.load(path)
+        if checkpoint.card.domain != "atoms":
+            raise CheckpointError(f"{path} serves the domain {checkpoint.card.domain}, not atoms")
+        net: Any = load_net(checkpoint)
+        if hasattr(net, "to"):
+            net = net.to(device=where, dtype=getattr(torch, dtype))
+        card = checkpoint.card
+        said = card.calibration
+        engine: Engine = NetEngine(
+            net,
+            card.name,
+            device=where,
+            force_factor=float(said.get("force_factor", 1.0)),
+            energy_factor=float(said.get("energy_factor", 1.0)),
+            pair_bytes=float(card.extra.get("pair_bytes", NET_PAIR_BYTES)),
+        )
+        if d3:
+            engine = Dispersion(engine, "pbe" if d3 is True else str(d3), where)
+        calibration = str(said.get("summary") or "none: the spread is the network's own, not calibrated")
+        origin = Provenance(engine.name, checkpoint.hash, calibration=calibration)
+        return cls(engine, Evidence.from_arrays(checkpoint.arrays), origin, guard=guard, card=card)
+
+    @classmethod
+    def from_calculator(
+        cls,
+        calculator: Calculator | Sequence[Calculator],
+        name: str | None = None,
+        *,
+        guard: str | Guard = "default",
+        elements: Sequence[str] | None = None,
+        cutoff: float | None = None,
+        d3: bool | str = False,
+    ) -> Potential:
+        """The same checks and workflows around any ASE calculator: another potential, or a DFT code.
+
+        Args:
+            calculator: one, or several of which the disagreement is the spread.
+            name: how answers name it; its class where not given.
+            guard: default, strict, off, or a guard of one's own.
+            elements: symbols of the elements it knows; None does not check that.
+            cutoff: how far it looks, Å; None does not check for isolated atoms.
+            d3: add D3(BJ) dispersion (extra ``d3``), for PBE or the functional named here.
+
+        Raises:
+            BadInput: no calculator, or something that is none.
+        """
+        members = list(calculator) if isinstance(calculator, Sequence) else [calculator]
+        if not members or not all(hasattr(member, "get_property") for member in members):
+            raise BadInput("that is no ASE calculator", field="calculator", fix="give one, or a list of them")
+        label = name or " + ".join(type(member).__name__ for member in members)
+        known = None
+        if elements is not None:
+            from ase.data import atomic_numbers
+
+            unknown = [symbol for symbol in elements if symbol not in atomic_numbers]
+            if unknown:
+                raise BadInput(f"{unknown[0]!r} is no element", field="elements")
+            known = frozenset(atomic_numbers[symbol] for symbol in elements)
+        engine: Engine = CalculatorEngine(members, label, cutoff)
+        if d3:
+            engine = Dispersion(engine, "pbe" if d3 is True else str(d3))
+        calibration = (
+            f"disagreement of {len(members)} calculators, not calibrated"
+            if len(members) > 1
+            else NO_CALIBRATION
+        )
+        origin = Provenance(engine.name, calibration=calibration)
+        return cls(engine, Evidence.none(known), origin, guard=guard)
+
+    def __call__(self, atoms: Atoms) -> Answer[Properties]:
+        """Energy, forces and stress of one structure, with spread and verdict.
+
+        The spread is ``{"energy": eV, "energy_per_atom": eV, "forces": eV/Å per component, shape (n,)}``,
+        standard deviations. A refused answer says why; ``unwrap()`` raises it.
+        """
+        return self.batch([atoms])[0]
+
+    def batch(self, structures: Sequence[Atoms]) -> list[Answer[Properties]]:
+        """Answers for many structures, computed in as few passes as memory allows.
+
+        Args:
+            structures: any number; one that is refused does not stop the others.
+        """
+        scenes = [self._scene(atoms) for atoms in structures]
+        found = [self._before(scene) for scene in scenes]
+        good = [k for k, findings in enumerate(found) if all(f.level < Level.REFUSE for f in findings)]
+        values = dict(zip(good, self.engine.compute([structures[k] for k in good]), strict=True))
+        return [self._finish(scene, found[k], values.get(k)) for k, scene in enumerate(scenes)]
+
+    def calculator(self, guard: str | Guard | None = None) -> GuardedCalculator:
+        """An ASE calculator that drives optimisers, MD, NEB and everything else in ASE.
+
+        Args:
+            guard: ``default``, ``strict`` or ``off``; None takes the potential's own. Where an answer is
+                refused, the calculator raises ``sciai.core.answer.Refused``: what ran stops with a sentence.
+
+        Example:
+            >>> from ase.build import bulk
+            >>> from ase.calculators.emt import EMT
+            >>> atoms = bulk("Cu")
+            >>> atoms.calc = Potential.from_calculator(EMT()).calculator()
+            >>> round(atoms.get_potential_energy(), 3), atoms.calc.answer.level.name
+            (-0.006, 'CAUTION')
+        """
+        from sciai.atoms.api.calculator import GuardedCalculator
+
+        return GuardedCalculator(self.with_guard(self.guard if guard is None else guard))
+
+    def with_guard(self, guard: str | Guard) -> Potential:
+        """The same potential with another guard, and with nothing kept from earlier steps."""
+        return Potential(
+            independent(self.engine), self.evidence, self.provenance, guard=guard, card=self.card
+        )
+
+    def picture(self, atoms: Atoms) -> Any:
+        """A matplotlib figure of a structure, its atoms coloured by the spread of their forces."""
+        from sciai.atoms.api.pictures import structure_figure
+
+        answer = self(atoms)
+        spread = None if answer.estimate is None else answer.estimate.spread["forces"]
+        return structure_figure(atoms, spread, title=f"{atoms.get_chemical_formula()}: {answer.level.name}")
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = {
+            "model": self.provenance.model,
+            "checkpoint": self.provenance.checkpoint[:12] or "-",
+            "elements": self.evidence.known_text(),
+            "guard": self.guard.name,
+            "spread": self.provenance.calibration,
+        }
+        cells = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in rows.items())
+        return f"<table>{cells}</table>"
+
+    def __repr__(self) -> str:
+        return f"Potential({self.provenance.model!r}, guard={self.guard.name!r})"
+
+    def _scene(self, atoms: Atoms) -> Scene:
+        return Scene(atoms, self.engine.cutoff, self.engine.pair_bytes)
+
+    def _before(self, scene: Scene) -> tuple[Finding, ...]:
+        """Findings on the question alone; a placeholder stands for the estimate."""
+        if not self.guard.active:
+            return ()
+        nothing = Estimate(0.0, 0.0)
+        checks = before(self.guard, self.evidence)
+        asked = ask(scene, lambda _: nothing, checks, (), self.guard.policy, provenance=self.provenance)
+        return asked.findings
+
+    def _finish(self, scene: Scene, found: Sequence[Finding], value: Properties | None) -> Answer[Properties]:
+        if value is None:
+            return Answer(None, tuple(found), self.provenance)
+        checks = after(self.guard, self.evidence) if self.guard.active else ()
+        rest = ask(
+            scene, lambda _: _estimate(value), (), checks, self.guard.policy, provenance=self.provenance
+        )
+        return Answer(rest.estimate, (*found, *rest.findings), self.provenance)
+
+
+def _estimate(value: Properties) -> Estimate[Properties]:
+    n = max(len(value.forces), 1)
+    force = np.full(len(value.forces), np.nan) if value.force_sd is None else value.force_sd
+    spread = {"energy": value.energy_sd, "energy_per_atom": value.energy_sd / n, "forces": force}
+    return Estimate(value, spread, "eV, eV/Å, eV/Å^3")
+
+
+def _guard(guard: str | Guard) -> Guard:
+    return guard if isinstance(guard, Guard) else guard_of(guard)
+
+
+def _checkpoint_path(name: str | Path | None) -> Path:
+    given = Path(name) if name is not None else Path(SHIPPED)
+    if given.is_dir():
+        return given
+    shipped = checkpoints_dir() / given
+    if len(given.parts) == 1 and shipped.is_dir():
+        return shipped
+    there = sorted(p.name for p in checkpoints_dir().glob("atoms*") if p.is_dir())
+    fix = f"there are {', '.join(there)}; or give the folder of one" if there else "give the folder of one"
+    raise BadInput(f"there is no checkpoint {str(given)!r}", field="name", fix=fix)
