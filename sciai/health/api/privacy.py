@@ -1,0 +1,248 @@
+"""What a trained model gives away about the people it was trained on: measured, not asserted.
+
+Closeness of virtual to real people says nothing about privacy either way and is not looked at ("The DCR
+Delusion", arXiv:2505.01524). What is measured is what attackers achieve: to tell who was in the training, to
+recognise planted canaries, to single people out, to guess a secret better because somebody was in it. A low
+figure is a low measured risk under these attacks, with these people; only training under differential privacy
+bounds all attacks (``sciai.health.train.dp``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.core.answer import Finding, Level
+from sciai.core.errors import BadInput
+from sciai.health.api.evaluate import bin_edges
+from sciai.health.api.privacy_attacks import (
+    Attribute,
+    Exposure,
+    Membership,
+    SinglingOut,
+    attribute_inference,
+    exposure,
+    features,
+    learned_score,
+    membership,
+    singling_out,
+)
+from sciai.health.data.canaries import canaries
+
+if TYPE_CHECKING:
+    from sciai.health.model.interface import Joint
+
+__all__ = ["LIMITS", "Audit", "audit"]
+
+Floats = npt.NDArray[np.float64]
+# Above these (for p below) a finding refuses: AUC of membership inference, p of the canaries, risk of
+# singling out, nats by which a secret is guessed better of a member. Only where the interval excludes chance.
+LIMITS = {"membership": 0.52, "canaries": 0.01, "singling out": 0.02, "attribute": 0.02}
+KNOWN = ("age", "sex", "race_eth", "education", "height_cm", "weight_kg")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Results of all attacks on one model.
+
+    Attributes:
+        memberships: one per score; the worst counts.
+        canaries: None where none were planted.
+        singling: descriptions that fit one person only.
+        attributes: one per secret.
+        epsilon: of the differential privacy the model was trained under; None where it was not.
+    """
+
+    memberships: tuple[Membership, ...]
+    canaries: Exposure | None
+    singling: SinglingOut
+    attributes: tuple[Attribute, ...]
+    epsilon: float | None = None
+
+    @property
+    def worst(self) -> Membership:
+        """The membership attack with the highest AUC."""
+        return max(self.memberships, key=lambda m: m.auc)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no figure is above its limit."""
+        return all(finding.level < Level.REFUSE for finding in self.findings())
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Each result in a sentence; those above their limit refuse."""
+        worst = self.worst
+        found = [
+            _finding(
+                "membership",
+                worst.auc > LIMITS["membership"] and worst.low > 0.5,
+                f"the attack {worst.attack!r} tells members from others with an AUC of {worst.auc:.3f} "
+                f"({worst.low:.3f} to {worst.high:.3f}; guessing is 0.5), and finds {100 * worst.tpr:.1f} % "
+                "of members while accusing 1 % of the others",
+            )
+        ]
+        if self.canaries is None:
+            found.append(
+                Finding("canaries", Level.CAUTION, "no canaries were planted, so their exposure is not known")
+            )
+        else:
+            c = self.canaries
+            found.append(
+                _finding(
+                    "canaries",
+                    c.p < LIMITS["canaries"],
+                    f"{c.planted} planted canaries have a mean exposure of {c.mean:.2f} bits (1.44 where "
+                    f"nothing is kept), at most {c.most:.2f}; p = {c.p:.3f} for ranking like others",
+                )
+            )
+        s = self.singling
+        found.append(
+            _finding(
+                "singling out",
+                s.risk > LIMITS["singling out"] and s.low > 0,
+                f"{100 * s.members:.1f} % of descriptions fit exactly one member, {100 * s.others:.1f} % "
+                f"exactly one of as many others, {100 * s.blind:.1f} % with shuffled ones; risk {s.risk:.3f}"
+                f" ({s.low:.3f} to {s.high:.3f})",
+            )
+        )
+        for a in self.attributes:
+            found.append(
+                _finding(
+                    "attribute",
+                    a.excess > LIMITS["attribute"] and a.low > 0,
+                    f"{a.target} is guessed {a.members:.3f} nat better than by its frequency for members, "
+                    f"{a.others:.3f} for others; due to membership {a.excess:.3f} "
+                    f"({a.low:.3f} to {a.high:.3f})",
+                    a.target,
+                )
+            )
+        return tuple(found)
+
+    def words(self) -> str:
+        """What may be said of the model, and no more."""
+        bound = (
+            "It was not trained under differential privacy: nothing is known of attacks that were not tried."
+            if self.epsilon is None
+            else f"It was trained under differential privacy with epsilon {self.epsilon:.2f} per person, "
+            "which bounds every attack on the trained weights."
+        )
+        if self.passed:
+            return f"Measured risk: no attack that was tried got beyond its limit. {bound}"
+        failed = sorted({f.check for f in self.findings() if f.level is Level.REFUSE})
+        return (
+            f"Measured risk: beyond the limit for {', '.join(failed)}; keep this model to yourself. {bound}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON and for a card."""
+        return {**asdict(self), "passed": self.passed, "words": self.words(), "limits": dict(LIMITS)}
+
+
+def audit(
+    joint: Joint,
+    members: Floats,
+    others: Floats,
+    *,
+    references: Sequence[Joint] = (),
+    planted: Floats | None = None,
+    groups: tuple[Sequence[object], Sequence[object]] | None = None,
+    secrets: Sequence[str] = ("dx_diabetes", "phq9", "income_pir"),
+    known: Sequence[str] = KNOWN,
+    attempts: int = 1000,
+    most: int = 2000,
+    epsilon: float | None = None,
+    seed: int = 0,
+) -> Audit:
+    """Attack a model.
+
+    Args:
+        joint: the model, or anything with one as ``.joint``.
+        members: people it was trained on, shape (m, d), NaN where unknown.
+        others: people of the same population it never saw (nor was calibrated on), shape (n, d).
+        references: models trained on neither; how likely a person is to them says how ordinary the person is,
+            so that an ordinary member is not taken for a remembered one (offline LiRA, Carlini et al. 2022,
+            "Membership Inference Attacks From First Principles", IEEE S&P).
+        planted: canaries that were in the training (``sciai.health.data.canaries``), shape (k, d).
+        groups: sampling unit of each member and of each other; see ``membership``.
+        secrets: columns to guess; those the schema lacks are left out.
+        known: columns an attacker knows of a victim; likewise.
+        attempts: descriptions tried for singling out.
+        most: members, and others, attacked at the most (drawn with the seed).
+        epsilon: of the model's training, if it was differentially private.
+        seed: of everything random.
+
+    Raises:
+        BadInput: with fewer than 50 members or others, or a wrong number of columns.
+    """
+    model: Joint = getattr(joint, "joint", joint)
+    width = len(model.schema.columns)
+    if members.shape[1:] != (width,) or others.shape[1:] != (width,):
+        raise BadInput(
+            f"people of shapes {members.shape} and {others.shape} for {width} columns", field="members"
+        )
+    if min(len(members), len(others)) < 50:
+        raise BadInput(
+            f"{len(members)} members and {len(others)} others",
+            field="members",
+            fix="give at least 50 of each",
+        )
+    rng = np.random.default_rng(seed)
+    rows = [np.sort(rng.permutation(len(people))[:most]) for people in (members, others)]
+    inside, outside = members[rows[0]], others[rows[1]]
+    units = None if groups is None else ([groups[0][i] for i in rows[0]], [groups[1][i] for i in rows[1]])
+    both = np.r_[inside, outside]  # bins of one group alone would fit that group better, whatever the model
+    edges = {
+        c.name: bin_edges(both[:, i])
+        for i, c in enumerate(model.schema.columns)
+        if c.numeric and not np.isnan(both[:, i]).all()
+    }
+    loss_in, loss_out = model.log_prob(inside), model.log_prob(outside)
+    scores = {"loss": (loss_in, loss_out)}
+    if references:
+        scores["calibrated loss"] = (
+            _calibrated(loss_in, inside, references),
+            _calibrated(loss_out, outside, references),
+        )
+    scores["per-column losses, learned"] = learned_score(
+        features(model, inside, edges), features(model, outside, edges), seed
+    )
+    exposed = None
+    if planted is not None and len(planted):
+        fresh = canaries(members, max(500, 30 * len(planted)), seed=seed + 7919)
+        exposed = exposure(_typicality(model, planted, references), _typicality(model, fresh, references))
+    names = set(model.schema.names)
+    facts = [name for name in known if name in names]
+    return Audit(
+        tuple(membership(name, a, b, units, seed) for name, (a, b) in scores.items()),
+        exposed,
+        singling_out(model, members, others, attempts, seed=seed),
+        tuple(
+            attribute_inference(model, inside, outside, s, [k for k in facts if k != s])
+            for s in secrets
+            if s in names
+        ),
+        epsilon,
+    )
+
+
+def _calibrated(loss: Floats, people: Floats, references: Sequence[Joint]) -> Floats:
+    """Log probability less what models without the person give; in their standard deviations from four on."""
+    told = np.stack([reference.log_prob(people) for reference in references])
+    gap = loss - told.mean(0)
+    return np.asarray(gap / (told.std(0, ddof=1) + 1e-3) if len(references) >= 4 else gap)
+
+
+def _typicality(model: Joint, people: Floats, references: Sequence[Joint]) -> Floats:
+    """Log probability per known value, so that canaries with more gaps are not the likelier ones."""
+    loss = model.log_prob(people)
+    if references:
+        return np.asarray(loss - np.mean([reference.log_prob(people) for reference in references], 0))
+    return np.asarray(loss / np.maximum((~np.isnan(people)).sum(1), 1))
+
+
+def _finding(check: str, bad: bool, message: str, where: str = "") -> Finding:
+    return Finding(check, Level.REFUSE if bad else Level.OK, message, where)
