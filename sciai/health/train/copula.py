@@ -1,0 +1,93 @@
+"""The Gaussian copula through the shared path: it is fitted to the training part before the (only) step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from sciai.core.checkpoint import Checkpoint
+from sciai.health.model.calibration import calibrate as learn
+from sciai.health.model.copula import Copula, CopulaJoint, fit_copula
+from sciai.health.train.masks import hide
+from sciai.health.train.source import training_people
+
+__all__ = ["CopulaNet", "calibrate", "export", "loss", "network", "restore"]
+
+Floats = npt.NDArray[np.float64]
+
+
+class CopulaNet(nn.Module):
+    """Holds a fitted copula where the shared path expects a network."""
+
+    def __init__(self, copula: Copula) -> None:
+        super().__init__()
+        self.nothing = nn.Parameter(torch.zeros(1))  # an optimizer needs something to hold
+        self.copula = copula
+
+
+def network(data: Mapping[str, Any], rounds: int = 8, shrink: float = 0.01, fewest: int = 20) -> CopulaNet:
+    """Fit the copula to the training part of a data module.
+
+    Args:
+        data: config of the data module (``${domain.data}``).
+        rounds: of expectation-maximisation.
+        shrink: share of the identity in the correlation.
+        fewest: people in a cell of a margin.
+    """
+    people = training_people(data)
+    return CopulaNet(fit_copula(people.schema, people.values, rounds=rounds, shrink=shrink, fewest=fewest))
+
+
+def loss(net: CopulaNet, batch: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Mean NLL in nats of values that are hidden at random, over bins."""
+    values = batch["values"].double().numpy()
+    known, asked = hide(net.copula.schema, values, np.random.default_rng(len(values)))
+    return {
+        "loss": net.nothing.sum() * 0 + bin_nll(CopulaJoint(net.copula), values, known, asked),
+        "n": len(values),
+    }
+
+
+def bin_nll(joint: CopulaJoint, values: Floats, known: Floats, asked: npt.NDArray[np.bool_]) -> float:
+    """Mean over hidden values of minus the log probability of their bin."""
+    told = joint.bins(known, range(values.shape[1]))
+    true = joint.layout.bins_of(values)
+    nll = np.stack(
+        [-np.log(np.take_along_axis(p, true[:, i, None], 1)[:, 0]) for i, (p, _) in enumerate(told)], 1
+    )
+    return float(nll[asked].mean())
+
+
+def calibrate(net: CopulaNet, data: Any) -> dict[str, Any]:
+    """Intervals, risks and counts from the calibration part (``sciai.health.model.calibration``)."""
+    return calibration_of(CopulaJoint(net.copula), data)
+
+
+def calibration_of(joint: Any, data: Any) -> dict[str, Any]:
+    """What ``sciai.health.model.calibration`` learns from the calibration part; empty where there is none.
+
+    Args:
+        joint: the model.
+        data: the data module; its dataset is ``People`` or like it.
+    """
+    rows, train = (np.asarray(data.split.parts.get(p, []), int) for p in ("calibrate", "train"))
+    if not len(rows):
+        return {}
+    people = data.dataset
+    told = learn(joint, people.values[rows], people.values[train], weights=people.weights[train])
+    return {"data": f"split part 'calibrate', {len(rows)} people", **told}
+
+
+def export(net: CopulaNet) -> dict[str, npt.NDArray[Any]]:
+    """Margins and correlation."""
+    return net.copula.to_arrays()
+
+
+def restore(net: CopulaNet, checkpoint: Checkpoint) -> None:
+    """The way back."""
+    net.copula = Copula.from_arrays(checkpoint.arrays)

@@ -1,0 +1,94 @@
+"""What a person tells and what they are asked: random parts, and parts as real panels have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.health.data.columns import Schema
+
+__all__ = ["PANELS", "hide", "masks", "panel"]
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+_BASIC = "group:person group:design group:body group:lifestyle -sbp -dbp -pulse -w_mec"
+_CHECK_UP = f"{_BASIC} sbp dbp pulse group:lab group:blood_count"
+PANELS: Mapping[str, Sequence[str]] = {
+    name: tuple(text.split())
+    for name, text in {
+        "basic": _BASIC,
+        "check-up": _CHECK_UP,
+        "check-up, fasting only": f"{_CHECK_UP} -glucose_serum -trig_serum -cotinine -crp_hs -uacr",
+        "labs": "age sex cycle group:lab group:blood_count",
+        "japanese sheet": "age sex bilirubin_total ast alt ldh alp ggt ck chol_total trig_fasting hdl "
+        "creatinine uric_acid bun glucose_fasting hba1c sodium potassium chloride calcium protein_total "
+        "albumin wbc rbc hemoglobin mcv platelets",
+        "japanese check-up": "age sex height_cm weight_kg waist_cm sbp dbp ast alt ggt chol_total hdl "
+        "trig_fasting glucose_fasting hba1c creatinine uric_acid hemoglobin rbc smoking rx_bp "
+        "rx_diabetes_pills rx_chol",
+        "history": "age sex group:diagnosis group:medication group:questionnaire",
+        "everything measured": f"{_CHECK_UP} group:questionnaire group:diagnosis group:medication",
+        "age and sex": "age sex",
+    }.items()
+}
+"""What a question may come with; ``group:x`` is every column of a group, ``-x`` takes one out again."""
+
+
+def panel(schema: Schema, names: Sequence[str]) -> Mask:
+    """Which columns a panel has, shape (d,); those that the schema lacks are left out."""
+    own = np.zeros(len(schema), bool)
+    for name in names:
+        if name.startswith("group:"):
+            own |= np.array([c.group == name[6:] for c in schema.columns])
+        elif name.startswith("-"):
+            own &= np.array([c != name[1:] for c in schema.names])
+        else:
+            own |= np.array([c == name for c in schema.names])
+    return own
+
+
+def masks(schema: Schema, n: int, rng: np.random.Generator) -> Mask:
+    """What n people tell: at random with a rate between 0 and 1 (a third of them), a panel with gaps and extras
+    (two fifths), everything but some groups, or but a few columns.
+
+    Args:
+        schema: the columns.
+        n: people.
+        rng: the source of chance.
+
+    Returns:
+        True where told, shape (n, d). The era is told to half of them.
+    """
+    d = len(schema)
+    told = rng.random((n, d)) < rng.random((n, 1))
+    panels = np.stack([panel(schema, names) for names in PANELS.values()])
+    kind = rng.random(n)
+    paneled = (kind > 0.35) & (kind < 0.75)
+    chosen = panels[rng.integers(len(panels), size=n)]
+    flips = rng.random((n, d)) < rng.choice([0.0, 0.03, 0.15], size=(n, 1))
+    told = np.where(paneled[:, None], chosen ^ flips, told)
+    names = sorted({c.group for c in schema.columns})
+    member = np.array([[c.group == g for c in schema.columns] for g in names])
+    away = (rng.random((n, len(names))) < 0.3) @ member
+    told = np.where(((kind >= 0.75) & (kind < 0.9))[:, None], ~away, told)
+    few = rng.random((n, d)) < rng.choice([0.02, 0.1], size=(n, 1))
+    told = np.where((kind >= 0.9)[:, None], ~few, told)
+    for name in ("cycle", "w_mec"):  # design: nobody knows their weight, and the era is often not known
+        if name in schema:
+            share = 0.5 if name == "cycle" else 0.1
+            told[:, schema.index(name)] &= rng.random(n) < share
+    return np.asarray(told)
+
+
+def hide(schema: Schema, values: Floats, rng: np.random.Generator) -> tuple[Floats, Mask]:
+    """People with parts hidden as ``masks`` has it.
+
+    Returns:
+        What is told (NaN elsewhere), and which known values were hidden; both of shape (n, d).
+    """
+    told = masks(schema, len(values), rng)
+    there = np.isfinite(values)
+    return np.where(told, values, np.nan), there & ~told
