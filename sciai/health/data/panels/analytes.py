@@ -84,7 +84,7 @@ class Analyte:
 
     def range_of(self, sex: str | None = None) -> tuple[float | None, float | None]:
         """Reference range in ``unit`` of one sex, "F" or "M"; the union of both when None."""
-        if sex in self.reference:
+        if sex is not None and sex in self.reference:
             return self.reference[sex]
         if not self.reference:
             return None, None

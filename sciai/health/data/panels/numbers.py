@@ -13,9 +13,19 @@ from sciai.core.errors import BadInput
 __all__ = ["Number", "parse_number"]
 
 _MISSING: Final = frozenset(
-    ["-", "--", "---", "ー", "—", "*", "**", "***", "/", "nan", "na", "n/a", "none", "null", ".", "…", "未検査", "未実施", "未測定", "検査中", "測定不能", "判定不能", "なし", "無し", "欠測", "溶血", "pending", "notdone", "nottested", "notmeasured", "cancelled", "hemolyzed"]
+    word
+    for line in (
+        "- -- --- ー — * ** *** / nan na n/a none null . …",
+        "未検査 未実施 未測定 検査中 測定不能 判定不能 なし 無し 欠測 溶血",
+        "pending notdone nottested notmeasured cancelled hemolyzed",
+    )
+    for word in line.split(" ")
 ) | {""}
-_FLAGS: Final = frozenset(["h", "l", "hh", "ll", "high", "low", "↑", "↓", "*", "!", "+", "高", "低", "a", "n", "b", "正常", "異常", "h*", "l*", "(h)", "(l)"])
+_FLAGS: Final = frozenset(
+    word
+    for line in ("h l hh ll high low a n b h* l* (h) (l)", "↑ ↓ * ! + 高 低 正常 異常")
+    for word in line.split(" ")
+)
 _NUMBER: Final = re.compile(
     r"(?P<sign>[<>≦≧≤≥]=?)?\s*"
     r"(?P<number>[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?(?:e[+-]?\d+)?|[+-]?\.\d+)"

@@ -155,7 +155,13 @@ def parse_quantity(text: str | float | int, of: str | Analyte, unit: str | None 
     if number is None:
         return None
     written = number.unit or unit or ""
-    ucum = parse_unit(written, analyte) if written else analyte.unit
+    try:
+        ucum = parse_unit(written, analyte) if written else analyte.unit
+    except BadInput as error:
+        if not number.unit:
+            raise
+        problem = f"{text!r} is not a number with a unit that is known"
+        raise BadInput(problem, field=analyte.key, fix=error.fix) from None
     value = convert(number.value, ucum, analyte)
     findings = list(_notes(analyte, number, ucum, value))
     if number.sign == "<":

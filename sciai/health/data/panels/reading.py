@@ -1,0 +1,451 @@
+"""Any source of laboratory results -> panels in the units of the model's columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sciai.core.answer import Finding, Level
+from sciai.core.errors import BadInput
+from sciai.health.data.panels.analytes import Analyte, table
+from sciai.health.data.panels.dates import parse_date
+from sciai.health.data.panels.numbers import parse_number
+from sciai.health.data.panels.panel import Item, Panel, Reading, Unknown
+from sciai.health.data.panels.sheet import Sheet, decode, items_of_rows, read_bytes, rows_of_text
+from sciai.health.data.panels.units import convert, guess_unit, parse_quantity, parse_unit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["parse_sex", "read_panels"]
+
+_SEXES: Final = {
+    **dict.fromkeys(("f", "female", "woman", "w", "女", "女性", "2"), "F"),
+    **dict.fromkeys(("m", "male", "man", "男", "男性", "1"), "M"),
+}
+_WORDS_ONLY: Final = re.compile(
+    r"\(?[-+±]{1,3}\)?|\d?\(?\+{1,4}\)?|\d\+|陰性|陽性|negative|positive|neg|pos|trace|normal|正常"
+)
+_JAPANESE: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
+
+
+def read_panels(
+    source: str | os.PathLike[str] | Mapping[str, Any] | pd.DataFrame | Sequence[Panel] | Panel,
+    *,
+    fasting: bool | None = None,
+) -> list[Panel]:
+    """Read laboratory results.
+
+    Args:
+        source: a CSV or FHIR R4 (JSON) file, a FHIR bundle as a mapping, a mapping of test -> value (or
+            date -> such a mapping), or a DataFrame laid out as one of the CSV layouts. Panels pass through.
+        fasting: whether blood was taken fasting, where the sheet does not say; None: not known, read as not.
+
+    Returns:
+        One panel for each date, in order.
+
+    Raises:
+        BadInput: an empty file, no known test, two columns for one date, text where a number belongs, a unit
+            of another dimension. The message names file, row and fix.
+
+    >>> panel = read_panels({"LDL-C": "140 mg/dL", "赤血球数": "548 万/μL", "CA125": 12})[0]
+    >>> panel.values, [u.label for u in panel.unknown]
+    ({'ldl': 140.0, 'rbc': 5.48}, ['CA125'])
+    """
+    if isinstance(source, Panel):
+        return [source]
+    if isinstance(source, list | tuple):
+        if source and all(isinstance(panel, Panel) for panel in source):
+            return list(source)
+        raise BadInput("a list that does not hold panels", fix="give a file, a mapping or a DataFrame")
+    name: object = "the table"
+    if isinstance(source, Mapping):
+        sheet = _of_mapping(source)
+        name = "the mapping"
+    elif isinstance(source, str | os.PathLike):
+        path = Path(source)
+        name = path.name
+        text = decode(read_bytes(path), path)
+        if text.lstrip()[:1] in "{[":
+            sheet = _of_json(text, path)
+        else:
+            rows, numbers = rows_of_text(text)
+            sheet = items_of_rows(rows, numbers, path)
+    elif hasattr(source, "columns") and hasattr(source, "itertuples"):
+        sheet = _of_frame(source)
+    else:
+        raise BadInput(
+            f"cannot read panels from {type(source).__name__}", fix="give a file, mapping or DataFrame"
+        )
+    return _panels(sheet, fasting, name)
+
+
+def parse_sex(text: object, where: str = "sex") -> str:
+    """ "F" or "M" from the ways people write it.
+
+    Raises:
+        BadInput: for anything else; the survey that the model learned from knows these two.
+
+    >>> parse_sex("男性"), parse_sex("female")
+    ('M', 'F')
+    """
+    found = _SEXES.get(unicodedata.normalize("NFKC", str(text)).strip().casefold())
+    if found is None:
+        raise BadInput(
+            f"unknown sex {text!r}", field=where, fix="use male or female (男, 女): the survey has these two"
+        )
+    return found
+
+
+def _of_mapping(source: Mapping[str, Any]) -> Sheet:
+    if "resourceType" in source:
+        from sciai.health.data.panels.fhir import sheet_of_bundle
+
+        return sheet_of_bundle(source, "the bundle")
+    sheet = Sheet()
+    for key, value in source.items():
+        label = str(key)
+        if isinstance(value, Mapping):
+            date = parse_date(label, "key of the mapping")
+            for inner, cell in value.items():
+                _add(sheet, str(inner), cell, date)
+        else:
+            _add(sheet, label, value, None)
+    return sheet
+
+
+def _add(sheet: Sheet, label: str, value: Any, date: dt.date | None) -> None:
+    if label.casefold() in ("age", "sex", "年齢", "性別"):
+        sheet.person["age" if label.casefold() in ("age", "年齢") else "sex"] = value
+    elif value is not None:
+        text = value if isinstance(value, str | float | int) else str(value)
+        sheet.items.append(Item(label, text, f"key {label!r}", date=date))
+
+
+def _of_json(text: str, path: Path) -> Sheet:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"not valid JSON: {error}", file=path, fix="export the bundle again") from error
+    if not isinstance(data, Mapping):
+        raise BadInput(
+            "a JSON list, not a FHIR bundle", file=path, fix="give a Bundle, or a mapping of test: value"
+        )
+    if "resourceType" not in data:
+        return _of_mapping(data)
+    from sciai.health.data.panels.fhir import sheet_of_bundle
+
+    return sheet_of_bundle(data, path)
+
+
+def _of_frame(frame: Any) -> Sheet:
+    import pandas as pd
+
+    if not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index()
+    head = [c.strftime("%Y-%m-%d") if hasattr(c, "strftime") else str(c) for c in frame.columns]
+    rows = [head]
+    for values in frame.itertuples(index=False):
+        rows.append(["" if v is None or v != v else _cell(v) for v in values])
+    rows = [[unicodedata.normalize("NFKC", cell).strip() for cell in row] for row in rows]
+    return items_of_rows(rows, range(len(rows)), "the DataFrame")
+
+
+def _cell(value: Any) -> str:
+    if hasattr(value, "strftime"):
+        return str(value.strftime("%Y-%m-%d"))
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
+    labels = " ".join(item.label for item in sheet.items)
+    language = "ja" if _JAPANESE.search(labels) else "en"
+    found = {id(item): _look_up(item) for item in sheet.items}
+    if not any(found.values()):
+        seen = ", ".join(dict.fromkeys(item.label for item in sheet.items[:6])) or "nothing with a value"
+        fix = (
+            "rows of test, value, unit; or tests down and dates across. "
+            "Names in English or Japanese, LOINC or JLAC10 codes: see `sciai health columns`"
+        )
+        raise BadInput(f"no known test; found {seen}", file=name, fix=fix)
+    state, said = _fasting(fasting, list(found.values()))
+    units = _units_of_rows(sheet.items, language)
+    by_date: dict[dt.date | None, list[Item]] = {}
+    for item in sheet.items:
+        by_date.setdefault(item.date, []).append(item)
+    panels = []
+    for date in sorted(by_date, key=lambda d: d or dt.date.min):
+        readings: list[Reading] = []
+        unknown: list[Unknown] = []
+        for item in by_date[date]:
+            analyte = _choose(found[id(item)], item, state, language)
+            if analyte is None:
+                unknown.append(Unknown(item.label, _plain_number(item.text), item.where))
+            else:
+                reading = _read(
+                    item, analyte, language, units.get((item.label, item.where.split(",")[0])), name
+                )
+                if reading is not None:
+                    readings.append(reading)
+        readings = _without_doubles(readings, name)
+        notes = [*sheet.notes, *_notes(by_date[date], readings, said, language)]
+        person = _person(sheet, date, name)
+        panels.append(Panel(date, tuple(readings), tuple(unknown), person, tuple(notes), str(name)))
+    if not any(panel.readings for panel in panels):
+        raise BadInput("tests are named, but none has a value", file=name, fix="fill in the results")
+    return panels
+
+
+def _look_up(item: Item) -> tuple[Analyte, ...]:
+    if item.code and (found := table().of_code(item.code)):
+        return found
+    return table().find(item.label)
+
+
+def _fasting(given: bool | None, found: Iterable[tuple[Analyte, ...]]) -> tuple[bool, Finding | None]:
+    """Whether open sugar and fat were taken fasting: as told, as another line of the sheet says, else not."""
+    several = list(found)
+    open_ones = [group for group in several if len({a.fasting for a in group}) > 1]
+    if given is not None or not open_ones:
+        return bool(given), None
+    names = " and ".join(dict.fromkeys(group[0].en.split(" (")[0].lower() for group in open_ones))
+    stated = {group[0].fasting for group in several if len(group) == 1 and group[0].fasting is not None}
+    if len(stated) == 1:
+        state = bool(stated.pop())
+        said = f"{names}: taken as {'fasting' if state else 'not fasting'}, as another line of the sheet says"
+        return state, Finding("fasting", Level.OK, said)
+    said = f"{names}: the sheet does not say whether fasting; read as not fasting (say so with fasting=True)"
+    return False, Finding("fasting", Level.OK, said)
+
+
+def _choose(found: tuple[Analyte, ...], item: Item, fasting: bool, language: str) -> Analyte | None:
+    """One of the tests that a label may mean: by fasting, then by what its unit measures, then by size."""
+    if len({a.fasting for a in found}) > 1:
+        found = tuple(a for a in found if a.fasting in (None, fasting)) or found
+    if len(found) < 2:
+        return found[0] if found else None
+    number = _number_or_none(item.text)
+    unit = (number.unit if number else "") or item.unit
+    if unit:
+        fits = [a for a in found if _measures(unit, a)]
+        return fits[0] if fits else found[0]
+    if number is not None:
+        for analyte in found:
+            guessed, finding = guess_unit(number.value, analyte, language)
+            low, high = analyte.range_of()
+            value = convert(number.value, guessed, analyte)
+            if finding is None and (low or 0) / 2 <= value <= (high or analyte.plausible[1]) * 2:
+                return analyte
+    return found[0]
+
+
+def _measures(unit: str, analyte: Analyte) -> bool:
+    try:
+        convert(1.0, parse_unit(unit, analyte), analyte)
+    except BadInput:
+        return False
+    return True
+
+
+def _number_or_none(text: str | float) -> Any:
+    try:
+        return parse_number(text)
+    except BadInput:
+        return None
+
+
+def _plain_number(text: str | float) -> float | None:
+    number = _number_or_none(text)
+    return None if number is None else float(number.value)
+
+
+def _units_of_rows(items: Sequence[Item], language: str) -> dict[tuple[str, str], tuple[str, Finding | None]]:
+    """For rows without a unit: one unit for the whole row, guessed from its median, so that a course over
+    dates is not read in two units."""
+    rows: dict[tuple[str, str], list[tuple[Item, float]]] = {}
+    for item in items:
+        number = _number_or_none(item.text)
+        if number is not None and not item.unit and not number.unit:
+            rows.setdefault((item.label, item.where.split(",")[0]), []).append((item, number.value))
+    guessed: dict[tuple[str, str], tuple[str, Finding | None]] = {}
+    for key, cells in rows.items():
+        found = _look_up(cells[0][0])
+        if found:
+            middle = sorted(value for _, value in cells)[len(cells) // 2]
+            unit = _unit_in(cells[0][0].label, found[0])
+            guessed[key] = (
+                (unit, None) if unit else guess_unit(middle, found[0], language, _ends(cells[0][0].range))
+            )
+    return guessed
+
+
+def _unit_in(label: str, analyte: Analyte) -> str:
+    """A unit in the name of the test, as in "LDL (mg/dL)"."""
+    for inside in re.findall(r"[(\[]([^()\[\]]+)[)\]]", unicodedata.normalize("NFKC", label)):
+        if _measures(inside, analyte):
+            return parse_unit(inside, analyte)
+    return ""
+
+
+def _read(
+    item: Item, analyte: Analyte, language: str, row_unit: tuple[str, Finding | None] | None, name: object
+) -> Reading | None:
+    written = f"{item.text} {item.unit}".strip()
+    base: dict[str, Any] = {
+        "analyte": analyte.key,
+        "column": analyte.column,
+        "label": item.label,
+        "unit": analyte.unit,
+        "written": written,
+        "where": item.where,
+    }
+    words = isinstance(item.text, str) and _WORDS_ONLY.fullmatch(item.text.strip().casefold())
+    if analyte.column is None:
+        # not modelled: keep what is a number, never fail on it
+        number = _plain_number(item.text)
+        why = "the model does not know this test" + (f" ({analyte.note})" if analyte.note else "")
+        return Reading(value=number, used=False, why=why, **base) if number is not None or words else None
+    if words and _plain_number(item.text) is None:
+        if str(item.text).strip() in ("-", "ー"):
+            return None
+        said = f"{analyte.en}: {item.text} is a sign, not a number"
+        finding = Finding("words", Level.CAUTION, f"{said}; not used", analyte.key)
+        return Reading(value=None, used=False, why="not a number", findings=(finding,), **base)
+    unit: str | None = item.unit or None
+    findings: list[Finding] = []
+    if unit is None and row_unit is not None:
+        unit, guess = row_unit
+        findings += [guess] if guess is not None else []
+    try:
+        quantity = parse_quantity(item.text, analyte, unit)
+    except BadInput as error:
+        raise BadInput(
+            error.problem, file=name, field=f"{item.where}, {item.label}", unit=error.unit, fix=error.fix
+        ) from None
+    if quantity is None:
+        return None
+    findings += quantity.findings
+    refused = next((f.message for f in findings if f.level == Level.REFUSE), "")
+    return Reading(
+        value=quantity.value,
+        range=_range(item, analyte, unit),
+        used=not refused,
+        why=refused,
+        findings=tuple(findings),
+        **base,
+    )
+
+
+def _range(item: Item, analyte: Analyte, unit: str | None) -> tuple[float | None, float | None]:
+    low, high = _ends(item.range)
+    number = _number_or_none(item.text)
+    written = (number.unit if number else "") or unit or ""
+    ucum = parse_unit(written, analyte) if written else analyte.unit
+    return (
+        None if low is None else convert(low, ucum, analyte),
+        None if high is None else convert(high, ucum, analyte),
+    )
+
+
+def _ends(text: str) -> tuple[float | None, float | None]:
+    """Ends of a printed range: "13-30", "4.6〜6.2", "149以下", ">=60"; (None, None) for anything else."""
+    plain = unicodedata.normalize("NFKC", text).replace(",", "")
+    numbers = [float(n) for n in re.findall(r"(?<![\d.])\d+(?:\.\d+)?", plain)]
+    if (
+        len(numbers) == 2
+        and re.search(r"\d\s*[^\d\s]*\s*[-~〜～–—]\s*\d", plain)
+        and numbers[0] <= numbers[1]
+    ):
+        return numbers[0], numbers[1]
+    if len(numbers) == 1:
+        if re.search(r"以下|未満|<|≦|≤|^[-~〜～]", plain):
+            return None, numbers[0]
+        if re.search(r"以上|>|≧|≥|[-~〜～]$", plain):
+            return numbers[0], None
+    return None, None
+
+
+def _without_doubles(readings: list[Reading], name: object) -> list[Reading]:
+    """One reading for each column: equal ones are merged; a sheet that contradicts itself is an error."""
+    kept: dict[str, Reading] = {}
+    result: list[Reading] = []
+    for reading in readings:
+        key = reading.column or f"{reading.analyte}:{reading.label}"
+        before = kept.get(key)
+        if before is None or reading.value is None or before.value is None:
+            kept.setdefault(key, reading)
+            result.append(reading)
+        elif abs(before.value - reading.value) > 1e-9 * max(abs(before.value), 1.0) and reading.column:
+            raise BadInput(
+                f"{reading.column} is given twice for one date, as {before.written} ({before.label}, "
+                f"{before.where}) and as {reading.written} ({reading.label}, {reading.where})",
+                file=name,
+                field=reading.column,
+                fix="leave one of them out, or give each its date",
+            )
+    columns = {reading.column for reading in result if reading.used}
+    if {"egfr", "creatinine"} <= columns:
+        why = "computed from creatinine, age and sex instead (sheets use other equations)"
+        result = [_set_aside(r, why) if r.column == "egfr" else r for r in result]
+    return result
+
+
+def _set_aside(reading: Reading, why: str) -> Reading:
+    from dataclasses import replace
+
+    finding = Finding("derived", Level.OK, f"eGFR of the sheet ({reading.written}): not used; {why}", "egfr")
+    return replace(reading, used=False, why=why, findings=(*reading.findings, finding))
+
+
+def _notes(
+    items: Sequence[Item], readings: Sequence[Reading], fasting: Finding | None, language: str
+) -> Iterable[Finding]:
+    if fasting is not None:
+        yield fasting
+    bare = [
+        r.analyte
+        for r in readings
+        if r.used
+        and r.column
+        and r.value is not None
+        and not _has_unit(next(i for i in items if i.label == r.label))
+    ]
+    if bare:
+        words = "Japanese" if language == "ja" else "usual"
+        said = f"no unit on the sheet for {len(bare)} of {len(readings)} tests: read in the {words} units"
+        yield Finding("no-unit", Level.OK, said)
+
+
+def _has_unit(item: Item) -> bool:
+    number = _number_or_none(item.text)
+    return bool(
+        item.unit
+        or (number is not None and number.unit)
+        or re.search(r"[(\[][^)\]]*/[^)\]]*[)\]]", item.label)
+    )
+
+
+def _person(sheet: Sheet, date: dt.date | None, name: object) -> dict[str, object]:
+    person: dict[str, object] = {}
+    age = sheet.person.get("age")
+    if age is not None:
+        text = re.sub(r"(歳|才|years?|yrs?|y)$", "", str(age).strip(), flags=re.IGNORECASE)
+        number = _number_or_none(text)
+        if number is None or not 0 <= number.value <= 120:
+            raise BadInput(
+                f"{age!r} is not an age", file=name, field="age", unit="years", fix="give whole years"
+            )
+        person["age"] = number.value
+    elif sheet.birth is not None and date is not None:
+        had = (date.month, date.day) >= (sheet.birth.month, sheet.birth.day)
+        person["age"] = float(date.year - sheet.birth.year - (not had))
+    sex = sheet.person.get("sex")
+    if sex is not None and str(sex).strip():
+        person["sex"] = parse_sex(sex)
+    return person

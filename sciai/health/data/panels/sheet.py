@@ -1,0 +1,393 @@
+"""Tables of laboratory results as people keep them -> items: which cell is which test on which date.
+
+Four layouts are told apart by what the cells hold, never by position alone: tests down and dates across; a
+test, value, unit, range on each line; dates down and tests across; and bare pairs of name and value.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import functools
+import io
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from sciai.core.answer import Finding, Level
+from sciai.core.errors import BadInput
+from sciai.core.resources import data_dir
+from sciai.health.data.panels.analytes import Analyte, fold, table
+from sciai.health.data.panels.dates import looks_like_date, parse_date
+from sciai.health.data.panels.numbers import parse_number
+from sciai.health.data.panels.panel import Item
+from sciai.health.data.panels.units import parse_unit
+
+__all__ = ["Sheet", "decode", "items_of_rows", "rows_of_text"]
+
+Rows = list[list[str]]
+
+
+@functools.lru_cache(maxsize=1)
+def _vocabulary() -> dict[str, frozenset[str]]:
+    """Kind -> folded words; "unit", "value", ... for columns, "age", "sex", "birth", "aside" for lines."""
+    with open(data_dir() / "health" / "sheet_words.yaml", encoding="utf-8") as file:
+        raw = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    lists = {**raw["headers"], **{kind: raw[kind] for kind in ("age", "sex", "birth", "aside")}}
+    words = {kind: frozenset(fold(str(word)) for word in texts) for kind, texts in lists.items()}
+    return {**words, "aside": words["aside"] | words["birth"]}
+
+
+def _is(cell: str, *kinds: str) -> bool:
+    key = fold(cell)
+    return any(key in _vocabulary()[kind] for kind in kinds)
+
+
+_COLUMNS: Final = ("name", "value", "unit", "range", "date", "code", "flag")
+
+
+@dataclass
+class Sheet:
+    """What a table holds, before tests are understood.
+
+    Attributes:
+        items: one for each filled cell.
+        person: age and sex where the sheet states them.
+        notes: what was noticed about the layout.
+        birth: day of birth; used to compute the age and then forgotten.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    person: dict[str, object] = field(default_factory=dict)
+    notes: list[Finding] = field(default_factory=list)
+    birth: dt.date | None = None
+
+
+def decode(data: bytes, file: object) -> str:
+    """Text of a file: UTF-8 (with or without a mark), UTF-16 with a mark, Shift_JIS as Windows writes it.
+
+    Raises:
+        BadInput: an empty file, a spreadsheet or PDF, or bytes in none of these encodings.
+
+    >>> decode("血糖,99".encode("cp932"), "a.csv")
+    '血糖,99'
+    """
+    if not data.strip():
+        raise BadInput("the file is empty", file=file, fix="give a CSV of tests and values, or a FHIR bundle")
+    if data[:4] == b"PK\x03\x04" or data[:5] == b"%PDF-" or data[:4] == b"\xd0\xcf\x11\xe0":
+        kind = "a PDF" if data[:1] == b"%" else "a spreadsheet file"
+        raise BadInput(f"this is {kind}, not text", file=file, fix="save or copy the table as CSV")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16")
+    for encoding in ("utf-8-sig", "cp932"):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    fix = "save it as CSV in UTF-8 (Excel: 'CSV UTF-8')"
+    raise BadInput("the text is neither UTF-8 nor Shift_JIS", file=file, fix=fix)
+
+
+def rows_of_text(text: str) -> tuple[Rows, list[int]]:
+    """Cells of a CSV, without comment lines (``#``) and empty lines, and the line number of each row.
+
+    >>> rows_of_text("# mine\\nLDL;140\\n\\nHDL;50")
+    ([['LDL', '140'], ['HDL', '50']], [2, 4])
+    """
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    head = lines[:40]
+    delimiter = max(",\t;", key=lambda mark: sum(line.count(mark) for line in head))
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    rows: Rows = []
+    numbers: list[int] = []
+    for row in reader:
+        cells = [unicodedata.normalize("NFKC", cell).strip() for cell in row]
+        if any(cells) and not cells[0].startswith("#"):
+            rows.append(cells)
+            numbers.append(reader.line_num)
+    return rows, numbers
+
+
+def items_of_rows(rows: Rows, numbers: Sequence[int], file: object) -> Sheet:
+    """Which cell is which test on which date.
+
+    Args:
+        rows: cells.
+        numbers: line number of each row, for messages.
+        file: name of the source, for messages.
+
+    Raises:
+        BadInput: two columns for one date, several rows without dates, or nothing that looks like results.
+    """
+    width = max((len(row) for row in rows), default=0)
+    rows = [row + [""] * (width - len(row)) for row in rows]
+    sheet = Sheet()
+    _about_person(rows, sheet)
+    header = _long_header(rows)
+    dates = _date_row(rows, file)
+    # one date above lines of test and value is the date of them all; two or more are columns
+    if header is not None and "value" in header[1] and (dates is None or len(dates[1]) < 2):
+        _read_long(rows, numbers, header, sheet)
+    elif dates is not None:
+        _read_dated(rows, numbers, dates, header, sheet)
+    elif (across := _tests_across(rows)) is not None:
+        _read_across(rows, numbers, across, sheet, file)
+    else:
+        _read_pairs(rows, numbers, sheet)
+    return sheet
+
+
+def _known(label: str) -> tuple[Analyte, ...]:
+    return table().find(label) if label else ()
+
+
+def _about_person(rows: Rows, sheet: Sheet) -> None:
+    for row in rows:
+        rest = next((cell for cell in row[1:] if cell), "")
+        if _is(row[0], "age") and rest and not looks_like_date(rest):
+            sheet.person["age"] = rest
+        elif _is(row[0], "sex") and rest:
+            sheet.person["sex"] = rest
+        elif _is(row[0], "birth") and looks_like_date(rest):
+            sheet.birth = parse_date(rest)
+
+
+def _long_header(rows: Rows) -> tuple[int, dict[str, int]] | None:
+    """The row that names columns, with at least a name and a value: (row, kind -> column)."""
+    for number, row in enumerate(rows[:40]):
+        columns: dict[str, int] = {}
+        for place, cell in enumerate(row):
+            kind = next((k for k in _COLUMNS if k not in columns and _is(cell, k)), None)
+            if kind is not None:
+                columns[kind] = place
+        if "value" in columns and ("name" in columns or "code" in columns):
+            return number, columns
+        if "name" in columns and any(looks_like_date(cell) for cell in row):
+            return number, columns
+    return None
+
+
+def _date_row(rows: Rows, file: object) -> tuple[int, dict[int, dt.date]] | None:
+    """The row whose cells are the dates of the columns: (row, column -> date)."""
+    best: tuple[int, dict[int, str]] | None = None
+    for number, row in enumerate(rows[:60]):
+        if _is(row[0], "aside"):
+            continue
+        found = {place: cell for place, cell in enumerate(row) if place and looks_like_date(cell)}
+        # results by lines have a date in every line, in one column: that is no header
+        named = _is(row[0], "date", "name") or not row[0]
+        if found and (named or len(found) > 1) and (best is None or len(found) > len(best[1])):
+            best = number, found
+    if best is None:
+        return None
+    number, found = best
+    dates = {place: parse_date(cell, f"column {place + 1}") for place, cell in found.items()}
+    seen: dict[dt.date, int] = {}
+    for place, date in dates.items():
+        if date in seen:
+            raise BadInput(
+                f"two columns for one date, {date}: columns {seen[date] + 1} and {place + 1}",
+                file=file,
+                field=f"row {number + 1}",
+                fix="leave one of them out, or correct the date",
+            )
+        seen[date] = place
+    return number, dates
+
+
+def _read_dated(
+    rows: Rows,
+    numbers: Sequence[int],
+    dates: tuple[int, dict[int, dt.date]],
+    header: tuple[int, dict[str, int]] | None,
+    sheet: Sheet,
+) -> None:
+    start, columns = dates
+    kinds = dict(header[1]) if header else {}
+    for place, cell in enumerate(rows[start]):
+        for kind in (k for k in _COLUMNS if _is(cell, k)):
+            kinds.setdefault(kind, place)
+    first = min(columns)
+    body = [(n, row) for n, row in zip(numbers, rows, strict=True) if row is not rows[start]]
+    name = max(range(first), key=lambda place: sum(bool(_known(row[place])) for _, row in body), default=0)
+    code = _code_column(body, range(first), name)
+    stray: list[str] = []
+    for number, row in body:
+        if _skip(row, name):
+            continue
+        for place, date in columns.items():
+            if row[place]:
+                where = f"row {number}, {date}"
+                text = row[place]
+                sheet.items.append(_item(row, text, where, name, code, kinds, date))
+        stray += [
+            f"row {number}"
+            for place, cell in enumerate(row)
+            if place > first and place not in columns and place not in kinds.values() and _is_number(cell)
+        ]
+    if stray:
+        said = f"numbers in columns without a date were not read ({len(stray)}, first in {stray[0]})"
+        sheet.notes.append(Finding("stray-column", Level.CAUTION, said))
+
+
+def _read_long(rows: Rows, numbers: Sequence[int], header: tuple[int, dict[str, int]], sheet: Sheet) -> None:
+    start, kinds = header
+    single = _single_date(rows[:start])
+    name, code = kinds.get("name"), kinds.get("code")
+    for number, row in zip(numbers[start + 1 :], rows[start + 1 :], strict=True):
+        label = row[name] if name is not None else row[code or 0]
+        if not label and code is not None:
+            label = row[code]
+        if _skip(row, name if name is not None else code or 0) or not row[kinds["value"]]:
+            continue
+        date = single
+        if "date" in kinds and row[kinds["date"]]:
+            date = parse_date(row[kinds["date"]], f"row {number}")
+        column = name if name is not None else code or 0
+        sheet.items.append(_item(row, row[kinds["value"]], f"row {number}", column, code, kinds, date))
+
+
+def _tests_across(rows: Rows) -> int | None:
+    """The row whose cells name tests, where rows below are visits."""
+    down = sum(bool(_known(row[0])) for row in rows)
+    for number, row in enumerate(rows[:20]):
+        across = sum(bool(_known(cell)) for cell in row)
+        if across >= 2 and across > down and len(rows) > number + 1:
+            return number
+    return None
+
+
+def _read_across(rows: Rows, numbers: Sequence[int], start: int, sheet: Sheet, file: object) -> None:
+    head = rows[start]
+    when = next((p for p, cell in enumerate(head) if _is(cell, "date")), None)
+    below = [(n, row) for n, row in zip(numbers[start + 1 :], rows[start + 1 :], strict=True)]
+    visits = [(n, row) for n, row in below if any(_is_number(row[p]) for p in range(len(row)) if p != when)]
+    if when is None:
+        when = next(
+            (p for p in range(len(head)) if visits and all(looks_like_date(r[p]) for _, r in visits)), None
+        )
+    if when is None and len(visits) > 1:
+        fix = "add a date column, one visit in each row; for many people use `sciai health predict`"
+        raise BadInput(f"{len(visits)} rows of values without dates", file=file, fix=fix)
+    units = {
+        place: cell
+        for n, row in below
+        if (n, row) not in visits
+        for place, cell in enumerate(row)
+        if _is_unit(cell)
+    }
+    seen: dict[dt.date, int] = {}
+    for number, row in visits:
+        date = parse_date(row[when], f"row {number}") if when is not None and row[when] else None
+        if date is not None and seen.setdefault(date, number) != number:
+            problem = f"two rows for one date, {date}: rows {seen[date]} and {number}"
+            raise BadInput(problem, file=file, fix="leave one of them out, or correct the date")
+        for place, cell in enumerate(row):
+            if cell and _is(head[place], "age", "sex"):
+                sheet.person.setdefault("age" if _is(head[place], "age") else "sex", cell)
+            elif place != when and cell and head[place] and not _is(head[place], "aside"):
+                where = f"row {number}, {head[place]}"
+                sheet.items.append(Item(head[place], cell, where, "", date, units.get(place, "")))
+
+
+def _read_pairs(rows: Rows, numbers: Sequence[int], sheet: Sheet) -> None:
+    """Bare lines: name, value, and where cells look so also unit and range."""
+    body = list(zip(numbers, rows, strict=True))
+    width = len(rows[0]) if rows else 0
+    name = max(range(width), key=lambda p: sum(bool(_known(row[p])) for _, row in body), default=0)
+    code = _code_column(body, range(width), name)
+    single = _single_date(rows)
+    for number, row in body:
+        if _skip(row, name):
+            continue
+        cells = [(p, cell) for p, cell in enumerate(row) if p > name and cell]
+        value = next(((p, c) for p, c in cells if _is_number(c)), cells[0] if cells else None)
+        if value is None or looks_like_date(value[1]):
+            continue
+        unit = next((c for p, c in cells if p != value[0] and _is_unit(c)), "")
+        after = [c for p, c in cells if p > value[0] and c != unit and any(d.isdigit() for d in c)]
+        sheet.items.append(
+            Item(row[name], value[1], f"row {number}", row[code] if code is not None else "", single, unit,
+                 after[0] if after else "")
+        )  # fmt: skip
+
+
+def _item(
+    row: list[str],
+    text: str,
+    where: str,
+    name: int,
+    code: int | None,
+    kinds: dict[str, int],
+    date: dt.date | None,
+) -> Item:
+    def cell(kind: str) -> str:
+        return row[kinds[kind]] if kind in kinds else ""
+
+    return Item(
+        row[name], text, where, row[code] if code is not None else "", date, cell("unit"), cell("range")
+    )
+
+
+def _skip(row: list[str], name: int) -> bool:
+    """Section lines, lines about the person, and lines without a name."""
+    label = row[name]
+    section = label[:1] in "【[<《■◆●○◎＜" and label[-1:] in "】]>》＞"
+    if not label or section or _is(label, "aside", "age", "sex"):
+        return True
+    return _is(label, "date", "name") and not _known(label)
+
+
+def _code_column(body: list[tuple[int, list[str]]], places: Any, name: int) -> int | None:
+    found = {p: sum(bool(table().of_code(row[p])) for _, row in body) for p in places if p != name}
+    best = max(found, key=lambda p: found[p], default=None)
+    return best if best is not None and found[best] else None
+
+
+def _single_date(rows: Rows) -> dt.date | None:
+    """The date of a sheet of one visit, from a line such as "検査日,2024/5/18"."""
+    for row in rows:
+        if _is(row[0], "date"):
+            for cell in row[1:]:
+                if looks_like_date(cell):
+                    return parse_date(cell)
+    return None
+
+
+def _is_number(cell: str) -> bool:
+    if looks_like_date(cell):
+        return False
+    try:
+        return parse_number(cell) is not None
+    except BadInput:
+        return False
+
+
+def _is_unit(cell: str) -> bool:
+    if not cell or cell[0].isdigit():
+        return False
+    try:
+        parse_unit(cell)
+    except BadInput:
+        return False
+    return True
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        BadInput: where it does not exist or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput("there is no such file", file=path, fix="check the path") from None
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", file=path) from error
