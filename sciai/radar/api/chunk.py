@@ -1,12 +1,18 @@
 """One chunk = one coded plane: a self-describing header, a CRC, the codec's payload.
 
-Everything that decoding the plane needs beside other planes and the model is in the header, under the CRC: an
-edit of ``zarr.json`` cannot change what a chunk means. The CRC also covers the chunk's place
-(``sweep_3/DBZH``), so that two chunks that changed places are found out.
+Everything that decoding the plane needs beside other planes and the model is under the chunk's CRC: an edit
+of ``zarr.json`` or ``quantisers.json`` cannot change what a chunk means. The CRC also covers the chunk's
+place (``sweep_3/DBZH``), so that two chunks that changed places are found out.
 
-Layout, little endian: magic ``SR``, version, codec number, flags, CRC-32 of place and all the rest, rays and
-gates (varints), then as the flags say: number of the sweep below (varint), first 8 bytes of the model's
-SHA-256, hash of the sweep's variable names (2 bytes), quantiser; the payload follows to the end.
+What all chunks of a store would repeat (`Said`: shape, names of the sweep's fields, model, quantiser) stands
+once in those two files and enters the CRC only. Layout, little endian: version 2 and flags, codec number and
+a flag, CRC-32 of what is said, place and all the rest, number of the sweep below (varint) and quantiser where
+the flags say so; the payload follows to the end. Six bytes in all, mostly.
+
+Chunks of version 1, and those that say something else than their store does, say it all themselves: magic
+``SR``, version, codec number, flags, CRC-32 of place and all the rest, rays and gates (varints), hash of the
+sweep's variable names (2 bytes), then as the flags say: number of the sweep below (varint), first 8 bytes of
+the model's SHA-256, quantiser; the payload follows.
 """
 
 from __future__ import annotations
@@ -15,8 +21,8 @@ import base64
 import json
 import struct
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
@@ -24,13 +30,16 @@ from sciai.core.errors import DamagedStore
 from sciai.radar.model.interface import Kind, QuantSpec
 from sciai.radar.model.registry import CODECS
 
-__all__ = ["Chunk", "crc_of", "names_hash", "pack", "unpack"]
+__all__ = ["Chunk", "Said", "crc_of", "names_hash", "pack", "pack_spec", "unpack", "unpack_spec"]
 
 _MAGIC: Final = b"SR"
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<2sBBBI")
 
 _VALUES, _CIRCLE, _BELOW, _PREVIOUS, _MODEL = 1, 2, 4, 8, 16
+_SHORT: Final = struct.Struct("<BBI")
+_SHORT_VERSION: Final = 2  # in the low four bits of the first byte; those of "S" are 3
+_OWN_SPEC: Final = 128  # in the second byte, above the codec's number
 _PERIOD, _BOUND, _EXTRA, _WIDE, _FILTER = 1, 2, 4, 8, 16  # flags of the quantiser
 
 
@@ -65,6 +74,23 @@ class Chunk:
     crc: int = 0
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a store says once of all chunks of an array.
+
+    Attributes:
+        shape: Rays, gates.
+        names: Hash of the names of the sweep's fields (`names_hash`).
+        models: Codec -> first 16 hex digits of its model's SHA-256.
+        specs: Codec -> quantiser of the variable.
+    """
+
+    shape: tuple[int, int]
+    names: int
+    models: Mapping[str, str] = field(default_factory=dict)
+    specs: Mapping[str, QuantSpec] = field(default_factory=dict)
+
+
 def names_hash(names: Sequence[str]) -> int:
     """Two bytes that tell whether a cached list of field names is still the store's.
 
@@ -76,7 +102,7 @@ def names_hash(names: Sequence[str]) -> int:
 
 
 def crc_of(place: str, data: bytes) -> int:
-    """CRC-32 of a packed chunk, its own CRC field left out.
+    """CRC-32 of a packed chunk of version 1, its own CRC field left out.
 
     Args:
         place: ``sweep_3/DBZH``.
@@ -85,14 +111,24 @@ def crc_of(place: str, data: bytes) -> int:
     return zlib.crc32(data[_HEAD.size :], zlib.crc32(data[: _HEAD.size - 4], zlib.crc32(place.encode())))
 
 
-def pack(chunk: Chunk, place: str) -> bytes:
+def pack(chunk: Chunk, place: str, said: Said | None = None) -> bytes:
     """The chunk as bytes.
+
+    Args:
+        chunk: What to pack.
+        place: ``sweep_3/DBZH``.
+        said: What the store says already, and the chunk need not.
 
     Example:
         >>> data = pack(Chunk("plain", "mask", (360, 500), True, 7, b"abc"), "sweep_0/DBZH")
         >>> unpack(data, "sweep_0/DBZH").payload, len(data)
         (b'abc', 18)
+        >>> said = Said(shape=(360, 500), names=7)
+        >>> len(pack(Chunk("plain", "mask", (360, 500), True, 7, b"abc"), "sweep_0/DBZH", said))
+        9
     """
+    if said is not None and _agrees(chunk, said):
+        return _pack_short(chunk, place, said)
     flags = (
         _VALUES * (chunk.kind == "values")
         | _CIRCLE * chunk.full_circle
@@ -106,19 +142,93 @@ def pack(chunk: Chunk, place: str) -> bytes:
     if chunk.model:
         parts.append(bytes.fromhex(chunk.model[:16]))
     if chunk.kind == "values":
-        parts.append(_pack_spec(chunk.spec or QuantSpec(0.0, 0.0)))
+        parts.append(pack_spec(chunk.spec or QuantSpec(0.0, 0.0)))
     parts.append(chunk.payload)
     data = _HEAD.pack(_MAGIC, _VERSION, CODECS.index(chunk.codec), flags, 0) + b"".join(parts)
     crc = crc_of(place, data)
     return data[: _HEAD.size - 4] + struct.pack("<I", crc) + data[_HEAD.size :]
 
 
-def unpack(data: bytes, place: str) -> Chunk:
+def _agrees(chunk: Chunk, said: Said) -> bool:
+    return (
+        chunk.shape == said.shape
+        and chunk.names == said.names
+        and chunk.model == said.models.get(chunk.codec, "")
+        and (chunk.kind == "values") == (chunk.spec is not None)
+    )
+
+
+def _pack_short(chunk: Chunk, place: str, said: Said) -> bytes:
+    own = chunk.spec is not None and chunk.spec != said.specs.get(chunk.codec)
+    flags = (
+        _VALUES * (chunk.kind == "values")
+        | _CIRCLE * chunk.full_circle
+        | _BELOW * (chunk.below is not None)
+        | _PREVIOUS * chunk.previous
+    )
+    parts = [_varint(chunk.below)] if chunk.below is not None else []
+    if own and chunk.spec is not None:
+        parts.append(pack_spec(chunk.spec))
+    rest = b"".join([*parts, chunk.payload])
+    number = CODECS.index(chunk.codec) | _OWN_SPEC * own
+    head = bytes([_SHORT_VERSION | flags << 4, number])
+    return head + struct.pack("<I", _short_crc(head, rest, place, chunk.codec, said)) + rest
+
+
+def _short_crc(head: bytes, rest: bytes, place: str, codec: str, said: Said) -> int:
+    """CRC-32 of what the store says of the chunk, of its place, its first two bytes and its rest."""
+    shared = head[0] >> 4 & _VALUES and not head[1] & _OWN_SPEC
+    spec = pack_spec(said.specs.get(codec, QuantSpec(0.0, 0.0))) if shared else b""
+    told = struct.pack("<IIH", *said.shape, said.names) + said.models.get(codec, "").encode()
+    return zlib.crc32(rest, zlib.crc32(head, zlib.crc32(place.encode(), zlib.crc32(told + spec))))
+
+
+def _unpack_short(data: bytes, place: str, said: Said) -> Chunk:
+    first, second, crc = _SHORT.unpack_from(data)
+    flags, number, own = first >> 4, second & ~_OWN_SPEC, bool(second & _OWN_SPEC)
+    # an unknown codec has no name that could enter the CRC: damage is what it most likely is
+    codec = CODECS[number] if number < len(CODECS) else ""
+    if not codec or _short_crc(data[:2], data[_SHORT.size :], place, codec, said) != crc:
+        raise DamagedStore(
+            "its checksum does not match (bytes altered, the chunk of another array, or zarr.json or "
+            "quantisers.json altered)"
+        )
+    at, below, spec = _SHORT.size, None, None
+    try:
+        if flags & _BELOW:
+            below, at = _read_varint(data, at)
+        if flags & _VALUES:
+            spec, at = unpack_spec(data, at) if own else (said.specs.get(codec), at)
+    except (IndexError, struct.error, ValueError, KeyError, TypeError) as err:
+        raise DamagedStore(f"its header cannot be read ({err})") from err
+    return Chunk(
+        codec=codec,
+        kind="values" if flags & _VALUES else "mask",
+        shape=said.shape,
+        full_circle=bool(flags & _CIRCLE),
+        names=said.names,
+        payload=data[at:],
+        below=below,
+        previous=bool(flags & _PREVIOUS),
+        model=said.models.get(codec, ""),
+        spec=spec,
+        crc=crc,
+    )
+
+
+def unpack(data: bytes, place: str, said: Callable[[], Said] | None = None) -> Chunk:
     """The inverse of `pack`; checks the CRC before it believes anything else.
+
+    Args:
+        data: As read.
+        place: ``sweep_3/DBZH``.
+        said: Gives what the store says of the array; asked where the chunk relies on it.
 
     Raises:
         DamagedStore: where the bytes are not a chunk of this place; the message does not name the store.
     """
+    if len(data) >= _SHORT.size and data[0] & 15 == _SHORT_VERSION and said is not None:
+        return _unpack_short(data, place, said())
     if len(data) < _HEAD.size or data[:2] != _MAGIC:
         raise DamagedStore("it does not begin as a chunk does (cut short or overwritten)")
     _, version, codec, flags, crc = _HEAD.unpack_from(data)
@@ -140,7 +250,7 @@ def unpack(data: bytes, place: str) -> Chunk:
             model, at = data[at : at + 8].hex(), at + 8
         spec = None
         if flags & _VALUES:
-            spec, at = _unpack_spec(data, at)
+            spec, at = unpack_spec(data, at)
     except (IndexError, struct.error, ValueError, KeyError, TypeError) as err:
         raise DamagedStore(f"its header cannot be read ({err})") from err
     return Chunk(
@@ -158,7 +268,13 @@ def unpack(data: bytes, place: str) -> Chunk:
     )
 
 
-def _pack_spec(spec: QuantSpec) -> bytes:
+def pack_spec(spec: QuantSpec) -> bytes:
+    """A quantiser as bytes.
+
+    Example:
+        >>> unpack_spec(pack_spec(QuantSpec(0.5, -32.0)), 0)[0] == QuantSpec(0.5, -32.0)
+        True
+    """
     reals = [spec.step, spec.origin] + ([spec.bound] if spec.bound != inf else [])
     wide = any(struct.unpack("<f", struct.pack("<f", _clip(x)))[0] != x for x in reals)
     flags = (
@@ -176,7 +292,8 @@ def _pack_spec(spec: QuantSpec) -> bytes:
     return out
 
 
-def _unpack_spec(data: bytes, at: int) -> tuple[QuantSpec, int]:
+def unpack_spec(data: bytes, at: int) -> tuple[QuantSpec, int]:
+    """The inverse of `pack_spec`, and where it ends."""
     flags = data[at]
     form = struct.Struct(f"<{2 + bool(flags & _BOUND)}{'d' if flags & _WIDE else 'f'}")
     reals = form.unpack_from(data, at + 1)

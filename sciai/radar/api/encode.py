@@ -17,7 +17,7 @@ from sciai.core.errors import DamagedStore
 from sciai.radar.api import chunk as chunks
 from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
 from sciai.radar.api.planes import CHUNK, PlaneReader, StoredSweep, array_of
-from sciai.radar.api.plans import Coded, Try, VariablePlan, cost_of, model_key
+from sciai.radar.api.plans import Coded, Try, VariablePlan, cost_of, model_key, models_of
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.source import Source
 from sciai.radar.api.views import Planes, PreviousView, View
@@ -71,6 +71,7 @@ class Encoder:
         self.progress = progress
         self._lock = threading.Lock()
         self._plain = PlainCodec()
+        self.models = models_of(plans)
         self.result = {v: Coded() for v in source.variables}
         self._stored: PlaneReader | None = None
         self._again: set[str] | None = None
@@ -257,7 +258,7 @@ class Encoder:
         except OverflowError:
             return None  # so unlike what the codec expects that it would not be smaller than the plane itself
         data = self._pack(codec, task, payload, below, previous, None)
-        found = chunks.unpack(data, f"{sweep.name}/{array_of(var, 'mask')}")
+        found = chunks.unpack(data, f"{sweep.name}/{array_of(var, 'mask')}", lambda: self._said(at, var))
         return data if np.array_equal(codec.decode_mask(var, found.payload, context), validity) else None
 
     def _code_values(self, task: Task) -> None:
@@ -308,7 +309,7 @@ class Encoder:
         except OverflowError:
             return None  # the quantiser was planned on other sweeps and does not reach this one's values
         data = self._pack(codec, task, payload, below, previous, spec)
-        found = chunks.unpack(data, f"{sweep.name}/{var}")
+        found = chunks.unpack(data, f"{sweep.name}/{var}", lambda: self._said(at, var))
         stored = found.spec or spec
         decoded = codec.decode_indices(var, found.payload, validity, stored, view)
         if not np.array_equal(decoded, indices):
@@ -377,7 +378,12 @@ class Encoder:
             model=model_key(codec),
             spec=spec,
         )
-        return chunks.pack(chunk, f"{sweep.name}/{array_of(var, kind)}")
+        return chunks.pack(chunk, f"{sweep.name}/{array_of(var, kind)}", self._said(at, var))
+
+    def _said(self, at: int, var: str) -> chunks.Said:
+        sweep = self.source.sweeps[at]
+        specs = {codec.name: spec for codec, spec in self.plans[var].values}
+        return chunks.Said(sweep.shape, chunks.names_hash(sweep.fields), self.models, specs)
 
     def _store(self, place: str, data: bytes) -> None:
         if self.write is not None and self.write(f"{place}/{CHUNK}", data) != data:

@@ -19,6 +19,7 @@ import numpy as np
 
 from sciai.core.errors import CheckpointError, DamagedStore, SciaiError
 from sciai.radar.api import chunk as chunks
+from sciai.radar.api.common import Table, read_table
 from sciai.radar.model.interface import F32, I32, U8, Kind, QuantSpec, SweepCodec
 from sciai.radar.model.registry import load_codec, model_hash, shipped_codec
 
@@ -108,7 +109,7 @@ class _Cache:
 
 _CACHE = _Cache(CACHE_BYTES)
 _CODECS: dict[tuple[str, str], SweepCodec] = {}
-_NAMES: dict[str, dict[int, tuple[str, ...]]] = {}
+_TABLES: dict[str, Table] = {}
 _LOCK = threading.RLock()
 
 
@@ -117,7 +118,7 @@ def forget_planes() -> None:
     with _LOCK:
         _CACHE.clear()
         _CODECS.clear()
-        _NAMES.clear()
+        _TABLES.clear()
 
 
 class PlaneReader:
@@ -166,8 +167,16 @@ class PlaneReader:
         data = self.fetch(f"{place}/{CHUNK}")
         if data is None:
             raise DamagedStore(self._say(sweep, var, kind, "the chunk is not there"))
+        with _LOCK:
+            known = _TABLES.get(self.label)
         try:
-            found = chunks.unpack(data, place)
+            try:
+                found = chunks.unpack(data, place, lambda: (known or self._table()).said(sweep, var, place))
+            except DamagedStore:
+                if known is None:
+                    raise
+                # what is remembered may be of a store that was there before, at the same path
+                found = chunks.unpack(data, place, lambda: self._table().said(sweep, var, place))
         except DamagedStore as err:
             raise DamagedStore(self._say(sweep, var, kind, str(err))) from err
         if found.kind != kind:
@@ -218,33 +227,24 @@ class PlaneReader:
     def names(self, sweep: int, check: int) -> tuple[str, ...]:
         """Fields of a sweep, sorted; `check` (`names_hash`) tells whether a cached list is it."""
         with _LOCK:
-            known = _NAMES.get(self.label, {}).get(sweep)
-        if known is not None and chunks.names_hash(known) == check:
-            return known
-        table = self._read_names()
-        with _LOCK:
-            if len(_NAMES) > 64:
-                _NAMES.clear()
-            _NAMES[self.label] = table
-        found = table.get(sweep, ())
+            known = _TABLES.get(self.label)
+        found = known.names.get(sweep, ()) if known is not None else ()
+        if known is None or chunks.names_hash(found) != check:
+            found = self._table().names.get(sweep, ())
         if chunks.names_hash(found) != check:
             raise DamagedStore(
                 f"{self.label}: zarr.json lists other fields of sweep_{sweep} than were stored"
             )
         return found
 
-    def _read_names(self) -> dict[int, tuple[str, ...]]:
-        raw = self.fetch("zarr.json")
-        try:
-            nodes = json.loads(raw or b"")["consolidated_metadata"]["metadata"]
-        except (ValueError, KeyError, TypeError) as err:
-            raise DamagedStore(f"{self.label}: zarr.json is absent or altered") from err
-        fields: dict[int, list[str]] = {}
-        for path in nodes:
-            sweep, _, array = path.partition("/")
-            if array.endswith("_validity") and f"{sweep}/{array[:-9]}" in nodes and sweep[6:].isdigit():
-                fields.setdefault(int(sweep[6:]), []).append(array[:-9])
-        return {number: tuple(sorted(names)) for number, names in fields.items()}
+    def _table(self) -> Table:
+        """What the store says once, as it is now."""
+        table = read_table(self.fetch, self.label)
+        with _LOCK:
+            if len(_TABLES) > 64:
+                _TABLES.clear()
+            _TABLES[self.label] = table
+        return table
 
     def previous(self) -> PlaneReader:
         """The reader of the previous volume, checked to be the one that was coded against.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import log
 from typing import Any
@@ -10,7 +11,7 @@ from sciai.radar.api.measure import Tally
 from sciai.radar.model.interface import I32, QuantSpec, SweepCodec
 from sciai.radar.model.registry import model_hash
 
-__all__ = ["Coded", "Target", "Try", "VariablePlan", "cost_of", "model_key"]
+__all__ = ["Coded", "Target", "Try", "VariablePlan", "cost_of", "model_key", "models_of"]
 
 
 @dataclass(frozen=True)
@@ -109,3 +110,9 @@ def model_key(codec: SweepCodec) -> str:
         known = codec, model_hash(codec.model)[:16]
         _MODEL_KEYS[id(codec)] = known
     return known[1]
+
+
+def models_of(plans: Mapping[str, VariablePlan]) -> dict[str, str]:
+    """Codec -> `model_key`, of all codecs that may write and have a model."""
+    codecs = [c for plan in plans.values() for c in (*(c for c, _ in plan.values), *plan.masks)]
+    return {c.name: model_key(c) for c in codecs if c.model}

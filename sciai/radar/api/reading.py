@@ -15,8 +15,9 @@ import xarray as xr
 from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask
 from sciai.core.errors import DamagedStore
 from sciai.radar import checks
+from sciai.radar.api.common import QUANTISERS, quantiser_bytes
 from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
-from sciai.radar.api.planes import CHUNK, MODEL_DIR, RECORD, PlaneReader, array_of
+from sciai.radar.api.planes import CHUNK, MODEL_DIR, RECORD, PlaneReader, array_of, file_fetcher
 from sciai.radar.api.report import Compressed, VariableReport
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.source import Source, open_source
@@ -143,6 +144,7 @@ def info(store: str | os.PathLike[str]) -> dict[str, Any]:
     record = check_store(store)
     path = Path(store)
     sizes = _sizes(path)
+    weights = _weights(path, sizes)
     tree = xr.open_datatree(path, engine="zarr", chunks=None)
     with tree:
         sweeps = sweeps_of(tree)
@@ -155,7 +157,7 @@ def info(store: str | os.PathLike[str]) -> dict[str, Any]:
         values, masks = (
             sum(
                 size
-                for key, size in sizes.items()
+                for key, size in weights.items()
                 if key.split("/")[1:2] == [array] and key.startswith("sweep_")
             )
             for array in (var, array_of(var, "mask"))
@@ -165,7 +167,7 @@ def info(store: str | os.PathLike[str]) -> dict[str, Any]:
             "bits_per_value": 8 * values / max(1, own),
             "mask_bits_per_value": 8 * masks / max(1, own),
         }
-    parts = _parts(sizes, record["variables"])
+    parts = _parts(weights, record["variables"])
     return {
         "path": str(path),
         "sweeps": len(sweeps),
@@ -242,7 +244,7 @@ def _compare(source: Source, reader: PlaneReader, threads: int) -> tuple[dict[st
 def _measured(
     source: Source, tallies: Mapping[str, Tally], record: Mapping[str, Any], path: Path, seconds: float
 ) -> Compressed:
-    sizes = _sizes(path)
+    sizes = _weights(path, _sizes(path))
     parts = _parts(sizes, record["variables"])
     variables = {}
     for var, tally in tallies.items():
@@ -310,12 +312,21 @@ def _sizes(path: Path) -> dict[str, int]:
     return {p.relative_to(path).as_posix(): p.stat().st_size for p in path.rglob("*") if p.is_file()}
 
 
+def _weights(path: Path, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Key of each file -> its bytes; a variable's part of ``quantisers.json`` counts as one more chunk."""
+    weights = dict(sizes)
+    for var, size in quantiser_bytes(file_fetcher(path)).items():
+        weights[f"sweep_/{var}/quantiser"] = size
+        weights[QUANTISERS] -= size
+    return weights
+
+
 def _parts(sizes: Mapping[str, int], variables: Iterable[str]) -> dict[str, int]:
     coded = {a for v in variables for a in (v, array_of(v, "mask"))}
     parts = {"fields": 0, "metadata": 0, "coordinates": 0, "models": 0}
     for key, size in sizes.items():
         names = key.split("/")
-        if key in ("zarr.json", RECORD):
+        if key in ("zarr.json", RECORD, QUANTISERS):
             parts["metadata"] += size
         elif names[0] == MODEL_DIR:
             parts["models"] += size

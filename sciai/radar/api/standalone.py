@@ -73,7 +73,7 @@ def decode_standalone(data: bytes) -> NDArray[Any]:
         DamagedStore: where the bytes were altered, or are a chunk that needs others (that one can only be
             read through the store it belongs to).
     """
-    if data[:2] == b"SR":
+    if data[:2] == b"SR" or (data[:1] and data[0] & 15 == 2):  # see `chunk`
         raise DamagedStore(
             "this chunk is decoded with the help of others and can only be read in its store: "
             "open it with xarray or zarr from the store's root"

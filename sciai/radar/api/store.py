@@ -15,13 +15,23 @@ import xarray as xr
 from sciai.core.errors import BadInput, DamagedStore
 from sciai.radar.api import layout
 from sciai.radar.api.atomic import FolderWriter
+from sciai.radar.api.common import QUANTISERS, quantisers_document
 from sciai.radar.api.planes import MODEL_DIR, RECORD, array_of
+from sciai.radar.api.plans import Coded, VariablePlan, models_of
 from sciai.radar.api.source import Source
 from sciai.radar.model.registry import model_hash
 
-__all__ = ["check_store", "digest_of", "read_record", "write_metadata", "write_models", "write_record"]
+__all__ = [
+    "check_store",
+    "digest_of",
+    "read_record",
+    "write_metadata",
+    "write_models",
+    "write_quantisers",
+    "write_record",
+]
 
-FORMAT = 1
+FORMAT = 2
 
 
 def write_metadata(source: Source, writer: FolderWriter) -> tuple[int, int]:
@@ -116,6 +126,32 @@ def write_models(
             writer.write(f"{MODEL_DIR}/{digest[:16]}", codec.model)
             inside += len(codec.model)
     return inside, hashes
+
+
+def write_quantisers(
+    writer: FolderWriter, plans: Mapping[str, VariablePlan], coded: Mapping[str, Coded] | None = None
+) -> int:
+    """Write what all chunks of a variable have in common.
+
+    Args:
+        writer: The store.
+        plans: Variable -> how it is coded.
+        coded: What became of each, once all is written: quantisers that no chunk uses are left out, and what
+            the others take is added to the bytes of the variable's values.
+
+    Returns:
+        Bytes of the file that are of no variable.
+    """
+    specs = {
+        var: {c.name: spec for c, spec in plan.values if coded is None or c.name in coded[var].codecs}
+        for var, plan in plans.items()
+    }
+    document, sizes = quantisers_document(models_of(plans), {v: those for v, those in specs.items() if those})
+    writer.write(QUANTISERS, document)
+    for var, size in sizes.items():
+        if coded is not None:
+            coded[var].value_bytes += size
+    return len(document) - sum(sizes.values())
 
 
 def write_record(writer: FolderWriter, content: Mapping[str, Any]) -> int:

@@ -23,7 +23,7 @@ from sciai.radar.api.planes import PlaneReader
 from sciai.radar.api.plans import Coded, Target, VariablePlan, model_key
 from sciai.radar.api.report import Compressed
 from sciai.radar.api.source import Source, open_source
-from sciai.radar.api.store import write_metadata, write_models, write_record
+from sciai.radar.api.store import write_metadata, write_models, write_quantisers, write_record
 from sciai.radar.api.targets import PerVariable, codecs_of, previous_of, targets_of
 from sciai.radar.data.names import PSNR_PEAK, base_name, family, psnr_peak
 from sciai.radar.model.interface import F32, U8, QuantSpec, SweepCodec, Twinned
@@ -162,6 +162,7 @@ class _Job:
         # metadata come first: what they cannot hold is found before the work, and planes kept from a first
         # pass are read with their help
         metadata, coordinates = write_metadata(self.source, writer)
+        write_quantisers(writer, plans)
         encoder = self._encoder(plans, self._writing(writer), "encoding")
         coded, used = encoder.run(), dict(encoder.codecs_used)
         for attempt in range(_ATTEMPTS):
@@ -173,6 +174,7 @@ class _Job:
                 plans[var] = self._aim_higher(plans[var], var, missing * (1.2 + attempt), attempt)
             before, plans = plans, self._share_steps(plans)
             again = set(short) | {v for v in plans if plans[v] != before[v]}
+            write_quantisers(writer, plans)
             known = {(c.name, model_key(c)): c for c in used.values()}
             kept = PlaneReader.of_folder(writer.folder, known, self.previous)
             encoder = self._encoder(
@@ -180,6 +182,7 @@ class _Job:
             )
             coded = encoder.run()
             used |= encoder.codecs_used
+        metadata += write_quantisers(writer, plans, coded)
         fields = sum(c.value_bytes + c.mask_bytes for c in coded.values())
         inside, self.models = write_models(_in_use(used, coded), writer, fields, self.embed)
         variables = {

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput
 from sciai.radar import compress, decompress
+from sciai.radar.api.common import quantiser_bytes
+from sciai.radar.api.planes import file_fetcher
 from sciai.radar.data.names import PSNR_PEAK
 from sciai.radar.model.interface import QuantSpec
 from sciai.radar.model.plain import PlainCodec
@@ -224,9 +226,12 @@ def test_only_what_missed_its_psnr_is_coded_again(
         assert psnr_of(tree, back, var) == pytest.approx(report.psnr)
         assert report.psnr >= 35
         assert report.mask_bits_per_value > 0
-    assert answer.unwrap().field_bytes == sum(
+    chunks = sum(
         p.stat().st_size for v in ("DBZH", "ZDR", "VRADH") for p in (tmp_path / "a.zarr").glob(f"*/{v}*/0.0")
     )
+    said_once = quantiser_bytes(file_fetcher(tmp_path / "a.zarr"))
+    assert set(said_once) == {"DBZH", "ZDR", "VRADH"}
+    assert answer.unwrap().field_bytes == chunks + sum(said_once.values())
 
 
 def test_a_mask_that_the_codec_cannot_code_goes_to_another(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sciai.core.errors import BadInput, DamagedStore
-from sciai.radar.api.chunk import Chunk, pack, unpack
+from sciai.radar.api.chunk import Chunk, Said, pack, unpack
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.standalone import decode_standalone, encode_standalone
 from sciai.radar.model.interface import QuantSpec
@@ -73,6 +74,53 @@ def test_header(
         unpack(data, "sweep_2/ZDR")
 
 
+@given(
+    st.sampled_from(["plain", "context", "transform"]),
+    st.booleans(),
+    st.binary(max_size=40),
+    st.one_of(st.none(), st.integers(0, 300)),
+    st.booleans(),
+    st.one_of(st.none(), specs),
+    st.booleans(),
+)
+def test_what_the_store_says_is_not_repeated(
+    codec: str,
+    circle: bool,
+    payload: bytes,
+    below: int | None,
+    previous: bool,
+    spec: QuantSpec | None,
+    shared: bool,
+) -> None:
+    key = "0123456789abcdef" if codec != "plain" else ""
+    kind = "values" if spec else "mask"
+    chunk = Chunk(codec, kind, (9, 700), circle, 5, payload, below, previous, key, spec)
+    said = Said((9, 700), 5, {codec: key} if key else {}, {codec: spec} if spec and shared else {})
+    data = pack(chunk, "sweep_1/ZDR", said)
+    back = unpack(data, "sweep_1/ZDR", lambda: said)
+    assert Chunk(**{**vars(back), "crc": 0}) == chunk
+    assert len(data) < len(pack(chunk, "sweep_1/ZDR"))
+    if shared or spec is None:
+        assert len(data) <= 6 + 2 * (below is not None) + len(payload)
+    others = [
+        Said((9, 701), 5, said.models, said.specs),
+        Said((9, 700), 6, said.models, said.specs),
+        Said((9, 700), 5, {codec: "f123456789abcdef"}, said.specs),
+    ]
+    if spec and shared:
+        others += [Said((9, 700), 5, said.models, {codec: replace(spec, step=spec.step + 1)})]
+        others += [Said((9, 700), 5, said.models)]
+    for other in others:
+        with pytest.raises(DamagedStore, match="checksum"):
+            unpack(data, "sweep_1/ZDR", lambda other=other: other)  # type: ignore[misc]
+        # what another store says is said by the chunk itself
+        assert unpack(pack(chunk, "sweep_1/ZDR", other), "sweep_1/ZDR", lambda: said).payload == payload or (
+            other.models == said.models and other.shape == said.shape and other.names == said.names
+        )
+    with pytest.raises(DamagedStore, match="checksum"):
+        unpack(data, "sweep_2/ZDR", lambda: said)
+
+
 def test_header_of_a_mask_is_small() -> None:
     assert (
         len(pack(Chunk("context", "mask", (360, 1000), True, 7, b"", 3, False, "0123456789abcdef"), "x"))
@@ -130,6 +178,8 @@ def test_standalone_refuses() -> None:
         decode_standalone(b"")
     with pytest.raises(DamagedStore, match="in its store"):
         decode_standalone(pack(Chunk("plain", "mask", (3, 4), True, 7, b"abc"), "sweep_0/X"))
+    with pytest.raises(DamagedStore, match="in its store"):
+        decode_standalone(pack(Chunk("plain", "mask", (3, 4), True, 7, b"abc"), "sweep_0/X", Said((3, 4), 7)))
 
 
 def test_tasks_run_after_what_they_need() -> None:

@@ -126,6 +126,33 @@ def test_altered_metadata(tmp_path: Path, edit: Any) -> None:
         verify(volume(34), tmp_path / "a.zarr")
 
 
+@pytest.mark.parametrize(
+    ("edit", "match"),
+    [
+        (lambda t: t[:50] + ("A" if t[50] != "A" else "B") + t[51:], r"DBZH.*quantisers\.json altered"),
+        (lambda t: t.replace('"DBZH"', '"DBZV"', 1), r"DBZH.*quantisers\.json altered"),
+        (lambda t: t.replace('"plain":"', '"plain":"*', 1), r"quantisers\.json was altered"),
+        (lambda t: t[: len(t) // 2], r"quantisers\.json was altered"),
+        (lambda t: "[]", r"quantisers\.json was altered"),
+    ],
+    ids=["a quantiser", "a name", "no base64", "cut", "list"],
+)
+def test_altered_quantisers(tmp_path: Path, edit: Any, match: str) -> None:
+    compress(volume(37, ((9, 11),), ("DBZH",)), tmp_path / "a.zarr", codec="plain").unwrap()
+    path = tmp_path / "a.zarr/quantisers.json"
+    text = path.read_text(encoding="utf-8")
+    assert edit(text) != text
+    path.write_text(edit(text), encoding="utf-8")
+    with pytest.raises(DamagedStore, match=match):
+        xr.open_datatree(tmp_path / "a.zarr", engine="zarr")["sweep_0/DBZH"].load()
+    with pytest.raises(DamagedStore, match=r"quantisers\.json"):
+        decompress(tmp_path / "a.zarr")
+    assert not info(tmp_path / "a.zarr")["intact"]
+    path.unlink()
+    with pytest.raises(DamagedStore, match=r"quantisers\.json altered"):
+        decompress(tmp_path / "a.zarr")
+
+
 def test_altered_shape_is_noticed_by_xarray_too(tmp_path: Path) -> None:
     compress(volume(35), tmp_path / "a.zarr", codec="plain")
     path = tmp_path / "a.zarr/zarr.json"

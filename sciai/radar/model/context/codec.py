@@ -53,6 +53,7 @@ __all__ = ["ContextCodec"]
 _PRICE = 0.08  # of a bit, in squared steps; measured best, a little under the curve's slope, 2 ln 2 / 12
 _TWIN_PRICE = 0.03  # beside a twin the network is so sure that the full price would copy the twin
 _NO_MASK: Final = 15  # in the four bits that name a mask
+_COPY: Final = 0  # in place of a repetition: the mask is the one named
 _NONEF = np.zeros((0, 0), np.float32)
 _WEIGHT_MOST, _BIAS_MOST = 8191, 2**28  # 48 products of 2048 and a weight, and a bias: below 2^31
 _SPREAD_MOST = 2**24  # the escape code of values.py has room for distances up to 2^25
@@ -200,17 +201,19 @@ class ContextCodec:
         names = self._mask_names(var, ctx)
         known = [mask_of(ctx, v, plane.shape) for v in names] if ctx is not None else []
         chosen = best_references(plane, known)
+        picked = [*chosen, _NO_MASK, _NO_MASK]
+        if chosen and np.array_equal(plane, known[chosen[0]]):
+            return bytes([chosen[0] * 16 + _NO_MASK, _COPY])
         thin = repetition(plane)
         data = np.zeros(plane.size + 4096, np.uint8)
         size = self._mask(var, plane, [known[k] for k in chosen], ctx, thin, data, False)
         if size > data.size:
             raise OverflowError("a mask took more bits than it has gates")
-        picked = [*chosen, _NO_MASK, _NO_MASK]
         return bytes([picked[0] * 16 + picked[1], thin]) + data[:size].tobytes()
 
     def decode_mask(self, var: str, payload: bytes, ctx: SweepContext | None, shape: Any = None) -> U8:
         """The inverse of `encode_mask`."""
-        if len(payload) < 2 or not 1 <= payload[1] <= REPETITIONS[0]:
+        if len(payload) < 2 or payload[1] > REPETITIONS[0]:
             raise DamagedStore("the payload is cut short, or its head is impossible")
         plane = np.zeros(shape if ctx is None else ctx.shape, np.uint8)
         names = self._mask_names(var, ctx)
@@ -220,6 +223,10 @@ class ContextCodec:
                 if k >= len(names) or ctx is None:
                     raise DamagedStore("the payload names a mask that the sweep does not have")
                 known.append(mask_of(ctx, names[k], plane.shape))
+        if payload[1] == _COPY:
+            if len(known) != 1 or known[0].shape != plane.shape:
+                raise DamagedStore("the payload copies a mask that is not there")
+            return known[0].copy()
         data = np.frombuffer(payload, np.uint8, offset=2).copy()
         self._mask(var, plane, known, ctx, payload[1], data, True)
         return plane

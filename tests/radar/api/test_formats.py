@@ -1,0 +1,55 @@
+"""Stores that earlier versions wrote: they read for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from sciai.radar import compress, decompress
+from sciai.radar.api import info, verify
+from tests.radar.synthetic import volume
+
+FROZEN = Path(__file__).parent / "frozen"
+KNOWN = {1: "62577e2a8b275a5f2926d597ea68e66919b85c8dec5c19019cc5d6ff38e2f72c"}
+"""Format of a store -> SHA-256 of the fields and validities that it decoded to when it was written."""
+
+
+def unpacked(version: int, folder: Path) -> Path:
+    """A store of `volume(50, ...)`, written by the context codec with its model inside."""
+    with zipfile.ZipFile(FROZEN / f"store_format_{version}.zip") as archive:
+        archive.extractall(folder / "old.zarr")
+    return folder / "old.zarr"
+
+
+def content(tree: xr.DataTree) -> str:
+    found = hashlib.sha256()
+    for sweep in (0, 1):
+        for var in ("DBZH", "TH", "ZDR"):
+            found.update(np.ascontiguousarray(tree[f"sweep_{sweep}/{var}"].values).tobytes())
+            found.update(np.ascontiguousarray(tree[f"sweep_{sweep}/{var}_validity"].values).tobytes())
+    return found.hexdigest()
+
+
+@pytest.mark.parametrize("version", sorted(KNOWN))
+def test_old_stores_read(tmp_path: Path, version: int) -> None:
+    store = unpacked(version, tmp_path)
+    assert json.loads((store / "record.json").read_bytes())["format"] == version
+    assert content(decompress(store)) == KNOWN[version]
+    assert content(xr.open_datatree(store, engine="zarr")) == KNOWN[version]
+    assert info(store)["intact"]
+    source = volume(50, ((12, 40), (14, 30)), ("DBZH", "TH", "ZDR"))
+    assert min(r.psnr for r in verify(source, store).unwrap().variables.values()) >= 35
+
+
+def test_an_old_store_helps_the_next_volume(tmp_path: Path) -> None:
+    store = unpacked(1, tmp_path)
+    source = volume(50, ((12, 40), (14, 30)), ("DBZH", "TH", "ZDR"))
+    compress(source, tmp_path / "next.zarr", codec="context", previous=store).unwrap()
+    again = verify(source, tmp_path / "next.zarr").unwrap()
+    assert min(r.psnr for r in again.variables.values()) >= 35
