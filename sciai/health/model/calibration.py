@@ -7,11 +7,13 @@ the way back. It holds counts, quantiles and fitted coefficients of groups, neve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
+from scipy.stats import chi2
 
 from sciai.core.errors import CheckpointError
 from sciai.health.data.columns import Kind, Schema
@@ -36,7 +38,9 @@ Floats = npt.NDArray[np.float64]
 
 ALPHA = 0.1
 FEWEST = 60  # people in a group before it gets a quantile of its own; below, everybody's is used
+JUDGED = ("body", "lab", "blood_count")  # groups whose numbers make a combination
 _VERSION = 1
+_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Calibration:
         cases: yes/no column -> (cases, people who were asked) among those the model learned from.
         known: column -> how many of those the model learned from have a value.
         population: "sex|decade|ethnicity" -> (people, mean survey weight) of those the model learned from.
+        strangeness: quantiles of the model's p-value of held-out people's combinations, at ``_SHARES``.
     """
 
     people: int = 0
@@ -88,6 +93,7 @@ class Calibration:
     cases: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     known: Mapping[str, int] = field(default_factory=dict)
     population: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    strangeness: tuple[float, ...] = ()
 
     @classmethod
     def read(cls, card: Mapping[str, Any]) -> Calibration:
@@ -120,9 +126,14 @@ class Calibration:
                 {c: (int(k), int(n)) for c, (k, n) in content["cases"].items()},
                 {c: int(n) for c, n in content["known"].items()},
                 {g: (int(n), float(w)) for g, (n, w) in content["population"].items()},
+                tuple(float(q) for q in content.get("strangeness", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the calibration on the card cannot be read: {error!r}") from error
+
+    def plain(self) -> Calibration:
+        """Without the widths of intervals: for a whole group of people, whose spread is its own."""
+        return replace(self, widths={})
 
     def width(self, column: str, group: str) -> tuple[float, bool]:
         """Central probability that the 90 % interval of a column has to span, and whether it was calibrated.
@@ -134,6 +145,24 @@ class Calibration:
         row = self.widths.get(column, {})
         found = row.get(group, row.get("all"))
         return (1 - ALPHA, False) if found is None else (min(found, 0.9999), True)
+
+    def share_stranger(self, p: float) -> float:
+        """Share of held-out people whose values go together more strangely, from the model's own p-value.
+
+        Real bodies have more outliers than a model expects. Between the recorded quantiles of held-out
+        people's p-values it is interpolated in logarithms; beyond the strangest the gap to it is kept.
+
+        Args:
+            p: by the model, 0 to 1.
+        """
+        own, share = np.log(np.maximum(self.strangeness, 1e-300)), np.log(_SHARES)
+        if not len(own):
+            return p
+        x = float(np.log(max(p, 1e-300)))
+        if x < own[0]:  # as steeply as among the strangest that were seen
+            slope = (share[3] - share[0]) / max(own[3] - own[0], 1e-9)
+            return float(np.exp(share[0] + (x - own[0]) * min(slope, 1.0)))
+        return float(min(np.exp(np.interp(x, own, share)), 1.0))
 
     def risk(self, column: str) -> Platt:
         """The line in log-odds of a yes/no column; one that changes nothing where there is none."""
@@ -264,6 +293,7 @@ def calibrate(
         },
         "known": {c.name: int(np.isfinite(train[:, i]).sum()) for i, c in enumerate(schema.columns)},
         "population": _population(schema, train, weights),
+        "strangeness": _strangeness(joint, hide_like_a_panel(schema, values, rng)),
     }
     return {"health": content}
 
@@ -311,6 +341,54 @@ def off_centre(told: Predictive, x: Floats) -> Floats:
         return np.abs(2 * upper - 1)
     lower = upper - np.exp(told.log_prob(x))
     return np.where((lower <= 0.5) & (upper >= 0.5), 0.0, np.maximum(2 * lower - 1, 1 - 2 * upper))
+
+
+def chain_p(joint: Joint, rows: Floats, skip: Sequence[str] = ("age", "sex")) -> Floats:
+    """How well the numbers of each row go together: p-value of a chain of conditional percentiles.
+
+    Each number's percentile given everything that is no judged number, and the judged numbers before it, is
+    uniform if the model is right (Rosenblatt 1952, Annals of Mathematical Statistics 23(3)), so the sum of
+    their squared normal scores is chi-squared with one degree of freedom for each.
+
+    Args:
+        joint: the model.
+        rows: shape (n, d); NaN where unknown.
+        skip: columns that are conditioned on instead of judged.
+
+    Returns:
+        Shape (n,); 1 where fewer than two numbers are judged.
+    """
+    schema = joint.schema
+    judged = [
+        i for i, c in enumerate(schema.columns) if c.numeric and c.group in JUDGED and c.name not in skip
+    ]
+    known, total, count = rows.copy(), np.zeros(len(rows)), np.zeros(len(rows))
+    known[:, judged] = np.nan
+    for i in judged:
+        own = np.flatnonzero(np.isfinite(rows[:, i]))
+        if len(own):
+            u = middle(joint.predictive(known[own], [schema.names[i]])[schema.names[i]], rows[own, i])
+            total[own] += ndtri(np.clip(u, 1e-9, 1 - 1e-9)) ** 2
+            count[own] += 1
+            known[own, i] = rows[own, i]
+    return np.where(count > 1, chi2.sf(total, np.maximum(count, 1)), 1.0)
+
+
+def middle(told: Predictive, x: Floats) -> Floats:
+    """P(value < x) + P(value = x) / 2 of each row, shape (n,)."""
+    upper = np.asarray(told.cdf(x), float)
+    if told.column.kind is Kind.CONTINUOUS:
+        return upper
+    return np.asarray(upper - np.exp(told.log_prob(x)) / 2)
+
+
+def _strangeness(joint: Joint, rows: Floats) -> list[float]:
+    p = chain_p(joint, rows)
+    p = p[p < 1.0]
+    if len(p) < 5 / _SHARES[3]:
+        return []
+    # an infinitely strange person would flatten the scale beyond; 1e-300 is strange enough
+    return [float(f"{max(q, 1e-300):.4g}") for q in np.quantile(p, _SHARES)]
 
 
 def _widths(scores: Floats, groups: npt.NDArray[np.str_]) -> dict[str, float]:

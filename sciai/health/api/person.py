@@ -1,0 +1,253 @@
+"""One person, of whom some things are known, and the questions one can ask about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sciai.core.answer import Estimate, Provenance, ask
+from sciai.core.errors import BadInput
+from sciai.health import checks
+from sciai.health.api.distribution import HealthAnswer, Told
+from sciai.health.api.infer import State, state_of, tell
+from sciai.health.api.known import Known
+from sciai.health.api.words import column_named
+from sciai.health.data.columns import Schema
+from sciai.health.model.calibration import group_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sciai.health.api.human import VirtualHuman
+
+__all__ = ["Person"]
+
+
+class Person:
+    """A person of whom some things are known; made by ``VirtualHuman.given``. Immutable.
+
+    >>> from sciai.health import VirtualHuman
+    >>> me = VirtualHuman.load().given(age=64, sex="male", hba1c="5.5 %", ldl="140 mg/dL", rx_bp=True)
+    >>> answer = me.ask("dx_diabetes", "egfr")
+    >>> 0.0 < answer["dx_diabetes"].probability < 0.5, answer["egfr"].unit
+    (True, 'mL/min/{1.73_m2}')
+    """
+
+    def __init__(self, human: VirtualHuman, known: Known) -> None:
+        self.human = human
+        self.known = known
+
+    # ---- what is known
+
+    def given(self, values: Mapping[str, Any] | pd.Series | None = None, /, **named: Any) -> Person:
+        """The same person with more known; a value given again replaces the earlier one.
+
+        Args:
+            values: column -> value, where names are no Python words or come from a table.
+            named: column=value; a number is in the column's unit, a text may carry another ("88 umol/L").
+
+        Raises:
+            BadInput: naming the field, and the way out.
+        """
+        row = {str(k): v for k, v in dict(values).items()} if values is not None else {}
+        known = (
+            self.known.add(row, lenient=values is not None and hasattr(values, "index"))
+            if row
+            else self.known
+        )
+        return Person(self.human, known.add(named) if named else known)
+
+    def without(self, *names: str) -> Person:
+        """The same person with some values unknown again."""
+        return Person(self.human, self.known.drop(*names))
+
+    @property
+    def schema(self) -> Schema:
+        """The columns of the model."""
+        return self.known.schema
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Everything known, given or calculated, in the columns' units; levels by their number."""
+        names = [*self.known.names, *(d.name for d in self.schema.derived)]
+        found = {name: self.known.value(name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def findings(self) -> tuple[Any, ...]:
+        """What was found about the values alone: conversions, contradictions, an unusual combination."""
+        return HealthAnswer.of(self._answer((), lambda _: Estimate(Told({}), 0.0))).findings
+
+    @cached_property
+    def state(self) -> State:
+        """The person as the model sees them."""
+        return state_of(self.human.model, self.known)
+
+    @cached_property
+    def group(self) -> str:
+        """Sex and age band, by which intervals are calibrated; "all" where one of them is unknown."""
+        sex = self.known.value("sex") if "sex" in self.schema else None
+        age = self.known.value("age") if "age" in self.schema else None
+        return group_of(None if sex is None else self.schema["sex"].levels[int(sex)], age)
+
+    # ---- questions
+
+    def ask(self, *targets: str) -> HealthAnswer:
+        """How columns are distributed for a person like this one.
+
+        Args:
+            targets: free or calculated columns.
+
+        Returns:
+            An answer whose value is a ``Told``: target -> ``Distribution``. One refused target refuses the
+            answer, and says which.
+
+        Raises:
+            BadInput: no target, or a name of no column; with the closest names.
+        """
+        if not targets:
+            raise BadInput("nothing was asked for", field="targets", fix='name a column, e.g. ask("egfr")')
+        names = tuple(dict.fromkeys(column_named(self.schema, target) for target in targets))
+        return HealthAnswer.of(
+            self._answer(
+                names, lambda _: tell(self.human.model, self.state, names, self.human.calibration, self.group)
+            )
+        )
+
+    def risks(self, peers: Sequence[str] = ("age", "sex"), drivers: int = 4) -> HealthAnswer:
+        """Every disease: risk, 90 % interval, peers' risk, ratio, what drives it, or that it cannot be told.
+
+        Args:
+            peers: columns in which the person's peers are like them.
+            drivers: how many values to name for each risk.
+
+        Returns:
+            An answer whose value is a ``RiskList``.
+        """
+        from sciai.health.api.risks import risks
+
+        return HealthAnswer.of(self._answer((), lambda _: risks(self, peers, drivers)))
+
+    def unusual(self, peers: Sequence[str] = ("age", "sex"), seed: int = 0) -> HealthAnswer:
+        """How usual the values are, one by one and together, among peers.
+
+        Args:
+            peers: columns in which the person's peers are like them.
+            seed: of the virtual peers.
+
+        Returns:
+            An answer whose value is a ``Typicality``.
+        """
+        from sciai.health.api.unusual import unusual
+
+        return HealthAnswer.of(
+            self._answer((), lambda _: unusual(self, peers, seed), strange=False, seed=seed)
+        )
+
+    def what_if(self, targets: Sequence[str] = (), /, **changes: Any) -> HealthAnswer:
+        """How people differ who are like this one but for some values: association, not effect.
+
+        Args:
+            targets: what to compare; every disease and some values where empty.
+            changes: column=change for a number (-2 is "two less"), column=new value for a level.
+
+        Returns:
+            An answer whose value is a ``Comparison``.
+        """
+        from sciai.health.api.what_if import what_if
+
+        return what_if(self, tuple(targets), changes)
+
+    def sample(self, n: int = 1000, seed: int = 0) -> pd.DataFrame:
+        """Virtual people of whom the same is known: every column filled in, calculated ones consistent.
+
+        Args:
+            n: how many.
+            seed: of the draws.
+        """
+        if n < 1:
+            raise BadInput(f"{n} people", field="n", fix="ask for 1 or more")
+        self._answer((), lambda _: Estimate(0, 0.0)).unwrap()
+        rng = np.random.default_rng(seed)
+        rows = self.state.rows[rng.choice(len(self.state.weights), n, p=self.state.weights)]
+        return self.schema.decode(self.human.model.sample(rows, rng))
+
+    def log_prob(self, given: Sequence[str] = (), orders: int = 1) -> float:
+        """Log density of what is known, in nats: of the values together, given some of them.
+
+        Args:
+            given: columns that are conditioned on instead of scored.
+            orders: orders of the chain rule that are averaged.
+        """
+        schema = self.schema
+        mask = np.isin(schema.names, [column_named(schema, name) for name in given])
+        return float(self.human.model.log_prob(self.known.values[None, :], mask, orders)[0])
+
+    # ---- how
+
+    def _answer(
+        self,
+        targets: tuple[str, ...],
+        predict: Any,
+        *,
+        strange: bool = True,
+        risky: bool = False,
+        seed: int = 0,
+    ) -> Any:
+        question = self.question(targets, strange=strange)
+        return ask(
+            question,
+            predict,
+            before=checks.BEFORE,
+            after=checks.AFTER,
+            policy=checks.policy(),
+            provenance=self._provenance(seed),
+        )
+
+    def question(self, targets: tuple[str, ...] = (), *, strange: bool = True) -> checks.Question:
+        """The question as the guards see it.
+
+        Args:
+            targets: what is asked for.
+            strange: look at the combination of values too.
+        """
+        return checks.Question(
+            self.schema, self.known.values, self.known.given, targets, self.human.calibration,
+            self.known.findings, self.group, (lambda: self.strangeness) if strange else None,
+            (lambda: self.similar) if self.human.calibration.population else None, self.known.waiting,
+        )  # fmt: skip
+
+    @cached_property
+    def strangeness(self) -> float:
+        """Share of people whose numbers go together more strangely than this person's; 1 for one number."""
+        from sciai.health.api.unusual import strangeness
+
+        return strangeness(self)
+
+    @cached_property
+    def similar(self) -> float:
+        """Expected number of people learned from who are like this one in age, sex and given answers.
+
+        Within 5 years of age; numbers other than age do not count (see ``strangeness`` for those).
+        """
+        from sciai.health.api.unusual import similar
+
+        return similar(self)
+
+    def _provenance(self, seed: int) -> Provenance:
+        return self.human.provenance(seed)
+
+    def __str__(self) -> str:
+        names = list(self.known.given)
+        text = ", ".join(f"{name} {self.known.shown(name)}" for name in names)
+        return f"a person of whom is known: {text}" if text else "a person of whom nothing is known"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from sciai.health.api.html import person_html
+
+        return person_html(self)

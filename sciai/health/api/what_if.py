@@ -1,0 +1,131 @@
+"""People who are like this one but for some values: a comparison of groups, never the effect of a change."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sciai.core.answer import Estimate, Finding, Level
+from sciai.core.errors import BadInput
+from sciai.health.api.distribution import Distribution, HealthAnswer, percent
+from sciai.health.api.infer import tell
+from sciai.health.api.words import column_named
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sciai.health.api.person import Person
+
+__all__ = ["ASSOCIATION", "Comparison", "what_if"]
+
+ASSOCIATION = (
+    "two groups of people are compared who differ in what was changed and in whatever goes with it; it is "
+    "not what would happen to one person who changes it"
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two groups of people: like this person, and like this person but for some values.
+
+    Attributes:
+        changes: what differs, in words.
+        here: column -> distribution among people like this one.
+        there: column -> distribution among people who differ in the changes.
+    """
+
+    changes: str
+    here: Mapping[str, Distribution]
+    there: Mapping[str, Distribution]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each column: mean here, there, and their difference (P(yes) for yes/no)."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [
+                {"name": n, "label": a.label, "unit": a.unit, "here": a.mean, "there": self.there[n].mean,
+                 "difference": self.there[n].mean - a.mean}
+                for n, a in self.here.items()
+            ]
+        ).set_index("name")  # fmt: skip
+
+    def __str__(self) -> str:
+        lines = [f"people like this one, beside people who differ in: {self.changes}", f"({ASSOCIATION})"]
+        for name, here in self.here.items():
+            there = self.there[name]
+            if here.kind == "binary":
+                lines.append(f"{here.label}: {percent(here.mean)} | {percent(there.mean)}")
+            else:
+                lines.append(f"{here.label}: {here.mean:.4g} | {there.mean:.4g} {here.unit}".rstrip())
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from sciai.health.api.html import comparison_html
+
+        return comparison_html(self)
+
+
+def what_if(person: Person, targets: Sequence[str], changes: Mapping[str, Any]) -> HealthAnswer:
+    """See ``Person.what_if``.
+
+    Raises:
+        BadInput: nothing changes, a number changes that is not known, or beyond what is possible.
+    """
+    if not changes:
+        raise BadInput("nothing was changed", field="changes", fix="e.g. what_if(weight_kg=-2)")
+    schema = person.schema
+    other: dict[str, Any] = {}
+    words = []
+    for raw, change in changes.items():
+        name = column_named(schema, raw)
+        column = schema[name] if name in schema else schema.derived_named(name)
+        now = person.known.value(name)
+        if name in schema and not schema[name].numeric:
+            other[name] = change
+        elif isinstance(change, numbers.Real) and not isinstance(change, bool):
+            if now is None:
+                fix = f"give it first, or compare two persons: .given({name}=...)"
+                raise BadInput(f"{name} is not known, so it cannot change", field=name, fix=fix)
+            other[name] = now + float(change)
+            if not column.low <= other[name] <= column.high:
+                raise BadInput(f"{name} would become {other[name]:g}", field=name, unit=column.unit)
+        else:
+            raise BadInput(f"{change!r} is no change of a number", field=name, unit=column.unit)
+        words.append(f"{name} {change:+g}" if isinstance(change, float | int) else f"{name} {change}")
+    # a calculated value that was given may follow from what changes: it moves with it
+    moved = [
+        d.name
+        for d in schema.derived
+        if d.name in person.known.given and d.name not in other and set(d.inputs) & set(other)
+    ]
+    fixed = {
+        n: person.known.value(n) for n, d in person.known.solved.items() if d in moved and n not in other
+    }
+    there = person.without(*moved) if moved else person
+    there = there.given(fixed | other)
+    wanted = [column_named(schema, t) for t in targets] or _usual(person, set(other))
+
+    def predict(_: object) -> Estimate[Comparison]:
+        model, calibration = person.human.model, person.human.calibration
+        here = tell(model, person.state, wanted, calibration, person.group)
+        moved = tell(model, there.state, wanted, calibration, there.group)
+        value = Comparison(", ".join(words), here.value, moved.value)
+        return Estimate(value, {name: (here.spread[name], moved.spread[name]) for name in wanted})
+
+    answer = person._answer(tuple(wanted), predict)
+    note = Finding("association", Level.OK, ASSOCIATION)
+    doubts = [f for f in there.findings if f.level > Level.OK and f not in answer.findings]
+    return HealthAnswer(answer.estimate, (*answer.findings, note, *doubts), answer.provenance)
+
+
+def _usual(person: Person, changed: set[str]) -> list[str]:
+    """Diagnoses with enough cases, and the numbers that check-ups are about."""
+    from sciai.health.api.risks import _refusal, diseases
+
+    numbers_ = ("sbp", "hba1c", "ldl", "hdl", "trig_serum", "egfr", "uric_acid", "alt")
+    columns = [n for n in diseases(person) if not _refusal(person, n)]
+    known = [n for n in numbers_ if n in person.schema or n in {d.name for d in person.schema.derived}]
+    return [n for n in (*known, *columns) if person.known.value(n) is None and n not in changed]
