@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +79,7 @@ def read(path: str | os.PathLike[str], index: int = -1) -> Atoms:
         >>> read("nowhere.cif")
         Traceback (most recent call last):
         ...
-        sciai.core.errors.BadInput: there is no such file (file nowhere.cif); ...
+        sciai.core.errors.BadInput: there is no such file (file nowhere.cif)
     """
     frames = read_all(path)
     try:
@@ -100,32 +99,11 @@ def read_all(path: str | os.PathLike[str]) -> list[Atoms]:
     Raises:
         BadInput: as ``read``.
     """
-    from ase.io import read as ase_read
-    from ase.io.formats import UnknownFileTypeError
+    from sciai.atoms.data.readers import read_structures
 
     file = Path(path)
-    if not file.exists():
-        raise BadInput("there is no such file", file=file, fix=_FIX)
-    if file.is_dir():
-        raise BadInput("that is a folder, not a structure", file=file, fix=_FIX)
-    if not file.stat().st_size:
-        raise BadInput("the file is empty", file=file, fix=_FIX)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # readers are talkative; what matters is checked below
-            found: Any = ase_read(file, index=":")
-    except UnknownFileTypeError as error:
-        raise BadInput("the format is not known", file=file, fix=_FIX) from error
-    except KeyError as error:
-        name = str(error.args[0]) if error.args else "?"
-        raise BadInput(f"{name!r} is no element symbol", file=file, fix="correct the symbol") from error
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror or error}", file=file, fix=_FIX) from error
-    except Exception as error:  # any of a hundred readers, each with errors of its own
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise BadInput(f"cannot be read as a structure ({reason})", file=file, fix=_FIX) from error
-    frames = list(found)
-    if not frames or not any(len(atoms) for atoms in frames):
+    frames = read_structures(file, check=False)  # what is wrong with a structure, the guards say
+    if not any(len(atoms) for atoms in frames):
         raise BadInput("the file holds no atoms", file=file, fix=_FIX)
     for number, atoms in enumerate(frames):
         _check_occupancy(atoms, file, number)

@@ -1,0 +1,472 @@
+"""Molecular dynamics that watches itself: domain, drift and temperature, and restarts bit for bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.atoms.api.files import Structure
+from sciai.atoms.api.folder import RunFolder, Step, quiet
+from sciai.atoms.api.integrators import ENSEMBLES, THERMOSTATS, Settings, conserved, integrator, pack, unpack
+from sciai.atoms.api.pictures import curves, structure_figure
+from sciai.atoms.api.relaxation import GPA
+from sciai.core.answer import Answer, Estimate, Finding, Level
+from sciai.core.atomic import terminable, whole_file
+from sciai.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from sciai.atoms.api.potential import Potential
+
+__all__ = ["POLICIES", "Dynamics", "md"]
+
+POLICIES: Final = ("stop", "mark")
+COLUMNS: Final = (
+    *("time_ps", "temperature_K", "potential_eV", "kinetic_eV", "conserved_eV"),
+    *("pressure_GPa", "volume_A3", "force_sd", "level"),
+)
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """What a run did.
+
+    Attributes:
+        structure: the last frame.
+        ensemble: nve, nvt or npt.
+        steps: steps done, earlier parts of a restarted run included.
+        time: ps.
+        temperature: mean over the second half, K.
+        pressure: mean over the second half, GPa; None without a full cell or a stress.
+        volume: mean over the second half, Å^3; None without a full cell.
+        drift: slope of the conserved energy, eV per atom per ps; None where nothing is conserved (Langevin).
+        wander: standard deviation of the conserved energy around that slope, eV per atom.
+        frames: frames written or counted.
+        marked: numbers of the frames whose answer was refused.
+        stopped: whether the run ended before it was done.
+        table: one row per frame; columns as in ``columns``.
+        columns: names of the table's columns.
+    """
+
+    structure: Structure
+    ensemble: str
+    steps: int
+    time: float
+    temperature: float
+    pressure: float | None
+    volume: float | None
+    drift: float | None
+    wander: float | None
+    frames: int
+    marked: tuple[int, ...]
+    stopped: bool
+    table: npt.NDArray[np.float64] = field(repr=False)
+    columns: tuple[str, ...] = COLUMNS
+
+    @property
+    def atoms(self) -> Atoms:
+        """The last frame as ASE atoms."""
+        return self.structure.atoms
+
+    def column(self, name: str) -> npt.NDArray[np.float64]:
+        """A column of the table."""
+        return np.asarray(self.table[:, self.columns.index(name)])
+
+
+def md(
+    atoms: Atoms,
+    potential: Potential,
+    out: str | Path | None = None,
+    *,
+    ensemble: str = "nvt",
+    temperature: float = 300.0,
+    steps: int = 1000,
+    timestep: float = 1.0,
+    thermostat: str = "bussi",
+    damping: float = 100.0,
+    pressure: float = 0.0,
+    pressure_damping: float = 1000.0,
+    every: int = 10,
+    on_refusal: str = "stop",
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Step | None = None,
+) -> Answer[Dynamics]:
+    """Run molecular dynamics.
+
+    Every ``every`` steps the potential is asked with its guard: is this still matter that it knows? Between
+    these frames only the forces are computed. A run that was stopped, or is asked for more steps, goes on in
+    its folder exactly as if it had not been stopped: same velocities, same random numbers, same frames.
+
+    Args:
+        atoms: where it starts; stays as it is. Velocities in it are used, else drawn for ``temperature``.
+        potential: what computes.
+        out: folder for trajectory, table, JSON, picture and the state to go on from. None writes nothing.
+        ensemble: nve, nvt or npt.
+        temperature: K; for nve that of the drawn velocities.
+        steps: number of steps in all.
+        timestep: fs; 1 with hydrogen, 2 is often fine without.
+        thermostat: bussi, langevin or nose-hoover, for nvt (npt is a Langevin barostat).
+        damping: time constant of the thermostat, fs.
+        pressure: outer pressure for npt, GPa.
+        pressure_damping: time constant of the barostat, fs.
+        every: steps between frames; a state to go on from is saved with each.
+        on_refusal: stop, or mark the frame (``info["refused"]``) and go on.
+        seed: of velocities and thermostat.
+        overwrite: start again in a folder that holds another run.
+        progress: called with the part done and what is being done.
+
+    Returns:
+        The answer. Its spread: the standard deviation of temperature (K) over the second half, and that of
+        the last frame's forces. A run that was stopped by a refusal is refused; its files stay.
+
+    Raises:
+        BadInput: settings that make no sense, or a folder of another run.
+
+    Example:
+        >>> from ase.build import bulk
+        >>> from ase.calculators.emt import EMT
+        >>> from sciai.atoms.api.potential import Potential
+        >>> cell = bulk("Cu", cubic=True)
+        >>> done = md(cell, Potential.from_calculator(EMT()), ensemble="nve", steps=20).unwrap()
+        >>> done.steps, done.frames, abs(done.drift) < 0.01
+        (20, 3, True)
+    """
+    choice = Settings(
+        ensemble, temperature, timestep, thermostat, damping, pressure, pressure_damping, every, seed
+    )
+    _check(atoms, choice, steps, on_refusal)
+    step = progress or quiet
+    job = {**choice.__dict__, "on_refusal": on_refusal, "velocities": _velocity_hash(atoms)}
+    folder = RunFolder(out, "md", atoms, potential, job, overwrite=overwrite)
+    run = _Run(atoms, potential, folder, choice, on_refusal)
+    with terminable():
+        run.go(steps, step)
+    answer = run.answer()
+    folder.answer(answer)
+    run.draw(answer)
+    return answer
+
+
+class _Run:
+    """A run on its way."""
+
+    def __init__(
+        self, given: Atoms, potential: Potential, folder: RunFolder, settings: Settings, on_refusal: str
+    ) -> None:
+        self.potential, self.folder, self.settings, self.on_refusal = potential, folder, settings, on_refusal
+        self.rng = np.random.default_rng(settings.seed)
+        self.atoms = given.copy()
+        self.atoms.set_constraint(given.constraints)
+        self.calculator = potential.calculator(guard="off")
+        self.rows: list[list[float]] = []
+        self.levels: list[int] = []
+        self.done = 0
+        self.stop: Answer[Any] | None = None
+        self.last: Answer[Any] | None = None
+        saved = folder.load()
+        if saved is None:
+            _velocities(self.atoms, settings.temperature, self.rng)
+        else:
+            self._restore_atoms(saved)
+        self.atoms.calc = self.calculator
+        self.first = saved is None
+        self.saved = saved
+
+    def go(self, steps: int, step: Step) -> None:
+        if self.first:
+            answer = self.potential(self.atoms)
+            if answer.level >= Level.REFUSE:
+                self.last = self.stop = answer  # nothing is integrated that starts where it may not be
+                return
+        dynamics = integrator(self.atoms, self.settings, self.rng)
+        trajectory = self._trajectory()
+        try:
+            if self.saved is not None:
+                unpack(dynamics, self.saved, self.rng)
+                self.calculator.forget()
+            else:
+                self._frame(dynamics, trajectory)
+            while self.done < steps and self.stop is None:
+                left = min(self.settings.every - self.done % self.settings.every, steps - self.done)
+                for _ in range(left):
+                    dynamics.step()
+                self.done += left
+                if self.done % self.settings.every == 0:
+                    self._frame(dynamics, trajectory)
+                row = self.rows[-1]
+                step(self.done / max(steps, 1), f"{row[0]:.2f} ps, {row[1]:.0f} K")
+        finally:
+            if trajectory is not None:
+                trajectory.close()
+
+    def _frame(self, dynamics: Any, trajectory: Any) -> None:
+        """Check, note and save one frame, so that a restart from here gives the very same next one."""
+        # the order in which neighbours are summed must be that of a fresh start
+        self.calculator.forget()
+        answer = self.last = self.potential(self.atoms)
+        level, why = answer.level, "; ".join(str(f) for f in answer.findings if f.level >= Level.REFUSE)
+        kinetic = float(self.atoms.get_kinetic_energy())
+        temperature = float(self.atoms.get_temperature())
+        hot = temperature > self.potential.guard.limits.temperature * max(self.settings.temperature, 100.0)
+        if hot and self.potential.guard.active:
+            message = (
+                f"{temperature:.0f} K after {self.done} steps, wanted {self.settings.temperature:g} K: it "
+                "explodes. Relax the start, or take a shorter time step"
+            )
+            finding = Finding("temperature", self.potential.guard.level("temperature"), message)
+            answer = Answer(answer.estimate, (*answer.findings, finding), answer.provenance)
+            level, why = max(level, finding.level), f"{why}; {message}".strip("; ")
+        self.rows.append(self._row(dynamics, answer, kinetic, temperature, level))
+        self.levels.append(int(level))
+        self._write(trajectory, why)
+        if level >= Level.REFUSE and self.on_refusal == "stop":
+            self.stop = answer
+        else:
+            self._save(dynamics)
+
+    def _row(
+        self, dynamics: Any, answer: Answer[Any], kinetic: float, temperature: float, level: Level
+    ) -> list[float]:
+        potential_energy = float(self.atoms.get_potential_energy())
+        nan, full = float("nan"), bool(self.atoms.pbc.all())
+        pressure = nan
+        if full and "stress" in self.atoms.calc.results:
+            stress = self.atoms.get_stress(include_ideal_gas=True)
+            pressure = -float(stress[:3].mean()) * GPA
+        spread = nan
+        if answer.estimate is not None:
+            force_sd = np.asarray(answer.estimate.spread["forces"], float)
+            spread = float(force_sd.max()) if np.isfinite(force_sd).any() else nan
+        return [
+            self.done * self.settings.timestep / 1000,
+            temperature,
+            potential_energy,
+            kinetic,
+            conserved(dynamics, potential_energy + kinetic),
+            pressure,
+            float(self.atoms.get_volume()) if full else nan,
+            spread,
+            float(level),
+        ]
+
+    def _trajectory(self) -> Any:
+        from ase.io.trajectory import Trajectory
+
+        path = self.folder.path("path.traj")
+        if path is None:
+            return None
+        if self.saved is None:
+            return Trajectory(str(path), "w")
+        _truncate(path, len(self.rows))  # frames behind the saved state come again
+        return Trajectory(str(path), "a")
+
+    def _write(self, trajectory: Any, why: str) -> None:
+        if trajectory is None:
+            return
+        from ase.calculators.singlepoint import SinglePointCalculator
+
+        frame = self.atoms.copy()
+        known = {k: v for k, v in self.calculator.results.items() if k in ("energy", "forces", "stress")}
+        frame.calc = SinglePointCalculator(frame, **known)
+        frame.info = {"step": self.done, **({"refused": why} if why else {})}
+        trajectory.write(frame)
+
+    def _save(self, dynamics: Any) -> None:
+        state: dict[str, Any] = {
+            "positions": self.atoms.positions,
+            "momenta": self.atoms.get_momenta(),
+            "cell": np.asarray(self.atoms.cell[:]),
+            "done": self.done,
+            "rows": np.asarray(self.rows),
+            "levels": np.asarray(self.levels),
+            "rng": json.dumps(self.rng.bit_generator.state),
+            **pack(dynamics),
+        }
+        self.folder.save(state)
+
+    def _restore_atoms(self, saved: Mapping[str, npt.NDArray[Any]]) -> None:
+        self.atoms.set_cell(saved["cell"])
+        self.atoms.arrays["positions"][:] = saved["positions"]
+        self.atoms.set_momenta(saved["momenta"], apply_constraint=False)
+        self.done = int(saved["done"])
+        self.rows, self.levels = saved["rows"].tolist(), saved["levels"].tolist()
+
+    def answer(self) -> Answer[Dynamics]:
+        findings: list[Finding] = list(self.last.findings) if self.last is not None else []
+        guard, origin = self.potential.guard, self.potential.provenance
+        if not self.rows:
+            return Answer(None, tuple(findings), origin)
+        if self.last is None:
+            self.last = self.potential(self.atoms)
+            findings = list(self.last.findings)
+        table = np.asarray(self.rows, float)
+        value = _summary(self.atoms, self.settings, self.done, table, self.levels, self.stop is not None)
+        marked = value.marked
+        if self.stop is not None:
+            findings = [*findings, *(f for f in self.stop.findings if f not in findings)]
+            message = f"stopped after {self.done} steps ({value.time:.3f} ps): the frame was refused"
+            findings.append(Finding("left_domain", Level.REFUSE, message, f"step {self.done}"))
+        elif marked:
+            # the user has asked to go on: the frames are marked, and the rest is an answer
+            findings = [f for f in findings if f.level < Level.REFUSE]
+            message = f"{len(marked)} of {value.frames} frames were refused and are marked in the trajectory"
+            findings.append(Finding("left_domain", Level.CAUTION, message, f"first: frame {marked[0]}"))
+        if value.drift is not None and abs(value.drift) > guard.limits.drift and value.time >= 0.2:
+            message = (
+                f"the conserved energy drifts by {1000 * value.drift:+.2f} meV/atom/ps; take a shorter step"
+            )
+            findings.append(Finding("drift", guard.level("drift"), message))
+        half = value.column("temperature_K")[len(table) // 2 :]
+        force_sd = table[-1, COLUMNS.index("force_sd")]
+        spread = {"temperature": float(half.std()), "forces": float(force_sd)}
+        origin = type(origin)(
+            origin.model, origin.checkpoint, origin.version, self.settings.seed, origin.calibration
+        )
+        return Answer(Estimate(value, spread, "K, eV/Å"), tuple(findings), origin)
+
+    def draw(self, answer: Answer[Dynamics]) -> None:
+        if self.folder.out is None or answer.estimate is None:
+            return
+        value = answer.estimate.value
+        path = self.folder.path("table.csv")
+        if path is not None:
+            with whole_file(path, overwrite=True) as temporary:
+                np.savetxt(
+                    temporary, value.table, delimiter=",", header=",".join(COLUMNS), comments="", fmt="%.10g"
+                )
+        self.folder.structure("last.extxyz", value.atoms)
+        self.folder.picture("path.png", dynamics_figure(value))
+        spread = None if self.last is None or self.last.estimate is None else self.last.estimate.spread
+        forces = None if spread is None else spread["forces"]
+        title = f"{value.structure.formula} after {value.time:.2f} ps: {answer.level.name}"
+        self.folder.picture("structure.png", structure_figure(value.atoms, forces, title=title))
+
+
+def dynamics_figure(value: Dynamics) -> Any:
+    """Temperature, conserved energy, and volume where it moves."""
+    n, time = len(value.structure.symbols), value.column("time_ps")
+    panels: list[Any] = [("temperature, K", time, {"temperature": value.column("temperature_K")})]
+    total = value.column("conserved_eV")
+    if np.isfinite(total).any():
+        panels.append(("conserved energy,\nmeV/atom", time, {"total": (total - total[0]) / n * 1000}))
+    if value.ensemble == "npt":
+        panels.append(("volume, Å³/atom", time, {"volume": value.column("volume_A3") / n}))
+    sd = value.column("force_sd")
+    if np.isfinite(sd).any():
+        panels.append(("worst force spread,\neV/Å", time, {"spread": sd}))
+    return curves(panels, "time, ps", title=f"{value.ensemble.upper()} of {value.structure.formula}")
+
+
+def _summary(
+    atoms: Atoms,
+    settings: Settings,
+    done: int,
+    table: npt.NDArray[np.float64],
+    levels: list[int],
+    stopped: bool,
+) -> Dynamics:
+    def half(name: str) -> float | None:
+        values = table[len(table) // 2 :, COLUMNS.index(name)]
+        return float(values.mean()) if np.isfinite(values).all() else None
+
+    time, total = table[:, 0], table[:, COLUMNS.index("conserved_eV")] / len(atoms)
+    drift = wander = None
+    if np.isfinite(total).all() and len(total) > 2:
+        slope, start = np.polyfit(time, total, 1)
+        drift, wander = float(slope), float((total - start - slope * time).std())
+    return Dynamics(
+        structure=Structure.of(atoms),
+        ensemble=settings.ensemble,
+        steps=done,
+        time=done * settings.timestep / 1000,
+        temperature=half("temperature_K") or 0.0,
+        pressure=half("pressure_GPa"),
+        volume=half("volume_A3"),
+        drift=drift,
+        wander=wander,
+        frames=len(table),
+        marked=tuple(k for k, level in enumerate(levels) if level >= int(Level.REFUSE)),
+        stopped=stopped,
+        table=table,
+    )
+
+
+def _check(atoms: Atoms, settings: Settings, steps: int, on_refusal: str) -> None:
+    if settings.ensemble not in ENSEMBLES:
+        raise BadInput(
+            f"no ensemble is called {settings.ensemble!r}",
+            field="ensemble",
+            fix=f"use {', '.join(ENSEMBLES)}",
+        )
+    if settings.thermostat not in THERMOSTATS:
+        names = ", ".join(THERMOSTATS)
+        raise BadInput(
+            f"no thermostat is called {settings.thermostat!r}", field="thermostat", fix=f"use {names}"
+        )
+    if on_refusal not in POLICIES:
+        raise BadInput(f"{on_refusal!r} is neither stop nor mark", field="on_refusal")
+    for name in ("timestep", "damping", "pressure_damping"):
+        if not getattr(settings, name) > 0:
+            raise BadInput(f"{name} is {getattr(settings, name)}", field=name, unit="fs", fix="use > 0")
+    if settings.timestep > 10:
+        raise BadInput(
+            f"a time step of {settings.timestep:g} fs",
+            field="timestep",
+            unit="fs",
+            fix="use 0.5 to 2; no more than a tenth of the fastest vibration",
+        )
+    if not 0 <= settings.temperature <= 1e5:
+        raise BadInput(f"a temperature of {settings.temperature:g} K", field="temperature", unit="K")
+    if settings.ensemble != "nve" and settings.temperature == 0:
+        raise BadInput("a thermostat at 0 K", field="temperature", fix="relax instead")
+    if settings.every < 1 or steps < 0:
+        raise BadInput(f"{steps} steps, a frame every {settings.every}", field="steps")
+    if settings.ensemble == "npt" and not atoms.pbc.all():
+        raise BadInput("npt needs a cell that is periodic in all directions", field="ensemble")
+    if atoms.constraints and settings.ensemble == "npt":
+        raise BadInput("npt with fixed atoms is not supported", field="ensemble", fix="use nvt")
+
+
+def _velocities(atoms: Atoms, temperature: float, rng: np.random.Generator) -> None:
+    from ase import units
+
+    if atoms.has("momenta") and np.abs(atoms.get_momenta()).max(initial=0.0) > 0:
+        return
+    masses = atoms.get_masses()[:, None]
+    momenta = rng.standard_normal((len(atoms), 3)) * np.sqrt(masses * units.kB * temperature)
+    if len(atoms) > 1 and not atoms.constraints:
+        momenta -= masses * momenta.sum(0) / masses.sum()  # the whole does not drift away
+    atoms.set_momenta(momenta)
+    found = atoms.get_temperature()
+    if found > 0:  # few atoms: what was drawn may be far from what was asked for
+        atoms.set_momenta(atoms.get_momenta() * np.sqrt(temperature / found))
+
+
+def _velocity_hash(atoms: Atoms) -> str:
+    import hashlib
+
+    if not atoms.has("momenta"):
+        return ""
+    return hashlib.sha256(np.ascontiguousarray(atoms.get_momenta()).tobytes()).hexdigest()[:16]
+
+
+def _truncate(path: Path, frames: int) -> None:
+    """Keep the first frames of a trajectory: those behind the last saved state are written again."""
+    from ase.io.trajectory import Trajectory
+
+    if not path.is_file():
+        return
+    with Trajectory(str(path)) as old:
+        if len(old) <= frames:
+            return
+        with whole_file(path, overwrite=True) as temporary, Trajectory(str(temporary), "w") as new:
+            for k in range(frames):
+                new.write(old[k])
