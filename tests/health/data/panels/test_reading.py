@@ -229,11 +229,12 @@ def _bundle() -> dict[str, Any]:
         }
         for code, value in (("8480-6", 135), ("8462-4", 82))
     ]
+    below = quantity(22, "U/L") | {"comparator": "<"}
     entries: list[dict[str, Any]] = [
         {"resource": {"resourceType": "Patient", "gender": "male", "birthDate": "1960-01-31",
                       "name": [{"family": "Nobody"}]}},
         observation("2160-0", "2024-05-01", valueQuantity=quantity(88, "umol/L")),
-        observation("1742-6", "2024-05-01T08:00:00Z", valueQuantity=quantity(22, "U/L") | {"comparator": "<"}),
+        observation("1742-6", "2024-05-01T08:00:00Z", valueQuantity=below),
         observation("85354-9", "2024-05-01", component=bp),
         observation("99999-9", "2024-05-01", valueQuantity=quantity(1, "mg/dL")),
         observation("1920-8", "2024-05-01", valueQuantity=quantity(22, "U/L")),
