@@ -11,10 +11,12 @@ with the reason.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, timedelta
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -58,12 +60,12 @@ class Limit:
     def check(self, metrics: Mapping[str, Any]) -> str:
         """Why it does not hold; empty where it does."""
         value = metrics.get(self.figure)
-        if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+        if not isinstance(value, Real) or isinstance(value, bool) or math.isnan(number := float(value)):
             return f"the card has no figure {self.figure}"
-        if self.min is not None and value < self.min:
-            return f"{self.figure} is {value:.4g}, below {self.min:g}"
-        if self.max is not None and value > self.max:
-            return f"{self.figure} is {value:.4g}, above {self.max:g}"
+        if self.min is not None and number < self.min:
+            return f"{self.figure} is {number:.4g}, below {self.min:g}"
+        if self.max is not None and number > self.max:
+            return f"{self.figure} is {number:.4g}, above {self.max:g}"
         return ""
 
 
