@@ -268,7 +268,7 @@ def evaluate(
     """Figures of a model on people it has never seen.
 
     Args:
-        joint: the model, or anything with one as ``.joint`` (a ``VirtualHuman``).
+        joint: the model, or anything with one as ``.model`` (a ``VirtualHuman``).
         table: DataFrame with the schema's columns, or encoded values of shape (n, columns).
         inputs: "basic", "check-up" or "all".
         targets: names of columns; None: every column but those of the survey's design.
@@ -281,7 +281,7 @@ def evaluate(
     Raises:
         BadInput: on an empty table, an unknown column or input set.
     """
-    model: Joint = getattr(joint, "joint", joint)
+    model: Joint = joint if hasattr(joint, "predictive") else getattr(joint, "model")  # noqa: B009
     settings = calibration if calibration is not None else getattr(joint, "calibration", None)
     schema = model.schema
     values = _encoded(schema, table)

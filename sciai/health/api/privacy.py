@@ -160,7 +160,7 @@ def audit(
     """Attack a model.
 
     Args:
-        joint: the model, or anything with one as ``.joint``.
+        joint: the model, or anything with one as ``.model`` (a ``VirtualHuman``).
         members: people it was trained on, shape (m, d), NaN where unknown.
         others: people of the same population it never saw (nor was calibrated on), shape (n, d).
         references: models trained on neither; how likely a person is to them says how ordinary the person is,
@@ -178,7 +178,7 @@ def audit(
     Raises:
         BadInput: with fewer than 50 members or others, or a wrong number of columns.
     """
-    model: Joint = getattr(joint, "joint", joint)
+    model: Joint = joint if hasattr(joint, "predictive") else getattr(joint, "model")  # noqa: B009
     width = len(model.schema.columns)
     if members.shape[1:] != (width,) or others.shape[1:] != (width,):
         raise BadInput(
