@@ -16,10 +16,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, timedelta
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import yaml
 
 from sciai.core.answer import Finding, Level
@@ -60,7 +60,7 @@ class Limit:
     def check(self, metrics: Mapping[str, Any]) -> str:
         """Why it does not hold; empty where it does."""
         value = metrics.get(self.figure)
-        if not isinstance(value, Real) or isinstance(value, bool) or math.isnan(number := float(value)):
+        if not isinstance(value, int | float | np.number) or math.isnan(number := float(value)):
             return f"the card has no figure {self.figure}"
         if self.min is not None and number < self.min:
             return f"{self.figure} is {number:.4g}, below {self.min:g}"
