@@ -73,7 +73,7 @@ class BinnedJoint:
         # a target that is known somewhere is hidden for itself, but stays known for the other targets
         mixed = [i for i in places if i not in told]
         if mixed:
-            some = np.isnan(values[:, mixed]).any(1)
+            some = np.asarray(np.isnan(values[:, mixed]).any(1))
             shared = dict(zip(mixed, self._in_chunks(values[some], mixed), strict=True)) if some.any() else {}
             for i in mixed:
                 told[i] = self._alone(values, i, some, shared.get(i))

@@ -33,6 +33,9 @@ __all__ = ["Copula", "CopulaJoint", "fit_copula"]
 
 Floats = npt.NDArray[np.float64]
 
+_LEAST_SD = 0.02  # of a latent normal given everything else
+_LEAST_SD_OF_LEVELS = 0.5  # what is linear in scores is too sure of rare diagnoses; chosen on held-out people
+
 
 class Copula:
     """Margins and the correlation of their scores.
@@ -52,6 +55,8 @@ class Copula:
         tables = [_score_table(m) for m in layout.margins]
         self._tables = tables
         self.scale = np.concatenate([t[2] for t in tables])  # sd of the scores before standardising
+        numeric = np.array([c.numeric for c in schema.columns])[self.owner]
+        self.least_sd = np.where(numeric, _LEAST_SD, _LEAST_SD_OF_LEVELS)
 
     def span(self, i: int) -> slice:
         """Latents of column i."""
@@ -59,16 +64,15 @@ class Copula:
 
     def scores(self, values: Floats) -> Floats:
         """Standardised scores, shape (n, D); NaN where unknown."""
-        result = np.full((len(values), len(self.owner)), np.nan)
-        for i, (column, margin) in enumerate(zip(self.schema.columns, self.layout.margins, strict=True)):
-            x, (table, mean, sd) = values[:, i], self._tables[i]
-            if column.numeric:
-                result[:, self.starts[i]] = (margin.score(x) - mean[0]) / sd[0]
-            else:
-                known = np.isfinite(x)
-                level = np.clip(np.nan_to_num(x), 0, len(table) - 1).astype(int)
-                result[known, self.span(i)] = ((table[level] - mean) / sd)[known]
-        return result
+        return np.concatenate([self.score(i, values[:, i]) for i in range(len(self.schema))], 1)
+
+    def score(self, i: int, x: Floats) -> Floats:
+        """Standardised scores of column i, shape (n, its latents); NaN where unknown."""
+        table, mean, sd = self._tables[i]
+        if self.schema.columns[i].numeric:
+            return ((self.layout.margins[i].score(x) - mean[0]) / sd[0])[:, None]
+        level = np.clip(np.nan_to_num(x), 0, len(table) - 1).astype(int)
+        return np.where(np.isfinite(x)[:, None], ((table - mean) / sd)[level], np.nan)
 
     def conditional(self, scores: Floats, known: Mask) -> tuple[Floats, Floats]:
         """Mean and standard deviation of every latent given the scores of the known columns.
@@ -93,7 +97,7 @@ class Copula:
             mean[rows] = z[rows][:, seen] @ weights
             explained[k] = np.einsum("od,od->d", cross, weights)
         mean /= self.scale
-        sd = np.sqrt(np.clip(1 - explained / self.scale**2, 0.02**2, 1.0))
+        sd = np.sqrt(np.clip(1 - explained / self.scale**2, self.least_sd**2, 1.0))
         return mean, sd[which]
 
     def bins(self, i: int, mean: Floats, sd: Floats) -> Floats:
@@ -321,12 +325,4 @@ def draw_block(
             factor = np.linalg.cholesky(copula.latent_covariance(mask, open_) + 1e-9 * np.eye(len(open_)))
             u = ndtr(rng.standard_normal((len(rows), len(open_))) @ factor.T)
         for j, i in enumerate(open_):
-            values[rows, i] = pick(copula.layout.margins[i], told[j][0], u[:, j])
-
-
-def pick(margin: Margin, p: Floats, u: Floats) -> Floats:
-    """The value at quantile u of each row's bin probabilities; shape (n,), rounded as the table rounds."""
-    from sciai.health.model.binned import Binned
-
-    value = Binned(margin, p)._inverse(np.clip(u, 1e-12, 1 - 1e-12)[:, None])[:, 0]
-    return np.round(value, margin.column.decimals) + 0.0 if margin.column.numeric else value
+            values[rows, i] = copula.layout.margins[i].draw(np.cumsum(told[j][0], 1), u[:, j])

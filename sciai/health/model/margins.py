@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from sciai.health.data.columns import Column
+from sciai.health.data.columns import Column, Kind
 
 __all__ = ["Layout", "Margin", "fit_margin"]
 
@@ -119,6 +119,25 @@ class Margin:
             return np.clip(v, 0, self.n_bins - 1).astype(np.int64)
         return np.searchsorted(self.edges[self.bins], v, "right").astype(np.int64)
 
+    def draw(self, ends: npt.NDArray[Any], u: Floats) -> Floats:
+        """The value at a quantile of a distribution over the bins, rounded as the table rounds.
+
+        Args:
+            ends: probability up to the end of each bin, shape (n, k).
+            u: quantiles, shape (n,).
+        """
+        k = np.minimum((ends[:, :-1] <= u[:, None]).sum(1), self.n_bins - 1)
+        if not self.column.numeric:
+            return k.astype(float)
+        rows = np.arange(len(u))
+        upper = ends[rows, k]
+        lower = np.where(k > 0, ends[rows, np.maximum(k - 1, 0)], 0.0)
+        part = np.clip((u - lower) / np.maximum(upper - lower, 1e-9), 0.0, 1.0)
+        bounds = self.bin_edges
+        x = self.quantile(np.clip(bounds[k] + part * (bounds[k + 1] - bounds[k]), 1e-6, 1 - 1e-6))
+        x = np.floor(x + 0.5) if self.column.kind is Kind.COUNT else x
+        return np.round(x, self.column.decimals) + 0.0
+
     def score(self, x: npt.ArrayLike) -> Floats:
         """The standard normal score of a value, any shape: of the middle of its cell where the cell is one
         rounded value, of its place in the cell elsewhere; NaN stays."""
@@ -166,7 +185,9 @@ def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -
         count = len(column.levels)
         mass = np.bincount(known.astype(int), minlength=count) + 0.5
         edges = np.arange(count + 1) - 0.5
-        return Margin(column, edges, mass / mass.sum(), (0.0, 0.0), (1.0, 1.0), np.arange(1, count))
+        return Margin(
+            column, edges, np.asarray(mass / mass.sum(), np.float64), (0.0, 0.0), (1.0, 1.0), np.arange(1, count)
+        )
     if len(known) < 4 * fewest:
         low = column.low if np.isfinite(column.low) else float(known.min(initial=0.0)) - 1
         high = column.high if np.isfinite(column.high) else float(known.max(initial=1.0)) + 1
@@ -176,8 +197,8 @@ def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -
             column, edges, counts / counts.sum(), (0.0, 0.0), (1.0, 1.0), np.arange(1, _BINS, dtype=np.int64)
         )
     step = 10.0**-column.decimals
-    distinct, counts = np.unique(np.round(known / step) * step, return_counts=True)
-    edges = _edges(distinct, counts, step, max(fewest, len(known) // _CELLS))
+    distinct, often = np.unique(np.round(known / step) * step, return_counts=True)
+    edges = _edges(distinct, often.astype(float), step, max(fewest, len(known) // _CELLS))
     sums = np.histogram(known, edges)[0].astype(float)
     below, above = float((known < edges[0]).sum()), float((known > edges[-1]).sum())
     total = len(known) + 0.5 * len(sums)
@@ -186,7 +207,7 @@ def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -
     return Margin(column, edges, mass, tails, powers, _bins(mass, tails))
 
 
-def _edges(distinct: Floats, counts: npt.NDArray[np.int64], step: float, fewest: int) -> Floats:
+def _edges(distinct: Floats, counts: Floats, step: float, fewest: int) -> Floats:
     """Edges between values that occur, so that each cell holds enough people; frequent values stand alone."""
     heavy = counts >= max(fewest, _ATOM * counts.sum())
     middle = (distinct[1:] + distinct[:-1]) / 2
@@ -230,7 +251,7 @@ def _bins(mass: Floats, tails: tuple[float, float]) -> npt.NDArray[np.int64]:
     inner = np.linspace(_ENDS[-1], 1 - _ENDS[-1], _BINS - 2 * len(_ENDS) + 1)
     wanted = np.concatenate([_ENDS[:-1], inner, 1 - np.array(_ENDS[:-1])])
     chosen = {int(np.abs(knots - w).argmin()) for w in wanted}
-    chosen |= {i + k for i in np.flatnonzero(mass > 0.6 / _BINS) for k in (0, 1)}
+    chosen |= {int(i) + k for i in np.flatnonzero(mass > 0.6 / _BINS) for k in (0, 1)}
     first, last = 0 if tails[0] else 1, len(mass) if tails[1] else len(mass) - 1
     return np.array(sorted(i for i in chosen if first <= i <= last), np.int64)
 

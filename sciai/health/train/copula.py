@@ -30,7 +30,7 @@ class CopulaNet(nn.Module):
         self.copula = copula
 
 
-def network(data: Mapping[str, Any], rounds: int = 8, shrink: float = 0.01, fewest: int = 20) -> CopulaNet:
+def network(data: Mapping[str, Any], rounds: int = 8, shrink: float = 0.02, fewest: int = 20) -> CopulaNet:
     """Fit the copula to the training part of a data module.
 
     Args:

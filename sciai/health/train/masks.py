@@ -51,8 +51,8 @@ def panel(schema: Schema, names: Sequence[str]) -> Mask:
 
 
 def masks(schema: Schema, n: int, rng: np.random.Generator) -> Mask:
-    """What n people tell: at random with a rate between 0 and 1 (a third of them), a panel with gaps and extras
-    (two fifths), everything but some groups, or but a few columns.
+    """What n people tell: any columns at a rate between 0 and 1 (a third of them), a panel with gaps and
+    extras (two fifths), everything but some groups, or but a few columns.
 
     Args:
         schema: the columns.

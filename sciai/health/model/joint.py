@@ -1,0 +1,178 @@
+"""The neural joint model as ``Joint``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.special import ndtr
+
+from sciai.core.checkpoint import Checkpoint
+from sciai.core.errors import CheckpointError
+from sciai.health.data.columns import Kind
+from sciai.health.model.chain import BinnedJoint, patterns
+from sciai.health.model.copula import Copula
+from sciai.health.model.network import JointNet, Prepared
+
+__all__ = ["NeuralJoint"]
+
+Floats = npt.NDArray[np.float64]
+
+_DRAWN = 2048  # rows that are sampled together
+_ALIKE = 4  # rows per mask from which one factorisation per mask is faster than one per row
+
+
+class NeuralJoint(BinnedJoint):
+    """Answers of a trained network.
+
+    Args:
+        net: the network.
+        blocks: passes of a joint sample; more follow the network's own dependence more closely.
+    """
+
+    def __init__(self, net: JointNet, blocks: int = 12) -> None:
+        super().__init__(net.copula.schema, net.copula.layout, chunk=512)
+        self.net, self.copula = net.eval(), net.copula
+        self._numeric = {i: j for j, i in enumerate(net.numeric)}
+        self._discrete = {i: j for j, i in enumerate(net.discrete)}
+        self.plan = _plan(net.copula, blocks)
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint) -> NeuralJoint:
+        """From a checkpoint whose card says ``extra.model: joint``.
+
+        Raises:
+            CheckpointError: when it does not hold one.
+        """
+        arrays = checkpoint.arrays
+        copula = Copula.from_arrays(arrays)
+        try:
+            width, blocks, members, dropout = (float(v) for v in arrays["net.shape"])
+            net = JointNet(copula, int(width), int(blocks), int(members), dropout)
+            state = {
+                k[4:]: torch.from_numpy(np.array(v, "f4")) for k, v in arrays.items() if k.startswith("net.m")
+            }
+            net.load_state_dict(state)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"checkpoint {checkpoint.card.name!r} does not hold the network it describes: {error}"
+            ) from error
+        return cls(net)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What a checkpoint stores: the copula, and the weights in half precision."""
+        arrays: dict[str, npt.NDArray[Any]] = dict(self.copula.to_arrays())
+        shape: Mapping[str, float] = self.net.shape
+        arrays["net.shape"] = np.array([shape[k] for k in ("width", "blocks", "members", "dropout")])
+        for name, tensor in self.net.state_dict().items():
+            arrays[f"net.{name}"] = tensor.detach().cpu().numpy().astype("f2")
+        return arrays
+
+    def bins(self, known: Floats, columns: Sequence[int]) -> list[tuple[Floats, Floats | None]]:
+        """See ``BinnedJoint``."""
+        there = ~np.isnan(known)
+        scores = self.copula.scores(known)
+        masks, _ = patterns(there)
+        with torch.inference_mode():
+            alike = len(masks) * _ALIKE <= len(known) or len(known) < _ALIKE
+            prepared = (self.net.prepare_alike if alike else self.net.prepare)(scores, there)
+            numbers, levels = self.net(prepared)
+        result: list[tuple[Floats, Floats | None]] = []
+        for i in columns:
+            size = self.layout.margins[i].n_bins
+            logs = numbers[:, :, self._numeric[i]] if i in self._numeric else levels[:, :, self._discrete[i]]
+            p = logs[..., :size].double().exp().numpy()
+            p = p / p.sum(-1, keepdims=True)
+            result.append((p.mean(0), p if len(p) > 1 else None))
+        return result
+
+    def sample(self, known: Floats, rng: np.random.Generator) -> Floats:
+        """See ``Joint``: block after block. Each column of a block follows the network's distribution given
+        all that came before; inside a block, columns hang together as the copula's latents do. Each chunk
+        of rows follows one member of the ensemble, drawn at random: together they follow its mixture."""
+        values = self._checked(known)
+        masks, which = patterns(~np.isnan(values))
+        for k, mask in enumerate(masks):
+            rows = np.flatnonzero(which == k)
+            for start in range(0, len(rows), _DRAWN):
+                part = rows[start : start + _DRAWN]
+                values[part] = self._fill(values[part], mask, rng)
+        return values
+
+    def _fill(self, values: Floats, mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> Floats:
+        """Unknown values of rows that share a mask, filled in."""
+        copula, mask = self.copula, mask.copy()
+        z = np.nan_to_num(copula.scores(values)).astype("f4")
+        member = int(rng.integers(len(self.net.members)))
+        for block in self.plan:
+            todo = [i for i in block if not mask[i]]
+            if not todo:
+                continue
+            numbers = [i for i in todo if i in self._numeric]
+            levels = [i for i in todo if i in self._discrete]
+            u = np.clip(self._uniforms(mask, todo, len(values), rng), 1e-7, 1 - 1e-7)
+            with torch.inference_mode():
+                logs, told = self.net.some(
+                    self._prepared(z, mask),
+                    member,
+                    torch.tensor([self._numeric[i] for i in numbers], dtype=torch.long),
+                    torch.tensor([self._discrete[i] for i in levels], dtype=torch.long),
+                )
+                ends = [t.exp().cumsum(-1).numpy() for t in (logs, told)]
+            per_column = [e for both in ends for e in both.swapaxes(0, 1)]
+            for i, own in zip([*numbers, *levels], per_column, strict=True):
+                margin = self.layout.margins[i]
+                values[:, i] = margin.draw(own[:, : margin.n_bins], u[:, todo.index(i)])
+                z[:, copula.span(i)] = copula.score(i, values[:, i])
+            mask[todo] = True
+        return values
+
+    def _prepared(self, z: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> Prepared:
+        """What the network takes, for rows that share a mask."""
+        copula = self.copula
+        seen = mask[copula.owner]
+        cross = copula.correlation[seen]
+        weights = np.linalg.solve(cross[:, seen], cross) if seen.any() else cross
+        variance = 1 - np.einsum("od,od->d", cross, weights) / copula.scale**2
+        sd = np.sqrt(np.clip(variance, copula.least_sd**2, 1.0))
+        mean = z[:, seen] @ (weights / copula.scale).astype("f4")
+        told = np.broadcast_to(seen.astype("f4"), z.shape)
+        spread = np.broadcast_to(np.where(seen, 1, sd).astype("f4"), z.shape)
+        arrays = (z * told, told, np.where(seen, 0, mean), spread)
+        return Prepared(*(torch.from_numpy(np.ascontiguousarray(a, "f4")) for a in arrays))
+
+    def _uniforms(
+        self, mask: npt.NDArray[np.bool_], columns: Sequence[int], n: int, rng: np.random.Generator
+    ) -> Floats:
+        """Uniform numbers, shape (n, columns), that hang together as the copula's latents do given the mask;
+        those of a column whose levels have no order are independent."""
+        ordered = [j for j, i in enumerate(columns) if self.schema.columns[i].kind is not Kind.CATEGORICAL]
+        normal = rng.standard_normal((n, len(columns)))
+        if len(ordered) > 1:
+            within = self.copula.latent_covariance(mask, [columns[j] for j in ordered])
+            factor = np.linalg.cholesky(within + 1e-9 * np.eye(len(ordered)))
+            normal[:, ordered] = normal[:, ordered] @ factor.T
+        return np.asarray(ndtr(normal))
+
+
+def _plan(copula: Copula, blocks: int) -> list[list[int]]:
+    """Which columns are drawn together: what is alike goes to different blocks.
+
+    Columns are taken in the order of how much of the others they explain, each into the block in which it
+    correlates least with those already there; the first block is small, since nothing is known before it.
+    """
+    count = len(copula.schema)
+    latent = np.abs(copula.correlation) - np.eye(len(copula.correlation))
+    strength = np.zeros((count, count))
+    np.maximum.at(strength, (copula.owner[:, None], copula.owner[None, :]), latent)
+    order = np.argsort(-strength.sum(1))
+    room = [max(1, count // (2 * blocks))] + [-(-count // max(blocks - 1, 1))] * (blocks - 1)
+    plan: list[list[int]] = [[] for _ in range(blocks)]
+    for i in map(int, order):
+        free = [b for b in range(blocks) if len(plan[b]) < room[b]]
+        cost = [float((strength[i, plan[b]] ** 2).sum()) for b in free]
+        plan[free[int(np.argmin(cost))]].append(i)
+    return [block for block in plan if block]

@@ -1,0 +1,254 @@
+"""The neural part of the joint model: a residual MLP on top of the copula's exact conditionals.
+
+For a person of whom some columns are known, the copula gives every hidden column a normal of its latent
+score: that is the start. The network sees the known scores (also bent, through hinges), which columns are
+known, and those normals; for each numeric column it shifts and widens the normal and adds a few smooth bumps
+over the score and weights of the most frequent values, for each other column it rescales the copula's log
+probabilities and adds to them. All its outputs start at zero: untrained, it is the copula.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.special import ndtri
+from torch import Tensor, nn
+
+from sciai.health.data.columns import Kind
+from sciai.health.model.copula import Copula
+
+__all__ = ["JointNet", "Prepared"]
+
+Floats = npt.NDArray[np.float64]
+
+_KNOTS = (-2.0, -1.2, -0.4, 0.4, 1.2, 2.0)  # of the hinges, in scores
+_BUMPS = 8
+_HEAVY = 3  # most frequent values that get a weight of their own
+_FAR = 8.0  # scores beyond are as good as infinite in single precision
+
+
+class _Member(nn.Module):
+    """One residual MLP: features -> everything the heads need.
+
+    He et al. 2016, "Identity Mappings in Deep Residual Networks", ECCV; Gorishniy et al. 2021, "Revisiting
+    Deep Learning Models for Tabular Data", NeurIPS.
+    """
+
+    def __init__(self, features: int, outputs: int, width: int, blocks: int, dropout: float) -> None:
+        super().__init__()
+        self.enter = nn.Linear(features, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(blocks))
+        self.ups = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(blocks))
+        self.downs = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(blocks))
+        self.last = nn.LayerNorm(width)
+        self.leave = nn.Linear(width, outputs)
+        self.dropout = dropout
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x: Tensor, outputs: Tensor | None = None) -> Tensor:
+        """(n, features) -> (n, outputs); ``outputs`` names the ones wanted, None is all."""
+        h = self.enter(x)
+        for norm, up, down in zip(self.norms, self.ups, self.downs, strict=True):
+            inner = nn.functional.silu(up(norm(h)))
+            h = h + down(nn.functional.dropout(inner, self.dropout, self.training))
+        h = nn.functional.dropout(self.last(h), self.dropout, self.training)
+        if outputs is None:
+            return self.leave(h)
+        return nn.functional.linear(h, self.leave.weight[outputs], self.leave.bias[outputs])
+
+
+class Prepared:
+    """A batch as the network takes it.
+
+    Attributes:
+        scores: shape (n, D), 0 where unknown or hidden.
+        known: latents that are known, shape (n, D), 0 or 1.
+        mean: of the copula's conditional latents, shape (n, D); 0 where known.
+        sd: shape (n, D); 1 where known.
+    """
+
+    def __init__(self, scores: Tensor, known: Tensor, mean: Tensor, sd: Tensor) -> None:
+        self.scores, self.known, self.mean, self.sd = scores, known, mean, sd
+
+
+class JointNet(nn.Module):
+    """An ensemble of residual MLPs over one copula.
+
+    Args:
+        copula: where it starts from.
+        width: of the residual stream.
+        blocks: residual blocks.
+        members: networks whose probabilities are averaged; each is trained by itself.
+        dropout: share of units left out in training.
+    """
+
+    edges: Tensor
+    real: Tensor
+    bumps: Tensor
+    level: Tensor
+    thresholds: Tensor
+    is_categorical: Tensor
+    place: Tensor
+    numeric_at: Tensor
+    every_number: Tensor
+    every_level: Tensor
+    correlation: Tensor
+    scale: Tensor
+    least_sd: Tensor
+
+    def __init__(
+        self, copula: Copula, width: int = 384, blocks: int = 3, members: int = 2, dropout: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.copula = copula
+        self.shape = {"width": width, "blocks": blocks, "members": members, "dropout": dropout}
+        columns, layout = copula.schema.columns, copula.layout
+        self.numeric = [i for i, c in enumerate(columns) if c.numeric]
+        self.discrete = [i for i, c in enumerate(columns) if not c.numeric]
+        self.kinds = [columns[i].kind is Kind.CATEGORICAL for i in self.discrete]
+        # pads: numeric columns have up to k bins, the others up to l levels
+        edges, bumps = zip(*(_numeric_tables(layout.margins[i]) for i in self.numeric), strict=True)
+        self._buffer("edges", _padded(edges, _FAR))
+        self._buffer("real", _padded([np.ones(len(e) - 1) for e in edges], 0.0))
+        self._buffer("bumps", _padded3(bumps))
+        levels = [np.diff(layout.margins[i].bin_edges) for i in self.discrete]
+        thresholds = [
+            ndtri(1 - p) if c else np.clip(ndtri(np.concatenate([[0], np.cumsum(p)])), -_FAR, _FAR)
+            for p, c in zip(levels, self.kinds, strict=True)
+        ]
+        self._buffer("level", _padded([np.ones(len(p)) for p in levels], 0.0))
+        self._buffer("thresholds", _padded(thresholds, _FAR, self.level.shape[1] + 1))
+        self._buffer("is_categorical", np.array(self.kinds, float))
+        place = np.zeros((len(self.discrete), self.level.shape[1]), np.int64)
+        for j, i in enumerate(self.discrete):
+            size = self.level.shape[1]
+            span = copula.span(i)
+            place[j] = np.minimum(span.start + np.arange(size), span.stop - 1)
+        self.register_buffer("place", torch.from_numpy(place), persistent=False)
+        self.register_buffer("every_number", torch.arange(len(self.numeric)), persistent=False)
+        self.register_buffer("every_level", torch.arange(len(self.discrete)), persistent=False)
+        starts = torch.from_numpy(copula.starts[:-1][self.numeric].astype(np.int64))
+        self.register_buffer("numeric_at", starts, persistent=False)
+        self._buffer("correlation", copula.correlation)
+        self._buffer("scale", copula.scale)
+        self._buffer("least_sd", copula.least_sd)
+        features = 4 * len(copula.owner) + len(_KNOTS) * len(self.numeric)
+        self.per_number = 2 + self.bumps.shape[2]
+        outputs = self.per_number * len(self.numeric) + (1 + self.level.shape[1]) * len(self.discrete)
+        self.members = nn.ModuleList(
+            _Member(features, outputs, width, blocks, dropout) for _ in range(members)
+        )
+
+    def _buffer(self, name: str, array: Any) -> None:
+        # not persistent: they follow from the copula, which the checkpoint holds
+        self.register_buffer(name, torch.as_tensor(np.asarray(array), dtype=torch.float32), persistent=False)
+
+    def prepare(self, scores: Floats, known: npt.NDArray[np.bool_]) -> Prepared:
+        """The copula's conditionals for a batch, each row with a mask of its own.
+
+        Args:
+            scores: standardised, shape (n, D), NaN where unknown.
+            known: columns told, shape (n, d).
+        """
+        seen = known[:, self.copula.owner] & np.isfinite(scores)
+        m = torch.from_numpy(seen.astype("f4"))
+        z = torch.from_numpy(np.where(seen, scores, 0).astype("f4"))
+        cross = self.correlation * m[:, :, None]
+        system = cross * m[:, None, :] + torch.diag_embed(1 - m + 1e-4 * m)
+        factor = torch.linalg.cholesky_ex(system)[0]
+        half = torch.linalg.solve_triangular(factor, cross, upper=False)
+        own = torch.linalg.solve_triangular(factor, z[:, :, None], upper=False)
+        mean = (half * own).sum(1) / self.scale
+        sd = (1 - half.square().sum(1) / self.scale**2).clamp_max(1.0)
+        sd = torch.maximum(sd, self.least_sd.square()).sqrt()
+        return Prepared(z, m, mean * (1 - m), torch.where(m > 0, torch.ones_like(sd), sd))
+
+    def prepare_alike(self, scores: Floats, known: npt.NDArray[np.bool_]) -> Prepared:
+        """As ``prepare``, faster where many rows share a mask."""
+        mean, sd = self.copula.conditional(scores, known)
+        seen = known[:, self.copula.owner]
+        z, m = np.where(seen, np.nan_to_num(scores), 0), seen.astype("f4")
+        arrays = (z, m, np.where(seen, 0, mean), np.where(seen, 1, sd))
+        return Prepared(*(torch.from_numpy(np.asarray(a, "f4")) for a in arrays))
+
+    def features(self, batch: Prepared) -> Tensor:
+        """What the members see, shape (n, features)."""
+        z = batch.scores[:, self.numeric_at]
+        known = batch.known[:, self.numeric_at]
+        hinges = [torch.relu(z - k if k >= 0 else k - z) * known for k in _KNOTS]
+        log_sd = batch.sd.log() * (1 - batch.known)
+        return torch.cat([batch.scores, batch.known - 0.5, batch.mean, log_sd, *hinges], 1)
+
+    def forward(self, batch: Prepared) -> tuple[Tensor, Tensor]:
+        """Log probabilities of the bins of numeric columns (members, n, numeric, k) and of the levels of the
+        others (members, n, discrete, l); very low in the padding."""
+        x = self.features(batch)
+        told = [self._heads(member(x), batch, self.every_number, self.every_level) for member in self.members]
+        return torch.stack([t[0] for t in told]), torch.stack([t[1] for t in told])
+
+    def some(self, batch: Prepared, member: int, numeric: Tensor, discrete: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``forward``, by one member and for some columns: (n, numeric, k) and (n, discrete, l).
+
+        Args:
+            batch: see ``Prepared``.
+            member: its number.
+            numeric: places among the numeric columns.
+            discrete: places among the others.
+        """
+        first = (numeric[:, None] * self.per_number + torch.arange(self.per_number)).flatten()
+        start, size = self.per_number * len(self.numeric), 1 + self.level.shape[1]
+        rest = (start + discrete[:, None] * size + torch.arange(size)).flatten()
+        out = self.members[member](self.features(batch), torch.cat([first, rest]))
+        return self._heads(out, batch, numeric, discrete)
+
+    def _heads(
+        self, out: Tensor, batch: Prepared, numeric: Tensor, discrete: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        count = len(numeric)
+        numbers = out[:, : count * self.per_number].reshape(len(out), count, self.per_number)
+        rest = out[:, count * self.per_number :].reshape(len(out), len(discrete), 1 + self.level.shape[1])
+        at, place = self.numeric_at[numeric], self.place[discrete]
+        mean, sd = batch.mean[:, at], batch.sd[:, at]
+        middle = mean + sd * numbers[..., 0]
+        width = sd * numbers[..., 1].clamp(-3, 3).exp()
+        ends = torch.special.ndtr((self.edges[numeric] - middle[..., None]) / width[..., None])
+        base = (ends[..., 1:] - ends[..., :-1]).clamp_min(1e-7).log()
+        extra = torch.einsum("njc,jkc->njk", numbers[..., 2:], self.bumps[numeric])
+        logits = (base + extra).masked_fill(self.real[numeric] == 0, -1e4)
+        # levels: intervals of one latent, or for a categorical column one latent each
+        thresholds, level_mean, level_sd = self.thresholds[discrete], batch.mean[:, place], batch.sd[:, place]
+        passed = torch.special.ndtr((thresholds - level_mean[..., :1]) / level_sd[..., :1])
+        interval = (passed[..., 1:] - passed[..., :-1]).clamp_min(1e-6)
+        apart = torch.special.ndtr((level_mean - thresholds[:, :-1]) / level_sd).clamp_min(1e-6)
+        p = torch.where(self.is_categorical[discrete][:, None] > 0, apart, interval)
+        told = p.log() * rest[..., :1].clamp(-3, 1).exp() + rest[..., 1:]
+        told = told.masked_fill(self.level[discrete] == 0, -1e4)
+        return logits.log_softmax(-1), told.log_softmax(-1)
+
+
+def _numeric_tables(margin: Any) -> tuple[Floats, Floats]:
+    """Scores at the bins' bounds (k + 1,), and the shapes that can be added over the bins (k, c)."""
+    bounds = margin.bin_edges
+    edges = np.clip(ndtri(bounds), -_FAR, _FAR)
+    z = ndtri(np.clip((bounds[1:] + bounds[:-1]) / 2, 1e-4, 1 - 1e-4))
+    centres = np.linspace(-2.4, 2.4, _BUMPS)
+    bumps = np.exp(-0.5 * ((z[:, None] - centres) / (centres[1] - centres[0])) ** 2)
+    share = np.diff(bounds)
+    heavy = np.zeros((len(z), _HEAVY))
+    for j, k in enumerate(np.argsort(share)[::-1][:_HEAVY]):
+        heavy[k, j] = 1.0 if share[k] > 0.06 else 0.0
+    return edges, np.concatenate([bumps, 0.3 * z[:, None], heavy], 1)
+
+
+def _padded(rows: Any, fill: float, size: int = 0) -> Floats:
+    size = max(size, *(len(r) for r in rows))
+    return np.stack([np.concatenate([r, np.full(size - len(r), fill)]) for r in rows])
+
+
+def _padded3(rows: Any) -> Floats:
+    size = max(len(r) for r in rows)
+    return np.stack([np.concatenate([r, np.zeros((size - len(r), r.shape[1]))]) for r in rows])
