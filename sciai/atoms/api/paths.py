@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -225,7 +226,7 @@ def _answer(
     top = int(np.argmax(energies))
     steps = [
         float(np.linalg.norm(find_mic(b.positions - a.positions, a.cell, a.pbc)[0]))
-        for a, b in zip(band[:-1], band[1:], strict=True)
+        for a, b in itertools.pairwise(band)
     ]
     if not done:
         message = f"the band did not converge (force {worst:.3f} eV/Å left); allow more steps"

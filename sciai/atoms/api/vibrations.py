@@ -223,6 +223,14 @@ def _frequencies(model: Any, points: Floats) -> Floats:
     return np.array(rows)
 
 
+def _ticks(where: Any, names: Any) -> tuple[tuple[float, str], ...]:
+    """Special points; where the path jumps, both names stand at one place."""
+    found: dict[float, list[str]] = {}
+    for x, name in zip(where, names, strict=True):
+        found.setdefault(round(float(x), 9), []).append("Γ" if name == "G" else str(name))
+    return tuple((x, "|".join(dict.fromkeys(labels))) for x, labels in found.items())
+
+
 def _phonons(model: Any, atoms: Atoms, repeat: tuple[int, ...], mesh: float) -> Phonons:
     from ase import Atoms as AseAtoms
 
@@ -236,7 +244,7 @@ def _phonons(model: Any, atoms: Atoms, repeat: tuple[int, ...], mesh: float) -> 
     model.run_total_dos()
     dos = model.total_dos
     density = np.stack([dos.frequency_points, dos.dos], 1)
-    model.run_thermal_properties(t_min=0, t_max=1000, t_step=50)
+    model.run_thermal_properties(t_min=0, t_max=1000, t_step=50, cutoff_frequency=-IMAGINARY)
     columns = ("temperatures", "free_energy", "entropy", "heat_capacity")
     gamma = _frequencies(model, np.zeros((1, 3)))[0]
     acoustic = float(np.sort(np.abs(gamma))[:3].max())
@@ -247,7 +255,7 @@ def _phonons(model: Any, atoms: Atoms, repeat: tuple[int, ...], mesh: float) -> 
         path=np.asarray(route.kpts),
         distance=np.asarray(distance),
         frequencies=frequencies,
-        ticks=tuple((float(x), "Γ" if n == "G" else str(n)) for x, n in zip(where, names, strict=True)),
+        ticks=_ticks(where, names),
         dos=density,
         thermal=np.stack([np.asarray(getattr(model.thermal_properties, c), float) for c in columns], 1),
         lowest=lowest,

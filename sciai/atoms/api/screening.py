@@ -1,0 +1,328 @@
+"""Screening: thousands of files, in batches, resumable, ranked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from sciai.atoms.api.files import read_all
+from sciai.atoms.api.folder import Step, fingerprint, quiet
+from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
+from sciai.core.answer import Answer, Estimate, Finding, Level, jsonable
+from sciai.core.atomic import terminable, whole_file
+from sciai.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from sciai.atoms.api.potential import Potential
+
+__all__ = ["KEYS", "Screened", "screen"]
+
+KEYS: Final = ("energy", "force", "spread", "volume")
+"""What rows can be ranked by."""
+ENDINGS: Final = (".cif", ".vasp", ".poscar", ".extxyz", ".xyz", ".traj", ".json", ".db", ".pdb", ".xsf")
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A ranked table.
+
+    Attributes:
+        rows: one mapping per structure, best first, refused ones last: file, frame, formula, atoms, energy
+            (eV per atom), above (eV per atom above the lowest of the same composition), force (largest,
+            eV/Å), spread (worst force, eV/Å), volume (Å^3 per atom), level, why.
+        answered: number of structures that were answered.
+        refused: number that were refused or could not be read.
+        skipped: number that an earlier run had done.
+    """
+
+    rows: tuple[dict[str, Any], ...] = field(repr=False)
+    answered: int
+    refused: int
+    skipped: int
+
+
+def screen(
+    files: Sequence[str | Path],
+    potential: Potential,
+    out: str | Path,
+    *,
+    relaxed: bool = False,
+    rank: str = "energy",
+    batch: int = 32,
+    fmax: float = 0.05,
+    steps: int = 200,
+    progress: Step | None = None,
+) -> Answer[Screened]:
+    """Ask about every structure of many files, and rank them.
+
+    Results are appended to ``results.jsonl`` as they come; a run that was stopped goes on behind them, and
+    files that are added later are added to the table.
+
+    Args:
+        files: files or folders (searched for structures).
+        potential: what computes.
+        out: folder for results, table and picture.
+        relaxed: relax each structure first (atoms and cell); its relaxed form goes to ``out/relaxed``.
+        rank: energy (above the lowest of the same composition), force, spread or volume.
+        batch: structures per pass.
+        fmax: for relaxation, eV/Å.
+        steps: for relaxation.
+        progress: called with the part done and what is being done.
+
+    Returns:
+        The answer. Its spread is the median of the structures' energy spread, eV per atom.
+
+    Raises:
+        BadInput: no files, a rank that does not exist, or a folder of another potential's screen.
+    """
+    step = progress or quiet
+    if rank not in KEYS:
+        raise BadInput(f"there is no rank by {rank!r}", field="rank", fix=f"use {', '.join(KEYS)}")
+    paths = _files(files)
+    folder = Path(out)
+    done = _open(folder, potential, relaxed)
+    skipped = 0
+    with terminable(), open(folder / "results.jsonl", "a", encoding="utf-8") as sink:
+
+        def note(rows: Iterable[dict[str, Any]]) -> None:
+            for row in rows:
+                sink.write(json.dumps(jsonable(row), ensure_ascii=False) + "\n")
+                done[row["key"]] = row
+            sink.flush()
+
+        waiting: list[tuple[str, int, str, Atoms]] = []
+        for k, path in enumerate(paths):
+            step(k / len(paths), f"{path.name}: {k + 1} of {len(paths)} files")
+            try:
+                frames = read_all(path)
+            except BadInput as error:
+                key = f"{path}#unreadable"
+                if key not in done:
+                    note([{"key": key, "file": str(path), "frame": 0, "level": "refuse", "why": str(error)}])
+                continue
+            for number, atoms in enumerate(frames):
+                key = f"{path}#{number}#{fingerprint(atoms)}"
+                if key in done:
+                    skipped += 1
+                    continue
+                waiting.append((str(path), number, key, atoms))
+                if len(waiting) >= batch:
+                    note(_ask(waiting, potential, folder, relaxed, fmax, steps))
+                    waiting = []
+        if waiting:
+            note(_ask(waiting, potential, folder, relaxed, fmax, steps))
+    rows = _ranked(list(done.values()), rank)
+    answer = _answer(rows, skipped, potential)
+    _write(rows, answer, folder, rank)
+    step(1.0, "done")
+    return answer
+
+
+def _files(files: Sequence[str | Path]) -> list[Path]:
+    found: list[Path] = []
+    for given in files:
+        path = Path(given)
+        if path.is_dir():
+            found += sorted(
+                p
+                for p in path.rglob("*")
+                if p.is_file()
+                and (p.suffix.lower() in ENDINGS or p.name.upper().startswith(("POSCAR", "CONTCAR")))
+            )
+        elif path.exists():
+            found.append(path)
+        else:
+            raise BadInput("there is no such file or folder", file=path)
+    if not found:
+        raise BadInput("no structures to screen", field="files", fix=f"files end in {', '.join(ENDINGS)}")
+    return list(dict.fromkeys(found))
+
+
+def _open(folder: Path, potential: Potential, relaxed: bool) -> dict[str, dict[str, Any]]:
+    job = {
+        "kind": "screen",
+        "model": potential.provenance.model,
+        "checkpoint": potential.provenance.checkpoint,
+        "relaxed": relaxed,
+        "guard": potential.guard.name,
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"the folder cannot be made: {error.strerror}", file=folder) from error
+    head, results = folder / "job.json", folder / "results.jsonl"
+    if head.is_file():
+        there = json.loads(head.read_text(encoding="utf-8"))
+        if there != job:
+            different = ", ".join(key for key in job if there.get(key) != job[key])
+            raise BadInput(
+                f"the folder holds a screen with another {different}", file=folder, fix="choose another"
+            )
+    elif any(folder.iterdir()):
+        raise BadInput("the folder holds other files", file=folder, fix="choose a new or empty folder")
+    else:
+        with whole_file(head) as temporary:
+            temporary.write_text(json.dumps(job, indent=1) + "\n", encoding="utf-8")
+    done: dict[str, dict[str, Any]] = {}
+    if results.is_file():
+        lines = results.read_bytes()
+        whole = lines[: lines.rfind(b"\n") + 1]  # a run that was killed may have left half a line
+        if len(whole) < len(lines):
+            with whole_file(results, overwrite=True) as temporary:
+                temporary.write_bytes(whole)
+        for line in whole.decode("utf-8").splitlines():
+            row = json.loads(line)
+            done[row["key"]] = row
+    return done
+
+
+def _ask(
+    items: list[tuple[str, int, str, Atoms]],
+    potential: Potential,
+    folder: Path,
+    relaxed: bool,
+    fmax: float,
+    steps: int,
+) -> list[dict[str, Any]]:
+    frames = [atoms for *_, atoms in items]
+    answers: list[Answer[Any]] = []
+    if relaxed:
+        from sciai.atoms.api.files import write
+        from sciai.atoms.api.relaxation import relax
+
+        for k, (path, number, _, atoms) in enumerate(items):
+            rest = relax(atoms, potential, fmax=fmax, steps=steps)
+            if rest.estimate is None:
+                answers.append(rest)
+                continue
+            frames[k] = rest.estimate.value.atoms
+            name = f"{Path(path).stem}-{number}-{fingerprint(atoms)[:6]}.extxyz"
+            write(frames[k], folder / "relaxed" / name)
+            found = potential(frames[k])
+            # what the relaxation itself remarked (not converged, volume) belongs to the row too
+            extra = tuple(f for f in rest.findings if f not in found.findings)
+            answers.append(Answer(found.estimate, (*extra, *found.findings), found.provenance))
+    else:
+        answers = potential.batch(frames)
+    return [
+        _row(path, number, key, atoms, answer)
+        for (path, number, key, _), atoms, answer in zip(items, frames, answers, strict=True)
+    ]
+
+
+def _row(path: str, number: int, key: str, atoms: Atoms, answer: Answer[Any]) -> dict[str, Any]:
+    n = max(len(atoms), 1)
+    row: dict[str, Any] = {
+        "key": key,
+        "file": path,
+        "frame": number,
+        "formula": atoms.get_chemical_formula("metal", empirical=True) if len(atoms) else "",
+        "atoms": len(atoms),
+        "level": answer.level.name.lower(),
+        "why": "; ".join(f.message for f in answer.findings if f.level > Level.OK),
+    }
+    if answer.estimate is not None and answer.level < Level.REFUSE:
+        value, force_sd = answer.estimate.value, np.asarray(answer.estimate.spread["forces"], float)
+        row |= {
+            "energy": value.energy / n,
+            "energy_spread": float(answer.estimate.spread["energy_per_atom"]),
+            "force": float(np.linalg.norm(value.forces, axis=1).max(initial=0.0)),
+            "spread": float(force_sd.max()) if np.isfinite(force_sd).any() else None,
+            "volume": float(atoms.get_volume()) / n if atoms.pbc.all() else None,
+        }
+    return row
+
+
+def _ranked(rows: list[dict[str, Any]], rank: str) -> list[dict[str, Any]]:
+    lowest: dict[str, float] = {}
+    for row in rows:
+        if row.get("energy") is not None:
+            lowest[row["formula"]] = min(lowest.get(row["formula"], np.inf), row["energy"])
+    for row in rows:
+        if row.get("energy") is not None:
+            row["above"] = row["energy"] - lowest[row["formula"]]
+    key = "above" if rank == "energy" else rank
+
+    def place(row: dict[str, Any]) -> tuple[bool, float, str, int]:
+        value = row.get(key)
+        return (value is None, np.inf if value is None else value, row["file"], row["frame"])
+
+    ordered = sorted(rows, key=place)
+    for number, row in enumerate(ordered, 1):
+        row["rank"] = number if row.get("energy") is not None else None
+    return ordered
+
+
+def _answer(rows: list[dict[str, Any]], skipped: int, potential: Potential) -> Answer[Screened]:
+    good = [row for row in rows if row.get("energy") is not None]
+    bad = len(rows) - len(good)
+    findings: list[Finding] = []
+    if bad:
+        first = next(row for row in rows if row.get("energy") is None)
+        message = f"{bad} of {len(rows)} structures were refused or unreadable; `why` in the table says why"
+        findings.append(
+            Finding("skipped", potential.guard.level("skipped"), message, f"first: {first['file']}")
+        )
+    spreads = [row["energy_spread"] for row in good if row.get("energy_spread") is not None]
+    spread = float(np.median(spreads)) if spreads else float("nan")
+    value = Screened(tuple(rows), len(good), bad, skipped)
+    return Answer(Estimate(value, {"energy_per_atom": spread}, "eV"), tuple(findings), potential.provenance)
+
+
+def _write(rows: list[dict[str, Any]], answer: Answer[Screened], folder: Path, rank: str) -> None:
+    columns = (
+        *("rank", "file", "frame", "formula", "atoms", "energy", "above", "energy_spread"),
+        *("force", "spread", "volume", "level", "why"),
+    )
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    with whole_file(folder / "table.csv", overwrite=True) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+    with whole_file(folder / "result.json", overwrite=True) as temporary:
+        temporary.write_text(
+            json.dumps(answer.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    if any(row.get("energy") is not None for row in rows):
+        with whole_file(folder / "ranking.png", overwrite=True) as temporary:
+            screen_figure(rows, rank).savefig(temporary, format="png", dpi=150)
+
+
+def screen_figure(rows: Sequence[dict[str, Any]], rank: str = "energy", most: int = 30) -> Any:
+    """The best rows as bars, coloured by verdict, with the spread of their energy."""
+    shown = [row for row in rows if row.get("energy") is not None][:most]
+    key = "above" if rank == "energy" else rank
+    units = {
+        "above": "above the lowest of its composition, meV/atom",
+        "force": "largest force, eV/Å",
+        "spread": "worst force spread, eV/Å",
+        "volume": "volume, Å³/atom",
+    }
+    scale = 1000 if key == "above" else 1
+    figure = new_figure(8.0, 1.2 + 0.28 * len(shown))
+    axes = tidy(figure.subplots(), units[key], "", f"the first {len(shown)} of {len(rows)}")
+    values = [scale * (row.get(key) or 0.0) for row in shown]
+    errors = None
+    if key == "above" and all(row.get("energy_spread") is not None for row in shown):
+        errors = [1000 * row["energy_spread"] for row in shown]
+    colors = [
+        ACCENT if row["level"] == "ok" else "#d9a441" if row["level"] == "caution" else WARM for row in shown
+    ]
+    names = [
+        f"{row['formula']}  {Path(row['file']).name}" + (f" #{row['frame']}" if row["frame"] else "")
+        for row in shown
+    ]
+    axes.barh(range(len(shown)), values, xerr=errors, color=colors, height=0.7, ecolor="#8894a0")
+    axes.set_yticks(range(len(shown)), names, fontsize=8)
+    axes.invert_yaxis()
+    return figure
