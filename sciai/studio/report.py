@@ -48,10 +48,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with its caption."""
+    """A PNG or an SVG element with its caption."""
 
     png: bytes
     caption: str
+    svg: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Section:
         limits: what the answer cannot do, one sentence each.
         commands: how to do the same by hand.
         banner: a line that must not be missed, such as that the input is synthetic; empty for none.
+        words: what the verdict means here; the usual words when empty.
+        after: tables that belong behind the pictures.
     """
 
     title: str
@@ -81,15 +84,18 @@ class Section:
     limits: Sequence[str] = ()
     commands: Sequence[str] = ()
     banner: str = ""
+    words: str = ""
+    after: Sequence[Table] = ()
 
 
 @dataclass(frozen=True)
 class Report:
-    """A title, a line of provenance, and one section for each domain."""
+    """A title, a line of provenance, one section for each domain, and what the reader must not do with it."""
 
     title: str
     made: str
     sections: Sequence[Section] = field(default_factory=tuple)
+    footer: str = ""
 
 
 def png_of(figure: Figure, *, width: int | None = None) -> bytes:
@@ -116,7 +122,11 @@ def render(report: Report) -> str:
     """
     body = "\n".join(_section(section) for section in report.sections)
     return _PAGE.format(
-        title=html.escape(report.title), style=_style(), made=html.escape(report.made), body=body
+        title=html.escape(report.title),
+        style=_style(),
+        made=html.escape(report.made),
+        body=body,
+        footer=html.escape(report.footer or _FOOTER),
     )
 
 
@@ -145,15 +155,17 @@ def _style() -> str:
 
 def _section(section: Section) -> str:
     verdict = section.level.name.lower()
+    words = html.escape(section.words or _WORDS[section.level])
     parts = [
         f"<section><header><h2>{html.escape(section.title)}</h2>"
-        f'<span class="verdict {verdict}">{verdict.upper()} · {_WORDS[section.level]}</span></header>',
+        f'<span class="verdict {verdict}">{verdict.upper()} · {words}</span></header>',
         f'<p class="banner">{html.escape(section.banner)}</p>' if section.banner else "",
         f'<p class="lead">{html.escape(section.lead)}</p>',
         _tiles(section.tiles),
         _findings(section.findings),
         *(_table(table) for table in section.tables),
         *(_picture(picture) for picture in section.pictures),
+        *(_table(table) for table in section.after),
         _list("What this answer cannot do", section.limits),
         _commands(section.commands),
         "</section>",
@@ -194,8 +206,10 @@ def _table(table: Table) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    data = base64.b64encode(picture.png).decode("ascii")
     caption = html.escape(picture.caption)
+    if picture.svg:
+        return f"<figure>{picture.svg}<figcaption>{caption}</figcaption></figure>"
+    data = base64.b64encode(picture.png).decode("ascii")
     image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
@@ -210,6 +224,7 @@ def _commands(commands: Sequence[str]) -> str:
     return f"<h3>The same by hand</h3><pre>{text}</pre>" if text else ""
 
 
+_FOOTER = "Not for issuing warnings or for any decision about life and property on its own."
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -218,6 +233,6 @@ _PAGE = """<!doctype html>
 <h1>{title}</h1><p class="quiet">{made}</p>
 {body}
 <footer>One file, no network needed. sciai: check the question, estimate, check the estimate, say how sure.
-Not for issuing warnings or for any decision about life and property on its own.</footer>
+{footer}</footer>
 </main></body></html>
 """

@@ -1,0 +1,66 @@
+"""From a laboratory sheet to a person one can ask about."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sciai.core.answer import Answer, Finding
+from sciai.core.errors import BadInput
+from sciai.health.api.distribution import HealthAnswer
+from sciai.health.data.panels.panel import Panel
+
+if TYPE_CHECKING:
+    from sciai.health.api.person import Person
+
+__all__ = ["latest", "person_at", "with_findings"]
+
+
+def latest(panels: Sequence[Panel], date: str | dt.date | None = None) -> Panel:
+    """One panel of several: that of a date, else the last one.
+
+    Args:
+        panels: in order of time, as `read_panels` gives them.
+        date: the wanted day; None for the last.
+
+    Raises:
+        BadInput: no panels, or none of that day; it names those that there are.
+    """
+    if not panels:
+        raise BadInput("no panel", field="panels", fix="give a sheet with at least one test")
+    if date is None:
+        return panels[-1]
+    from sciai.health.data.panels.dates import parse_date
+
+    wanted = parse_date(date) if isinstance(date, str) else date
+    for panel in panels:
+        if panel.date == wanted:
+            return panel
+    there = ", ".join(str(panel.date) for panel in panels)
+    raise BadInput(f"no panel of {wanted}", field="date", fix=f"there are {there}")
+
+
+def person_at(person: Person, panel: Panel, last: dt.date | None = None) -> Person:
+    """The person with the values of a panel.
+
+    Args:
+        person: what is known otherwise (age, sex, drugs); it wins over what the sheet says of the person.
+        panel: the values.
+        last: the day to which the person's age belongs; on earlier days they were younger. None: that of
+            the panel.
+    """
+    known: dict[str, Any] = {k: v for k, v in panel.person.items() if person.known.value(k) is None}
+    age = person.known.value("age")
+    if age is not None and last is not None and panel.date is not None:
+        known["age"] = age - int((last - panel.date).days / 365.25)
+    given = {name for name in person.known.given if name != "age"}
+    values = {name: value for name, value in panel.values.items() if name not in given}
+    return person.given(known | values)
+
+
+def with_findings(answer: Answer[Any], findings: Sequence[Finding]) -> HealthAnswer:
+    """The same answer with what was found on the sheet put first; nothing is said twice."""
+    seen = {(f.check, f.message) for f in findings}
+    rest = tuple(f for f in answer.findings if (f.check, f.message) not in seen)
+    return HealthAnswer(answer.estimate, (*findings, *rest), answer.provenance)

@@ -1,0 +1,380 @@
+"""Several dates of one person: is a change more than chance, and where does the course run among peers?
+
+A change between two results is judged against the reference change value, 2.77 sqrt(CV_A^2 + CV_I^2): what
+biology and the analyser do by themselves stays below it in 95 of 100 pairs (Harris and Yasaka, Clin Chem
+29:25, 1983). A trend over three or more dates is a straight line through the logarithms, against the same
+variation. Variations are listed in ``data/health/analytes.yaml`` and are quoted figures.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sciai.core.answer import Estimate, Finding, Level
+from sciai.core.errors import BadInput
+from sciai.health.api.distribution import HealthAnswer, percent
+from sciai.health.api.panel import person_at
+from sciai.health.data.panels.analytes import analyte_of_column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sciai.health.api.human import VirtualHuman
+    from sciai.health.api.person import Person
+    from sciai.health.data.panels.panel import Panel
+
+__all__ = ["Course", "RiskCourse", "Timeline", "timeline"]
+
+_DAYS: Final = 365.25
+_SURE: Final = 1.96
+
+
+@dataclass(frozen=True)
+class Course:
+    """One value over the dates.
+
+    Attributes:
+        name: the column.
+        label: its name in words.
+        unit: UCUM unit of all values here.
+        dates: days on which it was measured, in order.
+        values: what was measured.
+        mean: mean of peers at each date.
+        low: 5 % quantile of peers.
+        high: 95 % quantile of peers.
+        percentile: share of peers below the value, 0 to 100.
+        change: last against first, in %; None for one date.
+        limit: reference change value in %; None where no variation is known.
+        slope: % per year of a straight line through the logarithms; None with fewer than three dates.
+        slope_error: its standard error from within-person and analytical variation; None likewise.
+        reference: ends of the laboratory's (else the common) reference range; None for an open end.
+    """
+
+    name: str
+    label: str
+    unit: str
+    dates: tuple[dt.date, ...]
+    values: tuple[float, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    percentile: tuple[float, ...]
+    change: float | None
+    limit: float | None
+    slope: float | None
+    slope_error: float | None
+    reference: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def changed(self) -> bool | None:
+        """Whether the last value differs from the first by more than chance; None where not judged."""
+        return None if self.change is None or self.limit is None else abs(self.change) > self.limit
+
+    @property
+    def steady_trend(self) -> bool:
+        """Whether the line through all dates rises or falls by more than chance."""
+        return (
+            self.slope is not None
+            and self.slope_error is not None
+            and abs(self.slope) > _SURE * self.slope_error
+        )
+
+    @property
+    def verdict(self) -> str:
+        """One sentence.
+
+        >>> day = dt.date
+        >>> Course("ggt", "GGT", "U/L", (day(2023, 8, 12), day(2024, 5, 18)), (41, 68), (30, 30), (12, 12),
+        ...        (90, 90), (70, 90), 65.9, 26.0, None, None).verdict
+        'changed by +66 %, more than chance allows (26 %)'
+        """
+        if self.change is None:
+            return "measured once"
+        if self.limit is None:
+            return f"changed by {self.change:+.0f} %; no within-person variation known, so not judged"
+        drift = ""
+        if self.steady_trend and self.slope is not None:
+            drift = f"; {'rising' if self.slope > 0 else 'falling'} steadily"
+        if self.changed:
+            return f"changed by {self.change:+.0f} %, more than chance allows ({self.limit:.0f} %){drift}"
+        return f"changed by {self.change:+.0f} %, within chance ({self.limit:.0f} %){drift}"
+
+
+@dataclass(frozen=True)
+class RiskCourse:
+    """One risk over the dates; None where it could not be told.
+
+    Attributes:
+        name: the column.
+        label: its name in words.
+        dates: the dates.
+        risk: at each date.
+        low: lower end of the 90 % interval.
+        high: upper end.
+        peers: risk of peers.
+    """
+
+    name: str
+    label: str
+    dates: tuple[dt.date, ...]
+    risk: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+    peers: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Every course and every risk over the dates.
+
+    Attributes:
+        dates: all dates, in order.
+        courses: one for each value of the model that was measured; changed ones first.
+        risks: one for each disease that could be told on at least one date.
+        peers: who the peers are.
+        aside: other tests on the sheets, which the model does not know: name -> the values by date.
+    """
+
+    dates: tuple[dt.date, ...]
+    courses: tuple[Course, ...]
+    risks: tuple[RiskCourse, ...]
+    peers: str
+    aside: tuple[str, ...] = ()
+
+    def course(self, name: str) -> Course:
+        """The course of one column.
+
+        Raises:
+            BadInput: where it was not measured.
+        """
+        for course in self.courses:
+            if course.name == name:
+                return course
+        raise BadInput(f"{name} was not measured", field=name, fix=", ".join(c.name for c in self.courses))
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        moved = [c.label for c in self.courses if c.changed or c.steady_trend]
+        far = [c.label for c in self.courses if c.percentile[-1] < 5 or c.percentile[-1] > 95]
+        first = f"more than chance: {', '.join(moved)}" if moved else "no value changed by more than chance"
+        second = f"; outside of peers' 5 to 95 %: {', '.join(far)}" if far else ""
+        return first + second
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each value and date."""
+        import pandas as pd
+
+        rows = [
+            {"name": c.name, "label": c.label, "unit": c.unit, "date": c.dates[i], "value": c.values[i],
+             "peers_mean": c.mean[i], "peers_low": c.low[i], "peers_high": c.high[i],
+             "percentile": c.percentile[i], "change_pct": c.change, "limit_pct": c.limit,
+             "verdict": c.verdict}
+            for c in self.courses
+            for i in range(len(c.dates))
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def __str__(self) -> str:
+        lines = [f"peers: {self.peers}", self.verdict]
+        lines += [f"{c.label}: {_listed(c.values)} {c.unit}; {c.verdict}" for c in self.courses]
+        for risk in self.risks:
+            shown = " → ".join("?" if p is None else percent(p) for p in risk.risk)
+            lines.append(f"{risk.label}: {shown}")
+        return "\n".join(lines)
+
+
+def timeline(human: VirtualHuman, panels: Sequence[Panel], person: Person) -> HealthAnswer:
+    """Changes, trends, the course among peers, and risks over the dates.
+
+    Args:
+        human: the model.
+        panels: at least two, each with its date.
+        person: what else is known of the person (age and sex make the peers; drugs the risks); their age
+            belongs to the last date.
+
+    Returns:
+        An answer whose value is a ``Timeline``; its spread is each change's limit in %.
+
+    Raises:
+        BadInput: fewer than two dated panels, two of one date.
+    """
+    dated = _dated(panels)
+    if person.known.value("age") is None and "age" in dated[-1].panel.person:
+        person = person.given(age=dated[-1].panel.person["age"])
+    if person.known.value("sex") is None and "sex" in dated[-1].panel.person:
+        person = person.given(sex=dated[-1].panel.person["sex"])
+    last = dated[-1].date
+    at = [person_at(person, visit.panel, last) for visit in dated]
+    answers = [p.risks(drivers=0) for p in at]
+    names = list(dict.fromkeys(name for visit in dated for name in visit.panel.values))
+    peers = _Peers(human, names)
+    courses = [_course(peers, name, dated, at) for name in names]
+    courses.sort(key=lambda c: (not c.changed, not c.steady_trend))
+    aside = [r.label for visit in dated for r in visit.panel.readings if r.column is None]
+    value = Timeline(
+        tuple(visit.date for visit in dated),
+        tuple(courses),
+        _risks([visit.date for visit in dated], answers),
+        _peers(at[-1]),
+        tuple(dict.fromkeys(aside)),
+    )
+    spread = {c.name: c.limit for c in courses if c.limit is not None} or 0.0
+    findings = tuple(_findings(value, [visit.panel for visit in dated], answers))
+    return HealthAnswer(Estimate(value, spread), findings, human.provenance())
+
+
+@dataclass(frozen=True)
+class _Visit:
+    date: dt.date
+    panel: Panel
+
+
+def _dated(panels: Sequence[Panel]) -> list[_Visit]:
+    visits = [_Visit(panel.date, panel) for panel in panels if panel.date is not None]
+    if len(visits) < len(panels):
+        raise BadInput(
+            "a panel without a date",
+            field="date",
+            fix="give the date of each column, or of each line of the sheet",
+        )
+    days = [visit.date for visit in visits]
+    twice = next((day for day in days if days.count(day) > 1), None)
+    if twice is not None:
+        raise BadInput(f"two panels of {twice}", field="date", fix="merge them, or leave one out")
+    if len(visits) < 2:
+        raise BadInput(
+            f"{len(visits)} date, and a course needs two",
+            field="date",
+            fix="for one date use `sciai health risk`",
+        )
+    return sorted(visits, key=lambda visit: visit.date)
+
+
+def _course(peers: _Peers, name: str, visits: Sequence[_Visit], people: Sequence[Person]) -> Course:
+    analyte = analyte_of_column(name)
+    shown = [
+        (visit, person, visit.panel.values[name])
+        for visit, person in zip(visits, people, strict=True)
+        if name in visit.panel.values
+    ]
+    bands = [peers.of(name, person) for _, person, _ in shown]
+    values = tuple(value for _, _, value in shown)
+    dates = tuple(visit.date for visit, _, _ in shown)
+    limit = None if analyte is None else analyte.change_limit()
+    slope, error = _slope(dates, values, None if limit is None else limit / 100 / 2.77)
+    change = 100 * (values[-1] / values[0] - 1) if len(values) > 1 and values[0] > 0 else None
+    printed = next((r.range for r in visits[-1].panel.readings if r.column == name), (None, None))
+    sex = people[-1].known.value("sex")
+    letter = None if sex is None else {0.0: "F", 1.0: "M"}[sex]
+    common = (None, None) if analyte is None else analyte.range_of(letter)
+    schema = peers.human.schema
+    column = schema[name] if name in schema else schema.derived_named(name)
+    return Course(
+        name,
+        str(column.label_en or name),
+        column.unit,
+        dates,
+        values,
+        tuple(band.mean for band in bands),
+        tuple(band.quantiles.get(0.05, math.nan) for band in bands),
+        tuple(band.quantiles.get(0.95, math.nan) for band in bands),
+        tuple(band.percentile(value) for band, value in zip(bands, values, strict=True)),
+        change,
+        limit,
+        slope,
+        error,
+        printed if any(end is not None for end in printed) else common,
+    )
+
+
+class _Peers:
+    """Distributions of values among people of a person's age and sex; each age is asked about once."""
+
+    def __init__(self, human: VirtualHuman, names: Sequence[str]) -> None:
+        self.human, self.names = human, names
+        self.told: dict[tuple[Any, ...], Any] = {}
+
+    def of(self, name: str, person: Person) -> Any:
+        """The distribution of one value among the peers of a person."""
+        known: dict[str, Any] = {k: person.known.given[k] for k in ("age", "sex") if k in person.known.given}
+        if "sex" in known:
+            known["sex"] = person.schema["sex"].levels[int(known["sex"])]
+        key = tuple(known.items())
+        if key not in self.told:
+            self.told[key] = self.human.given(known).ask(*self.names).unwrap()
+        return self.told[key][name]
+
+
+def _slope(
+    dates: Sequence[dt.date], values: Sequence[float], sd: float | None
+) -> tuple[float | None, float | None]:
+    """% per year of the line through the logarithms, and its standard error for a known relative sd."""
+    if len(values) < 3 or min(values) <= 0:
+        return None, None
+    years = [(date - dates[0]).days / _DAYS for date in dates]
+    middle = sum(years) / len(years)
+    spread = sum((year - middle) ** 2 for year in years)
+    logs = [math.log(value) for value in values]
+    slope = sum((year - middle) * log for year, log in zip(years, logs, strict=True)) / spread
+    return 100 * math.expm1(slope), None if sd is None else 100 * sd / math.sqrt(spread)
+
+
+def _risks(dates: Sequence[dt.date], answers: Sequence[HealthAnswer]) -> tuple[RiskCourse, ...]:
+    lists = [None if a.level >= Level.REFUSE else {r.name: r for r in a.unwrap()} for a in answers]
+    names = list(dict.fromkeys(name for found in lists if found for name in found))
+    courses = []
+    for name in names:
+        parts = [found.get(name) if found else None for found in lists]
+        if any(part is not None and part.risk is not None for part in parts):
+            label = next(part.label for part in parts if part is not None)
+            courses.append(
+                RiskCourse(
+                    name,
+                    label,
+                    tuple(dates),
+                    tuple(None if p is None else p.risk for p in parts),
+                    tuple(None if p is None else p.low for p in parts),
+                    tuple(None if p is None else p.high for p in parts),
+                    tuple(None if p is None else p.peers for p in parts),
+                )
+            )
+    return tuple(courses)
+
+
+def _peers(person: Person) -> str:
+    known = [f"{k} {person.known.shown(k)}" for k in ("age", "sex") if person.known.value(k) is not None]
+    return "people of the same " + ", ".join(known) if known else "all adults"
+
+
+def _findings(value: Timeline, panels: Sequence[Panel], answers: Sequence[HealthAnswer]) -> Iterator[Finding]:
+    seen: set[tuple[str, str]] = set()
+    for finding in (f for panel in panels for f in panel.findings):
+        # the same line is converted, or not known, on every date: once is enough
+        kind = finding.check
+        key = (kind, finding.where if kind in ("unit-conversion", "no-unit") else finding.message)
+        if key not in seen:
+            seen.add(key)
+            yield finding
+    refused = [date for date, a in zip(value.dates, answers, strict=True) if a.level >= Level.REFUSE]
+    for finding in answers[-1].findings:
+        if finding.level >= Level.REFUSE:
+            said = f"no risks on {', '.join(map(str, refused))}: {finding.message}"
+            finding = Finding(finding.check, Level.CAUTION, said, finding.where)
+        if (finding.check, finding.message) not in seen:
+            yield finding
+    for course in value.courses:
+        analyte = analyte_of_column(course.name)
+        if analyte is not None and analyte.note and not 5 <= course.percentile[-1] <= 95:
+            yield Finding("assay", Level.CAUTION, f"{course.label}: {analyte.note}", course.name)
+    if any(c.limit is not None for c in value.courses):
+        said = "within-person variation is quoted from the literature and was not checked at its source"
+        yield Finding("variation", Level.OK, said)
+
+
+def _listed(values: Sequence[float]) -> str:
+    return " → ".join(f"{value:.3g}" for value in values)
