@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import PurePath
@@ -25,6 +27,7 @@ __all__ = [
     "Refused",
     "ask",
     "jsonable",
+    "listening",
     "read_policy",
 ]
 
@@ -260,7 +263,35 @@ def ask(
         for check_after in after:
             found.extend(_judge(check_after(query, estimate), levels))
     origin = provenance if isinstance(provenance, Provenance) else provenance()
-    return Answer(estimate, tuple(found), origin)
+    answer = Answer(estimate, tuple(found), origin)
+    for listener in _LISTENERS.get():
+        listener(query, answer)
+    return answer
+
+
+Listener = Callable[[Any, "Answer[Any]"], None]
+_LISTENERS: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """While in the block, every answer that ``ask`` gives is told to somebody first (a ledger, a monitor).
+
+    Args:
+        listener: called with the question and the answer. What it raises, ``ask`` raises: an answer that
+            could not be recorded is not given.
+
+    >>> heard = []
+    >>> with listening(lambda query, answer: heard.append((query, answer.level.name))):
+    ...     _ = ask(4.0, lambda x: Estimate(x**0.5, 0.0), provenance=Provenance("root"))
+    >>> heard
+    [(4.0, 'OK')]
+    """
+    token = _LISTENERS.set((*_LISTENERS.get(), listener))
+    try:
+        yield
+    finally:
+        _LISTENERS.reset(token)
 
 
 def _judge(findings: Iterable[Finding], levels: Mapping[str, Level]) -> Iterable[Finding]:
