@@ -82,6 +82,23 @@ class BinnedJoint:
             result[name] = Binned(self.layout.margins[i], p.reshape(n, -1), members)
         return result
 
+    def each(self, rows: Floats, names: Sequence[str]) -> list[Predictive]:
+        """Row i's distribution of column names[i] alone, in one pass; the column's own value is not used.
+
+        Args:
+            rows: shape (k, d), NaN where unknown.
+            names: k free columns.
+        """
+        values = self._checked(rows)
+        places = [self.schema.index(name) for name in names]
+        values[np.arange(len(places)), places] = np.nan
+        # other rows may know a column: what the pass says of it there is not used
+        told = self._in_chunks(values, places)
+        return [
+            Binned(self.layout.margins[i], p[k : k + 1], None if m is None else m[:, k : k + 1])
+            for k, (i, (p, m)) in enumerate(zip(places, told, strict=True))
+        ]
+
     def _alone(
         self, values: Floats, i: int, some: Mask, shared: tuple[Floats, Floats | None] | None
     ) -> tuple[Floats, Floats | None]:
