@@ -170,6 +170,24 @@ class VirtualHuman:
         """
         return Person(self, Known.nothing(self.schema)).given(values, **named)
 
+    def timeline(self, panels: Any, values: Mapping[str, Any] | None = None, /, **known: Any) -> HealthAnswer:
+        """Several dates of one person: changes beyond chance, the course against peers.
+
+        Args:
+            panels: a file, table or mapping as ``sciai.health.data.panels.read_panels`` reads it, or its
+                result.
+            values: what else is known, as for ``given``.
+            known: likewise.
+
+        Returns:
+            An answer whose value is a ``Timeline``.
+        """
+        from sciai.health.api.timeline import timeline
+        from sciai.health.data.panels import read_panels
+
+        read = panels if isinstance(panels, list | tuple) else read_panels(panels)
+        return HealthAnswer.of(timeline(self, read, self.given(values, **known)))
+
     # ---- many people
 
     def sample(self, n: int = 1000, seed: int = 0) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -246,9 +247,14 @@ def _drivers(
     given = [n for n in person.known.given if n not in shared]
     if not given:
         return {}
-    alone = [state_of(joint, _only(person, [*shared, name]).known, 8) for name in given]
-    without = [state_of(joint, person.without(name).known, 8) for name in given]
-    states = [person.state, beside, *alone, *without]
+    apart: list[tuple[str, State, State]] = []
+    for name in given:
+        with contextlib.suppress(BadInput):  # what is left contradicts itself: it has no risk to compare with
+            alone = state_of(joint, _only(person, [*shared, name]).known, 8)
+            apart.append((name, alone, state_of(joint, person.without(name).known, 8)))
+    given = [name for name, _, _ in apart]
+    alone_, without = [a for _, a, _ in apart], [w for _, _, w in apart]
+    states = [person.state, beside, *alone_, *without]
     told = joint.predictive(np.concatenate([s.rows for s in states]), list(names))
     ends = np.cumsum([0, *(len(s.rows) for s in states)])
     result = {}

@@ -17,6 +17,7 @@ from scipy.stats import chi2
 
 from sciai.core.errors import CheckpointError
 from sciai.health.data.columns import Kind, Schema
+from sciai.health.data.leaks import leaks_of
 from sciai.trust.conformal import quantile
 from sciai.trust.platt import Platt
 
@@ -38,6 +39,8 @@ Floats = npt.NDArray[np.float64]
 
 ALPHA = 0.1
 FEWEST = 60  # people in a group before it gets a quantile of its own; below, everybody's is used
+DRAWS = 49  # joint draws behind the interval of a calculated column
+MOST = 1000  # people whose calculated columns are drawn: it is the slow part
 JUDGED = ("body", "lab", "blood_count")  # groups whose numbers make a combination
 _VERSION = 1
 _SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -279,6 +282,8 @@ def calibrate(
             fits[column.name] = _fits(line(np.clip(first, 0, 1)), second, groups[people], ethnic[people])
         elif column.kind is not Kind.CATEGORICAL:
             widths[column.name] = _widths(first, groups[people])
+    hidden = hide_like_a_panel(schema, values, rng)
+    widths |= _calculated(joint, hidden, values, groups, rng)
     content = {
         "version": _VERSION,
         "people": len(values),
@@ -293,7 +298,7 @@ def calibrate(
         },
         "known": {c.name: int(np.isfinite(train[:, i]).sum()) for i, c in enumerate(schema.columns)},
         "population": _population(schema, train, weights),
-        "strangeness": _strangeness(joint, hide_like_a_panel(schema, values, rng)),
+        "strangeness": _strangeness(joint, hidden),
     }
     return {"health": content}
 
@@ -306,6 +311,12 @@ def _score(
     for i, column in enumerate(joint.schema.columns):
         due = np.flatnonzero(np.isnan(known[:, i]) & np.isfinite(values[:, i]))
         due = np.array([k for k in due if k + start not in scored[column.name]], int)
+        if column.kind is Kind.BINARY and len(due):
+            # a treatment that tells the diagnosis makes risks of 0 and 1: no line in log-odds can follow
+            told_by = [
+                n for n in leaks_of(column.name) if n in joint.schema and joint.schema[n].kind is Kind.BINARY
+            ]
+            due = due[np.isnan(known[due][:, [joint.schema.index(n) for n in told_by]]).all(1)]
         if len(due) and column.kind is not Kind.CATEGORICAL and column.group != "design":
             fresh[column.name] = due
     if not fresh:
@@ -321,6 +332,30 @@ def _score(
             first, second = off_centre(told[name], truth), np.zeros(len(truth))
         for k in due:
             scored[name][int(k) + start] = (float(first[k]), float(second[k]))
+
+
+def _calculated(
+    joint: Joint, hidden: Floats, values: Floats, groups: npt.NDArray[np.str_], rng: np.random.Generator
+) -> dict[str, dict[str, float]]:
+    """Widths of the intervals of calculated columns, from joint draws of their hidden inputs."""
+    schema = joint.schema
+    hidden, values, groups = hidden[:MOST], values[:MOST], groups[:MOST]
+    truth = schema.compute(values)
+    rank = {d.name: np.full(len(values), np.nan) for d in schema.derived}
+    for start in range(0, len(values), 64):
+        rows = np.repeat(hidden[start : start + 64], DRAWS, 0)  # side by side: they share a pattern of gaps
+        drawn = schema.compute(joint.sample(rows, rng))
+        for name, own in rank.items():
+            x, y = drawn[name].reshape(-1, DRAWS), truth[name][start : start + 64, None]
+            own[start : start + 64] = (x < y).sum(1) + (x == y).sum(1) / 2
+    result = {}
+    for derived in schema.derived:
+        inputs = [schema.index(n) for n in derived.inputs]
+        due = np.isfinite(truth[derived.name]) & np.isnan(hidden[:, inputs]).any(1)
+        if due.sum() >= FEWEST:
+            u = (rank[derived.name] + 0.5) / (DRAWS + 1)
+            result[derived.name] = _widths(np.abs(2 * u - 1)[due], groups[due])
+    return result
 
 
 def off_centre(told: Predictive, x: Floats) -> Floats:
