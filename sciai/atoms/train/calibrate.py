@@ -1,0 +1,161 @@
+"""What makes the spread trustworthy: how wrong held-out structures were, and what was learned from.
+
+Intervals are conformal (``sciai.trust.conformal``) with the predicted spread as the scale, and one quantile for each
+fifth of the predicted spread, so that quiet environments are covered as well as loud ones. The parts that are held out
+for this were not trained on, and share no chemical system with training or test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sciai.atoms.train.data import Structures
+from sciai.atoms.train.figures import predictions
+from sciai.core.data import DataModule
+from sciai.trust.conformal import quantile
+
+__all__ = ["Calibrate", "binned_quantiles"]
+
+Floats = NDArray[np.float64]
+
+
+class Calibrate:
+    """Fits intervals and what the support check needs; arrays go into the network's buffers, figures on the card.
+
+    Args:
+        alpha: share of force components, and of energies, that may lie outside their interval.
+        bins: number of classes of predicted spread.
+        floor: added to the predicted spread of the energy, eV/atom, so that a head's silence is not certainty.
+        structures: training structures whose atoms may become prototypes.
+        seed: picks them.
+    """
+
+    def __init__(
+        self, alpha: float = 0.1, bins: int = 5, floor: float = 0.005, structures: int = 3000, seed: int = 0
+    ) -> None:
+        self.alpha, self.bins, self.floor, self.structures, self.seed = alpha, bins, floor, structures, seed
+
+    def __call__(self, net: nn.Module, data: DataModule) -> Mapping[str, Any]:
+        """The card's calibration."""
+        force, energy, held = self._held_out(net, data)
+        result: dict[str, Any] = {
+            "set": "calibrate part of the split: chemical systems that were not trained on",
+            "alpha": self.alpha,
+        }
+        if force is not None:
+            result["force"] = binned_quantiles(*force, self.alpha, self.bins)
+        if energy is not None:
+            result["energy"] = {**binned_quantiles(*energy, self.alpha, 1), "floor": self.floor}
+        result["support"] = self._support(net, data, held)
+        return result
+
+    def _held_out(self, net: nn.Module, data: DataModule) -> tuple[Any, Any, Floats]:
+        """(spread, error) of force components (eV/Å) and of energies (eV/atom), and descriptors of atoms."""
+        force: list[tuple[Floats, Floats]] = []
+        energy: list[tuple[Floats, Floats]] = []
+        held: list[Floats] = []
+        for batch, answer in predictions(net, data.loader("calibrate")):
+            size = torch.bincount(batch.graph.batch).double()
+            if answer.forces is not None:
+                wrong = (answer.forces - batch.forces).abs().numpy()
+                known = np.isfinite(wrong).all(1)
+                scale = np.repeat(answer.force_sd.numpy()[:, None], 3, 1)
+                force.append((scale[known].ravel(), wrong[known].ravel()))
+            off = ((answer.energy - batch.energy) / size).abs().numpy()
+            known = np.isfinite(off)
+            energy.append(((answer.energy_sd / size).numpy()[known] + self.floor, off[known]))
+            held.append(answer.descriptor.double().numpy())
+        if not held:
+            return None, None, np.empty((0, 0))
+        pairs = [
+            tuple(np.concatenate(column) for column in zip(*rows, strict=True)) for rows in (force, energy)
+        ]
+        return pairs[0], pairs[1], np.concatenate(held)
+
+    def _support(self, net: nn.Module, data: DataModule, held: Floats) -> Mapping[str, Any]:
+        """Prototypes of every element's environments, and the shortest distance seen of each pair of elements."""
+        from sciai.trust.support import Knn
+
+        rng = np.random.default_rng(self.seed)
+        part = data.part("train")
+        chosen = rng.permutation(len(part))[: self.structures]
+        target: Any = net
+        seen: dict[int, list[Floats]] = {}
+        batches = (
+            data._collate([part[int(i)] for i in rows])
+            for rows in np.array_split(chosen, max(1, len(chosen) // 16))
+        )
+        for batch in batches:
+            answer = target.predict(batch.graph, forces=False, stress=False)
+            for z, row in zip(batch.graph.numbers.tolist(), answer.descriptor.double().numpy(), strict=True):
+                seen.setdefault(z, []).append(row)
+        room = len(target.support_known) // max(1, len(seen))
+        rows = [own[int(i)] for own in seen.values() for i in rng.permutation(len(own))[:room]]
+        known = np.array(rows)
+        k = 3
+        measure = Knn.fit(known, k)
+        target.support_known[: len(known)] = torch.as_tensor(measure.known)
+        target.support_known[len(known) :] = torch.nan
+        target.support_scale.copy_(torch.as_tensor(measure.scale))
+        distances = measure.distance(held) if len(held) else np.empty(0)
+        picked = rng.permutation(distances)[: len(target.support_held)]
+        target.support_held[:] = torch.nan
+        target.support_held[: len(picked)] = torch.as_tensor(np.sort(picked))
+        target.closest.copy_(torch.as_tensor(_closest(data)))
+        return {"prototypes": len(known), "elements": len(seen), "neighbours": k, "held_out": len(picked)}
+
+
+def binned_quantiles(spread: Floats, error: Floats, alpha: float, bins: int) -> dict[str, Any]:
+    """Conformal quantiles of error / spread, one per class of predicted spread.
+
+    Args:
+        spread: predicted [n], > 0.
+        error: absolute [n], same unit.
+        alpha: share that may lie outside.
+        bins: number of classes with equal counts.
+
+    Returns:
+        ``edges`` (upper ends of all classes but the last), ``quantiles`` (one per class), ``n``, ``coverage``.
+
+    >>> found = binned_quantiles(np.ones(99), np.arange(1, 100.0), alpha=0.1, bins=1)
+    >>> found["quantiles"], found["edges"], found["n"]
+    ([90.0], [], 99)
+    """
+    edges = np.quantile(spread, np.linspace(0, 1, bins + 1)[1:-1])
+    place = np.searchsorted(edges, spread, side="right")
+    factors = np.array([quantile(error[place == b] / spread[place == b], alpha) for b in range(bins)])
+    inside = error <= factors[place] * spread
+    return {
+        "edges": edges.tolist(),
+        "quantiles": factors.tolist(),
+        "n": len(error),
+        "coverage": float(inside.mean()),
+        "spearman": float(_spearman(spread, error)),
+    }
+
+
+def _spearman(a: Floats, b: Floats) -> float:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(a, b).statistic) if len(a) > 2 and np.ptp(a) > 0 else 0.0
+
+
+def _closest(data: DataModule) -> Floats:
+    """Shortest distance of each pair of elements among the training structures, Å [119, 119]; infinite if never."""
+    from sciai.atoms.model.network import ELEMENTS
+
+    dataset: Structures = data.dataset
+    out = np.full((ELEMENTS, ELEMENTS), np.inf)
+    for index in map(int, data.split.parts["train"]):
+        graph = dataset[index].graph
+        i, j = graph.edges.numpy()
+        vectors = (graph.positions[j] - graph.positions[i] + graph.shifts).numpy()
+        z = graph.numbers.numpy()
+        np.minimum.at(out, (z[i], z[j]), np.sqrt((vectors**2).sum(1)))
+    return out

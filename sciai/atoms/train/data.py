@@ -1,0 +1,340 @@
+"""Record structures as batches of graphs, split so that no chemical system is in two parts.
+
+The part of a group is decided by a hash of its name, not by its place in a list: labels that arrive later never move
+a chemical system from the training part to another one, so a model can go on learning from more of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sciai.atoms.data.graph import Graph, graph_of_arrays, join, neighbours
+from sciai.atoms.data.records import Record, is_dev
+from sciai.atoms.model.network import ELEMENTS
+from sciai.core.data import DataModule
+from sciai.core.errors import BadInput
+
+__all__ = ["Batch", "Structures", "collate", "fit_offsets", "load", "module", "part_of"]
+
+log = logging.getLogger(__name__)
+
+GPA = 1 / 160.21766208
+"""eV/Å^3."""
+
+
+@dataclass
+class Batch:
+    """Structures with labels; what a structure lacks is NaN.
+
+    Attributes:
+        graph: the structures.
+        energy: eV, float64 [g].
+        forces: eV/Å, [n, 3].
+        stress: eV/Å^3, [g, 3, 3].
+        weight: of each structure in the loss [g].
+        offsets: each source's elements' energies, eV, float64 [sources, 119].
+    """
+
+    graph: Graph
+    energy: Tensor
+    forces: Tensor
+    stress: Tensor
+    weight: Tensor
+    offsets: Tensor
+
+    def to(self, device: Any) -> Batch:
+        """The same batch on another device."""
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+class Structures(Dataset[Batch]):
+    """Record structures whose neighbours are found once, and kept.
+
+    Args:
+        records: the structures.
+        sources: data source -> level of theory, in the network's order; records of other sources are left out.
+        reach: as the network's.
+        most_pairs: structures with more pairs than this are left out; they would be a batch by themselves.
+        limits: source (or ``default``) -> (largest |force| in eV/Å, lowest and highest pressure in GPa) that count
+            as physics.
+        share: source -> how often, relative to once, its structures are seen in an epoch (whole numbers).
+
+    Raises:
+        BadInput: when nothing is left.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[Record],
+        sources: Mapping[str, int],
+        reach: Sequence[float],
+        most_pairs: int = 12000,
+        limits: Mapping[str, Sequence[float]] | None = None,
+        share: Mapping[str, int] | None = None,
+    ) -> None:
+        self.sources, self.reach, self.most_pairs = dict(sources), tuple(reach), most_pairs
+        self._order = {name: k for k, name in enumerate(self.sources)}
+        self.dropped: Counter[str] = Counter()
+        self.records: list[Record] = []
+        for record in records:
+            why = self._unfit(record, limits or {})
+            if why:
+                self.dropped[why] += 1
+            else:
+                self.records += [record] * int((share or {}).get(record.source, 1))
+        if not self.records:
+            raise BadInput(f"no structure to learn from; left out: {dict(self.dropped)}", field="data")
+        self._kept: dict[int, tuple[NDArray[np.int32], NDArray[np.int8]]] = {}
+        self.offsets = torch.zeros(len(self.sources), ELEMENTS, dtype=torch.float64)
+
+    @property
+    def groups(self) -> list[str]:
+        """Chemical system of each structure."""
+        return [record.group for record in self.records]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """For the card: how many structures of which source, and what was left out."""
+        counts = Counter(record.source for record in self.records)
+        atoms = sum(len(record.numbers) for record in self.records)
+        return {"structures": dict(counts), "atoms": atoms, "left_out": dict(self.dropped)}
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Batch:
+        record = self.records[index]
+        key = id(record)
+        if key not in self._kept:
+            self._kept[key] = self._neighbours(record)
+        pairs, images = self._kept[key]
+        source = self._order[record.source]
+        graph = graph_of_arrays(
+            record.numbers, record.positions, record.cell, record.pbc, pairs, images.astype(np.int32), source
+        )
+        n = len(record.numbers)
+        forces = np.full((n, 3), np.nan) if record.forces is None else record.forces
+        stress = np.full((3, 3), np.nan) if record.stress is None else record.stress
+        return Batch(
+            graph=graph,
+            energy=torch.tensor(
+                [np.nan if record.energy is None else float(record.energy)], dtype=torch.float64
+            ),
+            forces=torch.as_tensor(np.asarray(forces, np.float32).reshape(n, 3)),
+            stress=torch.as_tensor(np.asarray(stress, np.float32).reshape(1, 3, 3)),
+            weight=torch.tensor([float(record.weight)]),
+            offsets=self.offsets,
+        )
+
+    def _neighbours(self, record: Record) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+        from ase.data import covalent_radii
+
+        cell, numbers = np.asarray(record.cell, float), np.asarray(record.numbers)
+        positions = np.asarray(record.positions, float)
+        a, b, most = self.reach
+        largest = min(most, a + 2 * b * float(covalent_radii[numbers].max()))
+        pairs, images = neighbours(positions, cell, [bool(flag) for flag in record.pbc], largest)
+        vectors = positions[pairs[1]] - positions[pairs[0]] + images @ cell
+        reach = np.minimum(
+            most, a + b * (covalent_radii[numbers[pairs[0]]] + covalent_radii[numbers[pairs[1]]])
+        )
+        near = (vectors**2).sum(1) < reach**2
+        return np.ascontiguousarray(pairs[:, near]), images[near].astype(np.int8)
+
+    def _unfit(self, record: Record, limits: Mapping[str, Sequence[float]]) -> str:
+        if record.source not in self._order:
+            return f"unknown source {record.source}"
+        most, low, high = limits.get(record.source, limits.get("default", (np.inf, -np.inf, np.inf)))
+        if record.forces is not None and np.abs(record.forces).max(initial=0.0) > most:
+            return f"{record.source}: force above {most:g} eV/Å"
+        if record.stress is not None:
+            pressure = -float(np.trace(record.stress)) / 3 / GPA
+            if not low <= pressure <= high:
+                return f"{record.source}: pressure outside {low:g} to {high:g} GPa"
+        if any(pbc for pbc in record.pbc):
+            volume = abs(np.linalg.det(np.asarray(record.cell, float)))
+            density = len(record.numbers) / volume if all(record.pbc) and volume > 0 else 0.0
+            if len(record.numbers) * density * 4 / 3 * np.pi * 5.0**3 > self.most_pairs:
+                return f"more than about {self.most_pairs} pairs"
+        elif len(record.numbers) > 400:
+            return "more than 400 atoms"
+        return ""
+
+
+def collate(items: Sequence[Batch]) -> Batch:
+    """Several batches as one."""
+    joined = {
+        k: torch.cat([getattr(item, k) for item in items]) for k in ("energy", "forces", "stress", "weight")
+    }
+    return Batch(graph=join(item.graph for item in items), offsets=items[0].offsets, **joined)
+
+
+def part_of(group: str, fractions: Mapping[str, float]) -> str:
+    """The part of a chemical system: a function of its name alone.
+
+    Development systems (``sciai.atoms.data.records.is_dev``) are the test part. Single elements are always trained
+    on, as nothing else teaches what they are.
+
+    Args:
+        group: the chemical system.
+        fractions: part -> share of the systems that are not for development.
+
+    >>> part_of("Cl-Na", {"train": 1.0}), part_of("Fe-O", {"train": 1.0})
+    ('train', 'test')
+    """
+    if is_dev(group):
+        return "test"
+    if "-" not in group and ":" not in group:
+        return "train"
+    digest = hashlib.sha256(f"sciai atoms parts {group}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64 * sum(fractions.values())
+    for part, share in fractions.items():
+        place -= share
+        if place < 0:
+            return part
+    return "train"
+
+
+def fit_offsets(
+    records: Sequence[Record], sources: Mapping[str, int], strength: float = 0.02
+) -> NDArray[np.float64]:
+    """Each source's energy per element: least squares on energies per atom, drawn to what its level has in common.
+
+    Args:
+        records: training structures.
+        sources: source -> level of theory.
+        strength: how strongly, in units of one structure per element.
+
+    Returns:
+        eV, [sources, 119]. Where a source never saw an element: its level's.
+
+    >>> from types import SimpleNamespace as Of
+    >>> seen = [Of(numbers=np.array([z] * n), energy=e * n, source="a") for z, n, e in ((1, 2, -3.0), (8, 1, -5.0))]
+    >>> fit_offsets(seen * 50, {"a": 0})[0, [1, 8]].round(2).tolist()
+    [-3.0, -5.0]
+    """
+    rows: dict[str, list[tuple[NDArray[np.float64], float]]] = {name: [] for name in sources}
+    for record in records:
+        if record.energy is not None and np.isfinite(record.energy) and record.source in rows:
+            share = np.bincount(record.numbers, minlength=ELEMENTS) / len(record.numbers)
+            rows[record.source].append((share, float(record.energy) / len(record.numbers)))
+
+    def solve(
+        data: list[tuple[NDArray[np.float64], float]], prior: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        if not data:
+            return prior
+        x, y = np.array([share for share, _ in data]), np.array([energy for _, energy in data])
+        out, weights = prior, np.ones(len(y))
+        for _ in range(3):  # labels that are far off must not move the elements' energies
+            normal = x.T @ (weights[:, None] * x) + strength * np.eye(ELEMENTS)
+            out = np.linalg.solve(normal, x.T @ (weights * y) + strength * prior)
+            off = np.abs(y - x @ out)
+            weights = 1 / np.maximum(1.0, off / max(3 * np.median(off), 1e-3))
+        return np.asarray(out)
+
+    result = np.zeros((len(sources), ELEMENTS))
+    for level in sorted(set(sources.values())):
+        names = [name for name, own in sources.items() if own == level]
+        pooled = [row for name in names for row in rows[name]]
+        mean = np.mean([energy for _, energy in pooled]) if pooled else 0.0
+        common = solve(pooled, np.full(ELEMENTS, mean))
+        for name in names:
+            result[list(sources).index(name)] = solve(rows[name], common)
+    return result
+
+
+def load(stores: Sequence[str] = (), files: Sequence[Mapping[str, Any]] = ()) -> list[Record]:
+    """Labelled structures from disk.
+
+    Args:
+        stores: folders that ``sciai atoms data build`` wrote.
+        files: each with ``path`` (extxyz, ase.db, OUTCAR ...), ``source``, and optionally ``weight``.
+
+    Raises:
+        BadInput: when there is nothing, or a file cannot be read.
+    """
+    from sciai.atoms.data.readers import records_from
+    from sciai.atoms.data.store import Store
+
+    records: list[Record] = list(Store(*stores)) if stores else []
+    for entry in files:
+        records += records_from(entry["path"], entry["source"], weight=float(entry.get("weight", 1.0)))
+    if not records:
+        raise BadInput(
+            "no labelled structures",
+            field="domain.data.records",
+            fix="name files, or stores built by sciai atoms data",
+        )
+    return records
+
+
+def module(
+    records: Sequence[Record],
+    sources: Mapping[str, int],
+    reach: Sequence[float],
+    batch_size: int,
+    fractions: Mapping[str, float],
+    seed: int = 0,
+    *,
+    share: Mapping[str, int] | None = None,
+    most_pairs: int = 12000,
+    limits: Mapping[str, Sequence[float]] | None = None,
+    train_only: Sequence[str] = (),
+    eval_batch_size: int | None = None,
+    num_workers: int = 0,
+) -> DataModule:
+    """The data module of a training run.
+
+    Args:
+        records: labelled structures.
+        sources: data source -> level of theory; the first is what the network answers at.
+        reach: the network's.
+        batch_size: structures per step.
+        fractions: part -> share of the chemical systems; the same system is always in the same part.
+        seed: seed of the order.
+        share: source -> how often its structures are seen per epoch.
+        most_pairs: larger structures are left out.
+        limits: what counts as physics, see ``Structures``.
+        train_only: sources of which only the training part is used (labels by other models are no test).
+        eval_batch_size: structures per batch elsewhere.
+        num_workers: loader processes.
+    """
+    keep = [r for r in records if r.source not in train_only or part_of(r.group, fractions) == "train"]
+    dataset = Structures(keep, sources, reach, most_pairs, limits, share)
+    parts: dict[str, list[str]] = {}
+    for group in sorted(set(dataset.groups)):
+        parts.setdefault(part_of(group, fractions), []).append(group)
+    training = set(parts.get("train", ()))
+    dataset.offsets = torch.as_tensor(
+        fit_offsets([r for r in dataset.records if r.group in training], dataset.sources)
+    )
+    if dataset.dropped:
+        log.info("left out: %s", dict(dataset.dropped))
+    return DataModule(
+        dataset,
+        batch_size,
+        {"train": 1.0},
+        seed,
+        hold_out={part: groups for part, groups in parts.items()},
+        collate=collate,
+        num_workers=num_workers,
+        eval_batch_size=eval_batch_size,
+        check_leaks=False,  # the same crystal may be there twice within a chemical system, which is never split
+    )
+
+
+def without(batch: Batch, source: int) -> Batch:
+    """The same structures asked for at another level of theory."""
+    return replace(batch, graph=replace(batch.graph, source=torch.full_like(batch.graph.source, source)))

@@ -1,0 +1,59 @@
+"""Networks to train: fresh, or going on from a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from sciai.atoms.model.network import Network
+from sciai.core.checkpoint import Checkpoint
+
+__all__ = ["network"]
+
+log = logging.getLogger(__name__)
+
+
+def network(start: str | None = None, sources: Mapping[str, int] | None = None, **options: Any) -> Network:
+    """A network to train.
+
+    Args:
+        start: checkpoint whose weights to go on from; None starts fresh. Weights whose shape differs stay fresh.
+        sources: data source -> level of theory; the first is what predictions answer at. Sources that the checkpoint
+            does not know get energy offsets of their own.
+        options: see ``Network``.
+    """
+    net = Network(sources=sources, **{key: _plain(value) for key, value in options.items()})
+    if start is not None:
+        _take(net, Checkpoint.load(start))
+    return net
+
+
+def _plain(value: Any) -> Any:
+    from omegaconf import ListConfig, OmegaConf
+
+    return OmegaConf.to_container(value) if isinstance(value, ListConfig) else value
+
+
+def _take(net: Network, saved: Checkpoint) -> None:
+    own = net.state_dict()
+    known = tuple((saved.card.config.get("domain", {}).get("net", {}).get("sources") or {"pbe": 0}))
+    fresh = []
+    for name, array in saved.arrays.items():
+        value = torch.as_tensor(array)
+        if name == "offsets":
+            for row, source in enumerate(known):
+                if source in net.sources:
+                    own[name][net.names.index(source)] = value[row]
+        elif name == "level.weight":
+            rows = min(len(value), len(own[name]))
+            own[name][:rows] = value[:rows]
+        elif name in own and own[name].shape == value.shape:
+            own[name].copy_(value)
+        else:
+            fresh.append(name)
+    net.load_state_dict(own)
+    if fresh:
+        log.warning("not taken from the checkpoint, because they have no place here: %s", ", ".join(fresh))
