@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sciai.cli import demo, radar, train
+from sciai.cli import demo, health, radar, train, trust
 
 __all__ = ["app", "main"]
 
@@ -38,10 +39,21 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
+    ledger: Annotated[
+        Path | None, typer.Option(envvar="SCIAI_LEDGER", help="Record every answer in this ledger.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(envvar="SCIAI_KEY", help="The ledger's private key (PEM).")
+    ] = None,
+    queue: Annotated[
+        Path | None, typer.Option(envvar="SCIAI_QUEUE", help="Refer refused answers to this queue.")
+    ] = None,
+    use: Annotated[str, typer.Option(envvar="SCIAI_USE", help="What the answers are used for.")] = "",
 ) -> None:
     """Scientific generative models that check the question, estimate, check the estimate, and say how sure.
 
@@ -53,12 +65,21 @@ def _root(
 
     [bold]Exit codes[/bold]  0 done, 1 error, 2 wrong command line, 3 the answer was refused
     """
+    if ledger is not None:
+        context.with_resource(trust.recording(ledger, key, queue, use))
 
 
 app.command("demo")(demo.demo)
 app.command("train", context_settings={"ignore_unknown_options": True})(train.train)
 app.command("evaluate", context_settings={"ignore_unknown_options": True})(train.evaluate)
+app.add_typer(health.app, name="health")
 app.add_typer(radar.app, name="radar")
+app.command("release")(trust.release)
+app.command("card")(trust.card)
+app.add_typer(trust.risks, name="risks")
+app.add_typer(trust.ledger, name="ledger")
+app.add_typer(trust.refer, name="refer")
+app.add_typer(trust.key, name="key")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
