@@ -104,8 +104,8 @@ def timeline_pictures(value: Timeline, most: int = 8) -> list[tuple[str, str]]:
         most: risks to draw: those that moved most.
     """
     courses = (
-        "Each value over the dates, against people of the same age and sex. Marked (▲): changed, or rising or "
-        "falling, by more than within-person and analytical variation explain."
+        "Each value over the dates, against people of the same age and sex. Marked (▲): changed, rising or "
+        "falling by more than within-person and analytical variation explain."
     )
     found = [(course_grid(value.courses), courses)]
     moved = sorted(value.risks, key=lambda r: -_moved(r.risk))[:most]

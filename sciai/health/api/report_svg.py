@@ -90,7 +90,8 @@ class Canvas:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:.0f} {self.height:.0f}" '
             f'width="{self.width:.0f}" role="img" style="max-width:100%;height:auto" '
-            f'font-family="system-ui,-apple-system,Segoe UI,Roboto,Hiragino Sans,Noto Sans CJK JP,sans-serif">'
+            'font-family="system-ui,-apple-system,Segoe UI,Roboto,Hiragino Sans,Noto Sans CJK JP,'
+            f'sans-serif">'
             f"{body}</svg>"
         )
 
