@@ -180,7 +180,12 @@ class People:
         for other in schemas[1:]:
             self.schema = self.schema.joined(other)
         parts = [self._read(t, s, outcome, horizon) for t, s in zip(named, schemas, strict=True)]
-        self.values = np.concatenate([p["values"] for p in parts])
+        self.values = np.full((sum(len(p["values"]) for p in parts), len(self.schema)), np.nan)
+        row = 0
+        for part, schema in zip(parts, schemas, strict=True):
+            place = [self.schema.index(name) for name in schema.names]
+            self.values[row : row + len(part["values"]), place] = part["values"]
+            row += len(part["values"])
         self.weights = np.concatenate([p["weights"] for p in parts])
         self.outcome_weights = np.concatenate([p["outcome"] for p in parts])
         self.groups = [f"{k}:{g}" if len(parts) > 1 else g for k, p in enumerate(parts) for g in p["groups"]]
@@ -197,10 +202,8 @@ class People:
 
         path, deaths = table.files()
         frame = read_table(path)
-        if missing := [c for c in schema.names if c not in frame and c != outcome]:
-            present = len(schema) - len(missing)
-            if present == 0:
-                raise BadInput("none of the schema's columns is in the table", file=path, field="columns")
+        if not any(name in frame for name in schema.names):
+            raise BadInput("none of the schema's columns is in the table", file=path, field="columns")
         known = np.ones(len(frame))
         if deaths is not None and outcome in schema and table.key in frame:
             linked = frame[[table.key]].merge(read_table(deaths), on=table.key, how="left")

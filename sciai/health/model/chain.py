@@ -66,7 +66,6 @@ class BinnedJoint:
         """See ``Joint``."""
         values = self._checked(known)
         places = [self.schema.index(name) for name in targets]
-        n = len(values)
         result: dict[str, Predictive] = {}
         free = [i for i in places if np.isnan(values[:, i]).all()]
         told = dict(zip(free, self._in_chunks(values, free), strict=True)) if free else {}
@@ -79,7 +78,7 @@ class BinnedJoint:
                 told[i] = self._alone(values, i, some, shared.get(i))
         for i, name in zip(places, targets, strict=True):
             p, members = told[i]
-            result[name] = Binned(self.layout.margins[i], p.reshape(n, -1), members)
+            result[name] = Binned(self.layout.margins[i], p, members)
         return result
 
     def each(self, rows: Floats, names: Sequence[str]) -> list[Predictive]:

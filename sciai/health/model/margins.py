@@ -184,10 +184,8 @@ def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -
     if not column.numeric:
         count = len(column.levels)
         mass = np.bincount(known.astype(int), minlength=count) + 0.5
-        edges = np.arange(count + 1) - 0.5
-        return Margin(
-            column, edges, np.asarray(mass / mass.sum(), np.float64), (0.0, 0.0), (1.0, 1.0), np.arange(1, count)
-        )
+        edges, share = np.arange(count + 1) - 0.5, np.asarray(mass / mass.sum(), np.float64)
+        return Margin(column, edges, share, (0.0, 0.0), (1.0, 1.0), np.arange(1, count))
     if len(known) < 4 * fewest:
         low = column.low if np.isfinite(column.low) else float(known.min(initial=0.0)) - 1
         high = column.high if np.isfinite(column.high) else float(known.max(initial=1.0)) + 1

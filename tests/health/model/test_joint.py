@@ -1,0 +1,147 @@
+"""The neural joint model: what it starts from, and the laws that hold whatever it learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sciai.core.checkpoint import Card, Checkpoint
+from sciai.core.errors import CheckpointError
+from sciai.health.data.synthetic import Synthetic
+from sciai.health.model.copula import CopulaJoint, fit_copula
+from sciai.health.model.interface import load_joint
+from sciai.health.model.joint import NeuralJoint
+from sciai.health.model.network import JointNet
+
+COLUMNS = [
+    "age",
+    "sex",
+    "race_eth",
+    "education",
+    "sbp",
+    "hdl",
+    "weight_kg",
+    "height_cm",
+    "phq9",
+    "dx_gout",
+    "smoking",
+]
+PEOPLE = Synthetic(600, COLUMNS)
+COPULA = fit_copula(PEOPLE.schema, PEOPLE.values, rounds=2)
+
+
+def _net(seed: int = 0, noise: float = 0.3) -> JointNet:
+    """A network that is not trained but says something."""
+    torch.manual_seed(seed)
+    net = JointNet(COPULA, width=16, blocks=2, members=2)
+    for member in net.members:
+        torch.nn.init.normal_(member.leave.weight, std=noise / 4)
+    return net.eval()
+
+
+JOINT = NeuralJoint(_net(), blocks=3)
+
+
+def _known(n: int, seed: int, share: float = 0.5) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    values = PEOPLE.values[rng.integers(len(PEOPLE), size=n)]
+    return np.where(rng.random(values.shape) < share, values, np.nan)
+
+
+def test_untrained_it_is_the_copula() -> None:
+    joint, copula = NeuralJoint(JointNet(COPULA, 16, 1, 1)), CopulaJoint(COPULA)
+    known = _known(12, 0)
+    ours, theirs = joint.predictive(known, COLUMNS), copula.predictive(known, COLUMNS)
+    for name in COLUMNS:
+        np.testing.assert_allclose(ours[name].cdf(1.0), theirs[name].cdf(1.0), atol=2e-3)
+        assert (ours[name].spread() == 0).all()
+
+
+def test_rows_with_one_mask_and_with_many_get_the_same() -> None:
+    """Two ways to the copula's conditionals: one factorisation per row, one per mask."""
+    known = _known(8, 1)
+    one_by_one = [JOINT.predictive(row[None], ["sbp"])["sbp"].cdf(120.0)[0] for row in known]
+    np.testing.assert_allclose(JOINT.predictive(known, ["sbp"])["sbp"].cdf(120.0), one_by_one, atol=1e-3)
+
+
+@given(st.integers(0, 1000), st.floats(0, 1))
+def test_laws_of_any_question(seed: int, share: float) -> None:
+    known = _known(5, seed, share)
+    for name, told in JOINT.predictive(known, COLUMNS).items():
+        hidden = known.copy()
+        hidden[:, PEOPLE.schema.index(name)] = np.nan
+        again = JOINT.predictive(hidden, [name])[name]
+        np.testing.assert_allclose(told.cdf(1.0), again.cdf(1.0), atol=1e-3)
+        np.testing.assert_allclose(told.spread(), again.spread(), atol=1e-2, rtol=0.05)
+        if not told.column.numeric:
+            np.testing.assert_allclose(told.probabilities().sum(1), 1, atol=1e-6)
+        assert (told.spread() >= 0).all()
+
+
+def test_members_disagree() -> None:
+    told = JOINT.predictive(_known(10, 2), ["dx_gout", "sbp"])
+    assert (told["dx_gout"].spread() > 0).all()
+    assert (told["sbp"].spread() > 0).all()
+
+
+def test_samples_follow_the_network() -> None:
+    """Given everything else but one column, the samples of that column follow its predictive distribution."""
+    known = np.repeat(_known(1, 4, 1.0), 3000, 0)
+    known[:, np.isnan(known[0])] = 0
+    for name in ("sbp", "phq9", "smoking"):
+        i = PEOPLE.schema.index(name)
+        rows = known.copy()
+        rows[:, i] = np.nan
+        drawn = JOINT.sample(rows, np.random.default_rng(0))[:, i]
+        # a chunk follows one member of the ensemble
+        told = JOINT.predictive(rows[:1], [name])[name]
+        near = [
+            np.abs(
+                np.cumsum(m[0])
+                - np.cumsum(np.bincount(JOINT.layout.margins[i].bin_of(drawn), minlength=m.shape[1]) / 3000)
+            ).max()
+            for m in [*told._members, told._p]
+        ]
+        assert min(near) < 0.04, name
+
+
+def test_samples_keep_what_is_known() -> None:
+    known = _known(100, 5)
+    drawn = JOINT.sample(known, np.random.default_rng(0))
+    there = ~np.isnan(known)
+    np.testing.assert_array_equal(drawn[there], known[there])
+    assert not np.isnan(drawn).any()
+    np.testing.assert_array_equal(drawn, JOINT.sample(known, np.random.default_rng(0)))
+    table = PEOPLE.schema.decode(drawn)
+    np.testing.assert_allclose(table["bmi"], table["weight_kg"] / (table["height_cm"] / 100) ** 2)
+
+
+def test_every_column_is_drawn_once() -> None:
+    assert sorted(i for block in JOINT.plan for i in block) == list(range(len(COLUMNS)))
+
+
+def test_likelihood_by_the_chain_rule() -> None:
+    rows = _known(6, 9, 0.8)
+    first = np.array([n in ("age", "sex") for n in COLUMNS])
+    split = JOINT.log_prob(np.where(first, rows, np.nan)) + JOINT.log_prob(rows, first)
+    np.testing.assert_allclose(JOINT.log_prob(rows), split, atol=1e-4)
+
+
+def test_stored_and_loaded_in_half_precision(tmp_path) -> None:
+    saved = Checkpoint(JOINT.to_arrays(), Card("tiny", "health", extra={"model": "joint"})).save(
+        tmp_path / "a"
+    )
+    again = load_joint(Checkpoint.load(tmp_path / "a", expect=saved.hash))
+    known = _known(10, 3)
+    for name in COLUMNS:
+        a, b = (j.predictive(known, [name])[name].cdf(1.0) for j in (JOINT, again))
+        np.testing.assert_allclose(a, b, atol=5e-3)
+
+
+def test_a_checkpoint_of_another_shape_is_refused() -> None:
+    arrays = {**JOINT.to_arrays(), "net.shape": np.array([32.0, 2, 2, 0.1])}
+    with pytest.raises(CheckpointError, match="does not hold"):
+        load_joint(Checkpoint(arrays, Card("tiny", "health", extra={"model": "joint"})))

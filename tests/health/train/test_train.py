@@ -1,0 +1,123 @@
+"""What is hidden in training, and that training learns what the copula cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sciai.core.checkpoint import Checkpoint
+from sciai.core.run import compose, evaluate, train
+from sciai.health.data.columns import Column, Kind, Schema, default_schema
+from sciai.health.data.synthetic import invent
+from sciai.health.model.copula import CopulaJoint, fit_copula
+from sciai.health.model.interface import load_joint
+from sciai.health.model.joint import NeuralJoint
+from sciai.health.model.network import JointNet
+from sciai.health.train.joint import loss
+from sciai.health.train.masks import PANELS, hide, masks, panel
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SCHEMA = default_schema()
+TINY = (
+    "domain.data.dataset._target_=sciai.health.data.synthetic.Synthetic",
+    "~domain.data.dataset.tables",
+    "+domain.data.dataset.n=300",
+    "+domain.data.dataset.columns=[age,sex,race_eth,sbp,hdl,dx_gout,phq9]",
+    "domain.data.batch_size=64",
+    "domain.net.rounds=2",
+    "trainer.enable_progress_bar=false",
+)
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_panels_are_made_of_columns_that_exist(name: str) -> None:
+    told = panel(SCHEMA, PANELS[name])
+    assert 2 <= told.sum() < len(SCHEMA)
+    for entry in PANELS[name]:
+        if not entry.startswith("group:"):
+            assert entry.removeprefix("-") in SCHEMA
+
+
+def test_a_check_up_tells_no_diagnosis() -> None:
+    told = panel(SCHEMA, PANELS["check-up"])
+    assert not any(
+        t for t, c in zip(told, SCHEMA.columns, strict=True) if c.group in ("diagnosis", "outcome")
+    )
+
+
+@given(st.integers(0, 1000))
+def test_what_is_hidden_was_there(seed: int) -> None:
+    values = invent(SCHEMA, 30, seed, missing=0.3)
+    known, asked = hide(SCHEMA, values, np.random.default_rng(seed))
+    there = ~np.isnan(values)
+    assert not (asked & ~there).any()
+    assert not (asked & ~np.isnan(known)).any()
+    np.testing.assert_array_equal(known[~np.isnan(known)], values[~np.isnan(known)])
+    assert ((~np.isnan(known)) ^ asked == there).all()
+
+
+def test_masks_reach_from_nothing_to_all_but_a_few() -> None:
+    told = masks(SCHEMA, 4000, np.random.default_rng(0)).mean(1)
+    assert (told < 0.1).mean() > 0.05
+    assert (told > 0.9).mean() > 0.05
+    era = masks(SCHEMA, 4000, np.random.default_rng(1))[:, SCHEMA.index("cycle")].mean()
+    assert 0.15 < era < 0.5
+
+
+def test_the_copula_through_the_shared_path(tmp_path: Path) -> None:
+    options = ("domain/health@domain=copula", *TINY, f"out={tmp_path}")
+    done = train(compose("health", options))
+    joint = load_joint(Checkpoint.load(done.path))
+    told = joint.predictive(np.full((1, len(joint.schema)), np.nan), ["sbp"])["sbp"]
+    assert 50 < told.mean()[0] < 280
+    assert done.calibration["health"]["people"] > 0
+    assert evaluate(compose("health", options)).metrics["test/loss"] == pytest.approx(
+        done.metrics["test/loss"], rel=1e-5
+    )
+
+
+def test_the_network_learns_and_resumes(tmp_path: Path) -> None:
+    options = [
+        "domain/health@domain=joint",
+        *TINY,
+        "domain.net.width=16",
+        "domain.net.blocks=1",
+        "domain.net.members=1",
+        "domain.calibrate=null",
+        "domain.lit.scheduler.warmup=5",
+        "domain.lit.ema=0.9",
+    ]
+    first = train(compose("health", [*options, "domain.max_epochs=1", f"out={tmp_path / 'a'}"]))
+    longer = train(compose("health", [*options, "domain.max_epochs=6", f"out={tmp_path / 'b'}"]))
+    assert longer.metrics["val/nll"] < first.metrics["val/nll"]
+    again = evaluate(compose("health", [*options, f"out={tmp_path / 'b'}"]))
+    assert again.metrics["test/nll"] == pytest.approx(longer.metrics["test/nll"], abs=0.01)  # half precision
+
+
+def test_it_learns_what_a_copula_cannot(tmp_path: Path) -> None:
+    """A column that depends on the square of another: no correlation at all, but plain to see."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=3000)
+    values = np.stack([x, x**2 + 0.3 * rng.normal(size=3000)], 1)
+    schema = Schema(tuple(Column(n, Kind.CONTINUOUS, decimals=3) for n in "xy"))
+    torch.manual_seed(0)
+    net = JointNet(fit_copula(schema, values), width=32, blocks=1, members=1, dropout=0.0)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
+    for _ in range(150):
+        rows = values[rng.integers(3000, size=128)]
+        batch = {"values": torch.tensor(rows, dtype=torch.float32), "weight": torch.ones(128, 2)}
+        optimizer.zero_grad()
+        loss(net, batch)["loss"].backward()
+        optimizer.step()
+    fresh = rng.normal(size=400)
+    truth = np.stack([fresh, fresh**2 + 0.3 * rng.normal(size=400)], 1)
+    known = np.stack([fresh, np.full(400, np.nan)], 1)
+    ours = NeuralJoint(net).predictive(known, ["y"])["y"].log_prob(truth[:, 1]).mean()
+    theirs = CopulaJoint(net.copula).predictive(known, ["y"])["y"].log_prob(truth[:, 1]).mean()
+    assert ours > theirs + 0.3
