@@ -21,6 +21,7 @@ from sciai.core.errors import BadInput
 from sciai.health.api.distribution import QUANTILES, Distribution, Told
 from sciai.health.api.known import Known, solve_for
 from sciai.health.data.columns import Derived, Kind, Schema
+from sciai.health.model.calibration import illness_known
 
 if TYPE_CHECKING:
     from sciai.health.model.calibration import Calibration
@@ -247,7 +248,13 @@ def calculated(
 
 
 def describe(
-    name: str, schema: Schema, blend: Blend, calibration: Calibration, group: str, known: float | None = None
+    name: str,
+    schema: Schema,
+    blend: Blend,
+    calibration: Calibration,
+    group: str,
+    known: float | None = None,
+    ill: bool = False,
 ) -> Distribution:
     """The distribution of a free column, calibrated.
 
@@ -258,6 +265,7 @@ def describe(
         calibration: what held-out people taught.
         group: of the person, as ``calibration.group_of`` names it.
         known: the person's own value, where it was known and not used.
+        ill: whether an illness or drug of the person is known.
     """
     column = schema[name]
     about = {
@@ -266,7 +274,7 @@ def describe(
         "unit": "" if column.unit == "1" else column.unit,
     }
     if column.kind is Kind.BINARY:
-        return _yes_no(about, blend, calibration, column.levels, known)
+        return _yes_no(about, blend, calibration, column.levels, known, ill)
     if column.kind is Kind.CATEGORICAL:
         p = blend.probabilities()
         return Distribution(
@@ -313,7 +321,9 @@ def tell(
     parts: dict[str, Distribution] = {}
     for name in names:
         if name in told:
-            parts[name] = describe(name, schema, Blend(told[name], state.weights), calibration, group)
+            ill = bool(illness_known(schema, state.rows[:1], name)[0])
+            blend = Blend(told[name], state.weights)
+            parts[name] = describe(name, schema, blend, calibration, group, ill=ill)
         else:
             derived = schema.derived_named(name)
             drawn, weights = calculated(joint, state, derived)
@@ -321,9 +331,15 @@ def tell(
     return Estimate(Told(parts), {name: part.interval for name, part in parts.items()})
 
 
-def risk_of(blend: Blend, calibration: Calibration) -> tuple[float, float, float]:
-    """Calibrated P(yes) of one person, and the ends of its 90 % interval."""
-    line = calibration.risk(blend.told.column.name)
+def risk_of(blend: Blend, calibration: Calibration, ill: bool = False) -> tuple[float, float, float]:
+    """Calibrated P(yes) of one person, and the ends of its 90 % interval.
+
+    Args:
+        blend: what the model says.
+        calibration: what held-out people taught.
+        ill: whether an illness or drug of the person is known.
+    """
+    line = calibration.risk(blend.told.column.name, ill)
     raw = blend.told.probabilities()[:, 1]
     low, high = line.interval(raw, blend.told.spread())
     return tuple(float(blend.weights @ part) for part in (line(raw), low, high))  # type: ignore[return-value]
@@ -335,8 +351,9 @@ def _yes_no(
     calibration: Calibration,
     levels: Sequence[str],
     known: float | None,
+    ill: bool = False,
 ) -> Distribution:
-    p, low, high = risk_of(blend, calibration)
+    p, low, high = risk_of(blend, calibration, ill)
     return Distribution(
         **about, kind="binary", mean=p, sd=math.sqrt(p * (1 - p)), interval=(low, high),
         conformal=about["name"] in calibration.risks, probabilities={levels[0]: 1 - p, levels[1]: p},

@@ -18,6 +18,7 @@ from sciai.health.api.distribution import percent
 from sciai.health.api.infer import Blend, State, risk_of, state_of
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Kind
+from sciai.health.model.calibration import illness_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,11 +173,19 @@ def risks(person: Person, peers: Sequence[str], drivers: int) -> Estimate[RiskLi
     theirs = joint.predictive(beside.rows, names)
     moved = _drivers(person, open_, beside, shared, drivers) if drivers and open_ else {}
     question = person.question(tuple(names), strange=False)
+
+    def ill(state: State, name: str) -> bool:
+        return bool(illness_known(schema, state.rows[:1], name)[0])
+
     told = []
     for name in names:
         column = schema[name]
         outcome = column.group == "outcome"
-        other = None if reasons[name] else risk_of(Blend(theirs[name], beside.weights), calibration)[0]
+        other = (
+            None
+            if reasons[name]
+            else risk_of(Blend(theirs[name], beside.weights), calibration, ill(beside, name))[0]
+        )
         known = person.known.value(name)
         if known is not None:
             reason = f"given: {column.levels[int(known)]}"
@@ -200,7 +209,9 @@ def risks(person: Person, peers: Sequence[str], drivers: int) -> Estimate[RiskLi
                 )
             )
         else:
-            p, low, high = risk_of(Blend(mine[name], person.state.weights), calibration)
+            p, low, high = risk_of(
+                Blend(mine[name], person.state.weights), calibration, ill(person.state, name)
+            )
             revealed = [f.message for f in checks.revealed(question, name)]
             doubts = [
                 f.message for f in (*checks.few_cases(question, name), *checks.subgroup(question, name))
@@ -259,7 +270,9 @@ def _drivers(
     ends = np.cumsum([0, *(len(s.rows) for s in states)])
     result = {}
     for name in names:
-        risk = calibration.risk(name)(told[name].probabilities()[:, 1])
+        # one line for all: with two, a value would seem to act where only the line changes
+        ill = bool(illness_known(person.schema, person.state.rows[:1], name)[0])
+        risk = calibration.risk(name, ill)(told[name].probabilities()[:, 1])
         p = [float(s.weights @ risk[a:b]) for s, a, b in zip(states, ends[:-1], ends[1:], strict=True)]
         z = [math.log(max(q, 1e-9) / max(1 - q, 1e-9)) for q in p]
         first, last = z[2 : 2 + len(given)], z[2 + len(given) :]

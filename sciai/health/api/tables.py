@@ -13,7 +13,7 @@ from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.api.known import solve_for
 from sciai.health.data.columns import Kind, Schema
-from sciai.health.model.calibration import group_of
+from sciai.health.model.calibration import group_of, illness_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +63,13 @@ def _one(human: VirtualHuman, rows: Floats, column: str) -> Floats:
     told = human.model.predictive(rows, [column])[column]
     about = human.schema[column]
     if about.kind is Kind.BINARY:
-        line, raw = human.calibration.risk(column), told.probabilities()[:, 1]
-        return np.stack([line(raw), *line.interval(raw, told.spread())], 1)
+        raw, spread = told.probabilities()[:, 1], told.spread()
+        found = np.empty((len(rows), 3))
+        ill = illness_known(human.schema, rows, column)
+        for known in (False, True):
+            line, own = human.calibration.risk(column, known), ill == known
+            found[own] = np.stack([line(raw[own]), *line.interval(raw[own], spread[own])], 1)
+        return found
     if about.kind is Kind.CATEGORICAL:
         return told.probabilities()
     groups = _groups(human.schema, rows)

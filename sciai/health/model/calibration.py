@@ -33,6 +33,7 @@ __all__ = [
     "decade",
     "group_of",
     "hide_like_a_panel",
+    "illness_known",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -43,6 +44,7 @@ DRAWS = 49  # joint draws behind the interval of a calculated column
 MOST = 1000  # people whose calculated columns are drawn: it is the slow part
 JUDGED = ("body", "lab", "blood_count")  # groups whose numbers make a combination
 _VERSION = 1
+_TOLD = "|told"
 _SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -80,7 +82,8 @@ class Calibration:
         people: number of people it was calibrated on; 0 for a model that was not calibrated.
         trained_on: number of people the model learned from.
         widths: column -> group ("F|20-39", ..., "all") -> quantile of ``|2 cdf - 1|``.
-        risks: yes/no column -> its line in log-odds.
+        risks: yes/no column -> its line in log-odds, for people of whom no illness or drug is known.
+        told: the same for people of whom one is known: risks are then so clear that they need another line.
         groups: yes/no column -> group -> how well the risk fits it.
         cases: yes/no column -> (cases, people who were asked) among those the model learned from.
         known: column -> how many of those the model learned from have a value.
@@ -92,6 +95,7 @@ class Calibration:
     trained_on: int = 0
     widths: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     risks: Mapping[str, Platt] = field(default_factory=dict)
+    told: Mapping[str, Platt] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
     cases: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     known: Mapping[str, int] = field(default_factory=dict)
@@ -118,10 +122,8 @@ class Calibration:
                 int(content["people"]),
                 int(content["trained_on"]),
                 {c: {g: float(q) for g, q in row.items()} for c, row in content["widths"].items()},
-                {
-                    c: Platt(float(r["offset"]), float(r["slope"]), np.asarray(r["covariance"], float))
-                    for c, r in content["risks"].items()
-                },
+                {c: _line(r) for c, r in content["risks"].items()},
+                {c: _line(r) for c, r in content.get("told", {}).items()},
                 {
                     c: {g: Group(int(n), int(k), float(e)) for g, (n, k, e) in row.items()}
                     for c, row in content["groups"].items()
@@ -167,10 +169,29 @@ class Calibration:
             return float(np.exp(share[0] + (x - own[0]) * min(slope, 1.0)))
         return float(min(np.exp(np.interp(x, own, share)), 1.0))
 
-    def risk(self, column: str) -> Platt:
-        """The line in log-odds of a yes/no column; one that changes nothing where there is none."""
+    def risk(self, column: str, told: bool = False) -> Platt:
+        """The line in log-odds of a yes/no column; one that changes nothing where there is none.
+
+        Args:
+            column: its name.
+            told: whether an illness or drug of the person is known (``illness_known``).
+        """
+        line = self.told.get(column) if told else None
         # sd 0.15 in log-odds: without calibration nothing is known of the error, so it is not called zero
-        return self.risks.get(column) or Platt(0.0, 1.0, np.diag([0.15**2, 0.05**2]))
+        return line or self.risks.get(column) or Platt(0.0, 1.0, np.diag([0.15**2, 0.05**2]))
+
+
+def illness_known(schema: Schema, rows: Floats, but: str = "") -> npt.NDArray[np.bool_]:
+    """Whether any illness, drug or outcome is known, shape (n,).
+
+    Args:
+        schema: the columns.
+        rows: shape (n, d).
+        but: a column that does not count.
+    """
+    groups = ("diagnosis", "medication", "outcome")
+    places = [i for i, c in enumerate(schema.columns) if c.group in groups and c.name != but]
+    return np.asarray(np.isfinite(rows[:, places]).any(1))
 
 
 def age_band(age: float) -> str:
@@ -255,7 +276,8 @@ def calibrate(
         ``{"health": {...}}``.
     """
     schema, rng = joint.schema, np.random.default_rng(seed)
-    scored: dict[str, dict[int, tuple[float, float]]] = {c.name: {} for c in schema.columns}
+    names = [c.name for c in schema.columns]
+    scored: dict[str, dict[int, tuple[float, float]]] = {k: {} for n in names for k in (n, n + _TOLD)}
     for _ in range(passes):
         known = hide_like_a_panel(schema, values, rng)
         for start in range(0, len(values), chunk):
@@ -266,7 +288,11 @@ def calibrate(
     widths: dict[str, dict[str, float]] = {}
     risks: dict[str, dict[str, Any]] = {}
     fits: dict[str, dict[str, list[float]]] = {}
+    told: dict[str, dict[str, Any]] = {}
     for column in schema.columns:
+        if column.kind is Kind.BINARY and len(scored[column.name + _TOLD]) >= FEWEST:
+            first, second = np.array(list(scored[column.name + _TOLD].values())).T
+            told[column.name] = _plain(Platt.fit(np.clip(first, 0, 1), second))
         seen = scored[column.name]
         if not seen:
             continue
@@ -274,11 +300,7 @@ def calibrate(
         first, second = np.array(list(seen.values())).T
         if column.kind is Kind.BINARY:
             line = Platt.fit(np.clip(first, 0, 1), second)
-            risks[column.name] = {
-                "offset": line.offset,
-                "slope": line.slope,
-                "covariance": line.covariance.tolist(),
-            }
+            risks[column.name] = _plain(line)
             fits[column.name] = _fits(line(np.clip(first, 0, 1)), second, groups[people], ethnic[people])
         elif column.kind is not Kind.CATEGORICAL:
             widths[column.name] = _widths(first, groups[people])
@@ -290,6 +312,7 @@ def calibrate(
         "trained_on": len(train),
         "widths": widths,
         "risks": risks,
+        "told": told,
         "groups": fits,
         "cases": {
             c.name: [int(np.nansum(train[:, i])), int(np.isfinite(train[:, i]).sum())]
@@ -308,30 +331,42 @@ def _score(
 ) -> None:
     """(P(yes), outcome) of yes/no columns, (|2 cdf - 1|, 0) of numbers; each person once for each column."""
     fresh: dict[str, npt.NDArray[np.intp]] = {}
-    for i, column in enumerate(joint.schema.columns):
+    schema = joint.schema
+    for i, column in enumerate(schema.columns):
         due = np.flatnonzero(np.isnan(known[:, i]) & np.isfinite(values[:, i]))
-        due = np.array([k for k in due if k + start not in scored[column.name]], int)
-        if column.kind is Kind.BINARY and len(due):
-            # a treatment that tells the diagnosis makes risks of 0 and 1: no line in log-odds can follow
-            told_by = [
-                n for n in leaks_of(column.name) if n in joint.schema and joint.schema[n].kind is Kind.BINARY
-            ]
-            due = due[np.isnan(known[due][:, [joint.schema.index(n) for n in told_by]]).all(1)]
-        if len(due) and column.kind is not Kind.CATEGORICAL and column.group != "design":
-            fresh[column.name] = due
-    if not fresh:
-        return
-    told = joint.predictive(known, list(fresh))
-    for name, due in fresh.items():
-        i = joint.schema.index(name)
-        truth = np.where(np.isfinite(values[:, i]), values[:, i], 0.0)
-        column = joint.schema.columns[i]
+        if column.kind is Kind.CATEGORICAL or column.group == "design":
+            continue
         if column.kind is Kind.BINARY:
+            ill = illness_known(schema, known, column.name)
+            # a treatment that tells the diagnosis makes risks of 0 and 1: no line in log-odds can follow
+            by = [n for n in leaks_of(column.name) if n in schema and schema[n].kind is Kind.BINARY]
+            clear = np.isfinite(known[:, [schema.index(n) for n in by]]).any(1)
+            for key, own in ((column.name, ~ill), (column.name + _TOLD, ill & ~clear)):
+                fresh[key] = np.array([k for k in due if own[k] and k + start not in scored[key]], int)
+        else:
+            fresh[column.name] = np.array([k for k in due if k + start not in scored[column.name]], int)
+    wanted = dict.fromkeys(key.removesuffix(_TOLD) for key, due in fresh.items() if len(due))
+    told = joint.predictive(known, list(wanted)) if wanted else {}
+    for key, due in fresh.items():
+        if not len(due):
+            continue
+        name = key.removesuffix(_TOLD)
+        own = values[:, schema.index(name)]
+        truth = np.where(np.isfinite(own), own, 0.0)
+        if schema[name].kind is Kind.BINARY:
             first, second = told[name].probabilities()[:, 1], truth
         else:
             first, second = off_centre(told[name], truth), np.zeros(len(truth))
         for k in due:
-            scored[name][int(k) + start] = (float(first[k]), float(second[k]))
+            scored[key][int(k) + start] = (float(first[k]), float(second[k]))
+
+
+def _plain(line: Platt) -> dict[str, Any]:
+    return {"offset": line.offset, "slope": line.slope, "covariance": line.covariance.tolist()}
+
+
+def _line(content: Mapping[str, Any]) -> Platt:
+    return Platt(float(content["offset"]), float(content["slope"]), np.asarray(content["covariance"], float))
 
 
 def _calculated(
