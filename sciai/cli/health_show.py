@@ -57,19 +57,19 @@ def print_risk(report: PanelReport, panel: Panel, dates: int, page: Path | None)
         risks = report.risks.unwrap()
         rows = [
             (
-                risk.label,
+                _short(risk.label),
                 percent(risk.risk),
                 f"{percent(risk.low or 0.0)} to {percent(risk.high or 0.0)}",
                 percent(risk.peers) if risk.peers is not None else "-",
                 f"× {risk.ratio:.1f}" if risk.ratio is not None else "-",
-                "; ".join(str(driver) for driver in risk.drivers[:3]),
+                "; ".join(str(driver) for driver in risk.drivers[:2]),
             )
             for risk in risks
             if risk.risk is not None
         ]
-        headings = ["disease", "risk", "90 % interval", "peers", "ratio", "driven by (log-odds)"]
+        headings = ["ever told of", "risk", "90 % interval", "peers", "ratio", "driven by (log-odds)"]
         show.print_table(f"Risks beside {risks.peers}", headings, rows, notes=NOT_A_DIAGNOSIS)
-        without = [(risk.label, risk.status, risk.reason) for risk in risks if risk.risk is None]
+        without = [(_short(risk.label), risk.status, risk.reason) for risk in risks if risk.risk is None]
         if without:
             show.print_table("Without a risk", ["disease", "why", "reason"], without)
     _combination(report.unusual)
@@ -80,6 +80,11 @@ def print_risk(report: PanelReport, panel: Panel, dates: int, page: Path | None)
     _verdict(report.risks)
     if page is not None:
         typer.echo(f"page: {page}")
+
+
+def _short(label: str) -> str:
+    """The heading of the column says "ever told"; the rows need not."""
+    return label.removesuffix(" (ever told)")
 
 
 def _combination(answer: Answer[Any]) -> None:
@@ -129,7 +134,7 @@ def print_timeline(answer: Answer[Timeline], page: Path | None) -> None:
         moved = sorted(value.risks, key=lambda r: -abs((r.risk[-1] or 0.0) - (r.risk[0] or 0.0)))
         shown = [
             (
-                r.label,
+                _short(r.label),
                 " → ".join("?" if p is None else percent(p) for p in r.risk),
                 percent(r.peers[-1] or 0.0),
             )
@@ -137,7 +142,7 @@ def print_timeline(answer: Answer[Timeline], page: Path | None) -> None:
         ]
         if shown:
             title = "Risks that moved most"
-            show.print_table(title, ["disease", "risk", "peers, last"], shown, notes=NOT_A_DIAGNOSIS)
+            show.print_table(title, ["ever told of", "risk", "peers, last"], shown, notes=NOT_A_DIAGNOSIS)
         typer.echo(value.verdict[:1].upper() + value.verdict[1:] + ".")
         if value.aside:
             typer.echo(f"Not known to the model: {', '.join(value.aside)}.")

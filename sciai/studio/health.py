@@ -71,15 +71,16 @@ def panel_section(report: PanelReport, panel: Panel | None = None) -> Section:
     told = None if report.unusual.level >= Level.REFUSE else report.unusual.unwrap()
     risks = [] if report.risks.level >= Level.REFUSE else list(report.risks.unwrap())
     peers = "" if report.risks.level >= Level.REFUSE else report.risks.unwrap().peers
+    findings = _once([*report.risks.findings, *report.unusual.findings])
     return Section(
         title="Risks, values, and what the combination means",
         lead=_lead(report, panel, peers, told),
         level=level,
-        findings=_once([*report.risks.findings, *report.unusual.findings]),
+        findings=[f for f in findings if f.level > Level.OK],
         tiles=_tiles(report, risks, told),
-        tables=[*_combination(told), *_drivers(risks)],
+        tables=_combination(told),
         pictures=[Picture(b"", caption, svg) for svg, caption in report.pictures()],
-        after=_not_told(risks, panel),
+        after=[*_drivers(risks), *_not_told(risks, panel), *_notes(findings)],
         limits=LIMITS,
         words=_WORDS[level],
     )
@@ -109,14 +110,14 @@ def timeline_section(answer: Answer[Timeline]) -> Section:
         lead=f"{len(value.dates)} dates, {value.dates[0]} to {value.dates[-1]}, beside {value.peers}. "
         f"{value.verdict[:1].upper()}{value.verdict[1:]}.{aside}",
         level=answer.level,
-        findings=answer.findings,
+        findings=[f for f in answer.findings if f.level > Level.OK],
         tiles=(
             Tile(f"{len(moved)} of {len(judged)}", "values moved by more than chance"),
             Tile(f"{len(value.dates)}", "dates", f"{days} days"),
             Tile(f"{len(value.courses)}", "values that the model knows", f"{len(value.aside)} it does not"),
         ),
         pictures=[Picture(b"", caption, svg) for svg, caption in timeline_pictures(value)],
-        after=(Table("Every value", columns, rows, note),),
+        after=[Table("Every value", columns, rows, note), *_notes(answer.findings)],
         limits=LIMITS,
         words=_WORDS[answer.level],
     )
@@ -171,22 +172,30 @@ def _drivers(risks: Sequence[Risk], most: int = 6) -> list[Table]:
         return []
     rows = [[r.label, "; ".join(str(d) for d in r.drivers), r.reason] for r in shown]
     note = "In brackets: change of the log-odds against peers; +0.7 doubles the odds, −0.7 halves them."
-    return [Table("What drives the risks most above peers'", ["risk", "driven by", "remark"], rows, note)]
+    return [
+        Table("What drives the risks most above peers'", ["risk", "driven by", "remark"], rows, note, True)
+    ]
 
 
 def _not_told(risks: Sequence[Risk], panel: Panel | None) -> list[Table]:
     tables = []
     rows = [[r.label, r.status, r.reason] for r in risks if r.risk is None]
     if rows:
-        tables.append(Table("Without a risk", ["disease", "why", "reason"], rows))
+        tables.append(Table("Without a risk", ["disease", "why", "reason"], rows, words=True))
     if panel is not None:
         aside = [[r.label, r.written, r.why] for r in panel.readings if not r.used]
         aside += [
             [u.label, "" if u.value is None else f"{u.value:g}", "not recognised"] for u in panel.unknown
         ]
         if aside:
-            tables.append(Table("On the sheet, but not used", ["test", "value", "why"], aside))
+            tables.append(Table("On the sheet, but not used", ["test", "value", "why"], aside, words=True))
     return tables
+
+
+def _notes(findings: Sequence[Finding]) -> list[Table]:
+    """What was merely done or noted: at the end, where it can be looked up."""
+    rows = [[f.check, f.message] for f in findings if f.level == Level.OK]
+    return [Table("Notes", ["check", "what was done or noted"], rows, words=True)] if rows else []
 
 
 def _once(findings: Sequence[Finding]) -> list[Finding]:

@@ -38,12 +38,13 @@ class Tile:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; the first column names the row."""
+    """Rows of text; the first column names the row. With ``words``, the others are sentences, not figures."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    words: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,8 +200,9 @@ def _table(table: Table) -> str:
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
     )
     note = f'<p class="quiet">{html.escape(table.note)}</p>' if table.note else ""
+    kind = ' class="words"' if table.words else ""
     return (
-        f'<h3>{html.escape(table.title)}</h3><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f'<h3>{html.escape(table.title)}</h3><div class="wide"><table{kind}><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{note}"
     )
 
