@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from sciai.cli import demo, health, radar, train, trust
+from sciai.cli import atoms, demo, health, radar, train, trust
 
 __all__ = ["app", "main"]
 
@@ -74,6 +74,7 @@ app.command("train", context_settings={"ignore_unknown_options": True})(train.tr
 app.command("evaluate", context_settings={"ignore_unknown_options": True})(train.evaluate)
 app.add_typer(health.app, name="health")
 app.add_typer(radar.app, name="radar")
+app.add_typer(atoms.app, name="atoms")
 app.command("release")(trust.release)
 app.command("card")(trust.card)
 app.add_typer(trust.risks, name="risks")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sciai.atoms.model.interface import PotentialNet
 
-__all__ = ["CalculatorEngine", "Dispersion", "Engine", "NetEngine", "Properties"]
+__all__ = ["CalculatorEngine", "Calibration", "Dispersion", "Engine", "NetEngine", "Properties"]
 
 Floats = npt.NDArray[np.float64]
 SKIN: Final = 1.0
@@ -52,6 +52,66 @@ class Properties:
     descriptor: Floats | None = None
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """From the spread that a network predicts to one that covers, by conformal quantiles of held-out errors.
+
+    What comes out is a standard deviation such that 1.645 of them to either side cover 90 %.
+
+    Attributes:
+        edges: upper ends of the classes of predicted force spread but the last, eV/Å.
+        factors: conformal quantile of error over spread in each class.
+        energy_factor: the same for energies per atom.
+        floor: added to the predicted spread of energies, eV per atom.
+        alpha: share that the quantiles leave out.
+        known: whether anything was calibrated.
+
+    Example:
+        >>> card = {"alpha": 0.1, "force": {"edges": [0.1], "quantiles": [3.29, 1.645]}}
+        >>> Calibration.of(card).forces(np.array([0.05, 0.2])).round(3).tolist()
+        [0.1, 0.2]
+    """
+
+    edges: tuple[float, ...] = ()
+    factors: tuple[float, ...] = (1.0,)
+    energy_factor: float = 1.0
+    floor: float = 0.0
+    alpha: float = 0.1
+    known: bool = False
+
+    @classmethod
+    def of(cls, card: Mapping[str, Any]) -> Calibration:
+        """From a card's calibration.
+
+        Args:
+            card: as the training of the potential writes it; without figures nothing is changed.
+        """
+        from statistics import NormalDist
+
+        alpha = float(card.get("alpha", 0.1))
+        unit = NormalDist().inv_cdf(1 - alpha / 2)
+        force, energy = card.get("force"), card.get("energy")
+        if not force:
+            return cls()
+        return cls(
+            tuple(float(x) for x in force["edges"]),
+            tuple(float(x) / unit for x in force["quantiles"]),
+            float(energy["quantiles"][0]) / unit if energy else 1.0,
+            float(energy.get("floor", 0.0)) if energy else 0.0,
+            alpha,
+            True,
+        )
+
+    def forces(self, sd: Floats) -> Floats:
+        """Calibrated spread of force components from the predicted one, both shape (n,), eV/Å."""
+        place = np.searchsorted(np.asarray(self.edges), sd, side="right")
+        return np.asarray(np.asarray(self.factors)[place] * sd)
+
+    def energy(self, sd: float, atoms: int) -> float:
+        """Calibrated spread of a total energy, eV."""
+        return self.energy_factor * (sd + self.floor * atoms)
+
+
 class Engine(Protocol):
     """Anything that computes."""
 
@@ -80,8 +140,7 @@ class NetEngine:
         net: PotentialNet,
         name: str,
         *,
-        force_factor: float = 1.0,
-        energy_factor: float = 1.0,
+        calibration: Calibration | None = None,
         batch_pairs: int = 200_000,
         pair_bytes: float = NET_PAIR_BYTES,
         device: str = "cpu",
@@ -89,7 +148,7 @@ class NetEngine:
         self.net, self.name = net, name
         self.cutoff: float | None = float(net.cutoff)
         self.reach = float(net.cutoff)
-        self.force_factor, self.energy_factor = force_factor, energy_factor
+        self.calibration = calibration or Calibration()
         self.batch_pairs, self.pair_bytes, self.device = batch_pairs, pair_bytes, device
         self._kept: _Kept | None = None
 
@@ -150,8 +209,8 @@ class NetEngine:
                     forces=forces[part],
                     stress=stress[k][[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] if full else None,
                     energies=energies[part],
-                    energy_sd=self.energy_factor * float(energy_sd[k]),
-                    force_sd=self.force_factor * force_sd[part],
+                    energy_sd=self.calibration.energy(float(energy_sd[k]), len(atoms)),
+                    force_sd=self.calibration.forces(force_sd[part]),
                     descriptor=descriptor[part],
                 )
             )

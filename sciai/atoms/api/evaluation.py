@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -68,7 +69,7 @@ class Evaluation:
 
 
 def evaluate(
-    files: str | Path | list[str | Path] | list[Atoms],
+    files: str | Path | Sequence[str | Path] | Sequence[Atoms],
     potential: Potential,
     *,
     offsets: bool = False,
@@ -181,7 +182,7 @@ def evaluation_figure(value: Evaluation) -> Any:
 
 
 def _frames(files: Any) -> tuple[list[Atoms], list[str]]:
-    given = files if isinstance(files, list) else [files]
+    given = [files] if isinstance(files, str | Path) else list(files)
     if given and not isinstance(given[0], str | Path):
         return given, [f"structure {k}" for k in range(len(given))]
     frames: list[Atoms] = []

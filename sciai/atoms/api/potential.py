@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sciai.atoms.api.engines import (
     NET_PAIR_BYTES,
     CalculatorEngine,
+    Calibration,
     Dispersion,
     Engine,
     NetEngine,
     Properties,
     independent,
 )
-from sciai.atoms.checks import Evidence, Guard, Scene, after, before
+from sciai.atoms.checks import TIERS, Evidence, Guard, Scene, Surroundings, after, before
 from sciai.atoms.checks import guard as guard_of
 from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask
 from sciai.core.checkpoint import Card, Checkpoint
@@ -110,23 +112,23 @@ class Potential:
         if checkpoint.card.domain != "atoms":
             raise CheckpointError(f"{path} serves the domain {checkpoint.card.domain}, not atoms")
         net: Any = load_net(checkpoint)
-        if hasattr(net, "to"):
-            net = net.to(device=where, dtype=getattr(torch, dtype))
+        net = net.to(where)
+        if dtype == "float64":  # element energies are double in any case and must not be rounded
+            net = net.double()
         card = checkpoint.card
         said = card.calibration
         engine: Engine = NetEngine(
             net,
             card.name,
             device=where,
-            force_factor=float(said.get("force_factor", 1.0)),
-            energy_factor=float(said.get("energy_factor", 1.0)),
+            calibration=Calibration.of(said),
             pair_bytes=float(card.extra.get("pair_bytes", NET_PAIR_BYTES)),
         )
         if d3:
             engine = Dispersion(engine, "pbe" if d3 is True else str(d3), where)
-        calibration = str(said.get("summary") or "none: the spread is the network's own, not calibrated")
+        calibration = str(said.get("set") or "none: the spread is the network's own, not calibrated")
         origin = Provenance(engine.name, checkpoint.hash, calibration=calibration)
-        return cls(engine, Evidence.from_arrays(checkpoint.arrays), origin, guard=guard, card=card)
+        return cls(engine, _evidence(net, card), origin, guard=guard, card=card)
 
     @classmethod
     def from_calculator(
@@ -271,6 +273,54 @@ def _estimate(value: Properties) -> Estimate[Properties]:
     force = np.full(len(value.forces), np.nan) if value.force_sd is None else value.force_sd
     spread = {"energy": value.energy_sd, "energy_per_atom": value.energy_sd / n, "forces": force}
     return Estimate(value, spread, "eV, eV/Å, eV/Å^3")
+
+
+def _evidence(net: Any, card: Card) -> Evidence:
+    """What the checkpoint says it learned from."""
+    from sciai.atoms.model.potential import closest_seen, support
+
+    try:
+        around = Surroundings.of(support(net))
+    except CheckpointError:
+        around = None  # never calibrated; every answer will say so
+    closest = np.asarray(closest_seen(net))
+    seen = np.asarray(np.isfinite(closest).any(1))
+    return Evidence(
+        learned=True,
+        tiers=_tiers(card, seen),
+        closest=closest if seen.any() else None,
+        counts=_counts(card),
+        support=around,
+    )
+
+
+def _tiers(card: Card, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64] | None:
+    """Tier of each element from the card (tier -> symbols); else supported is what was seen in training."""
+    from ase.data import atomic_numbers
+
+    told = card.extra.get("tiers")
+    tiers = np.zeros(119, np.int64)
+    if told:
+        for tier, symbols in told.items():
+            if tier in TIERS:
+                tiers[[atomic_numbers[symbol] for symbol in symbols]] = TIERS.index(tier)
+        return tiers
+    if not seen.any():
+        return None
+    tiers[: len(seen)] = np.where(seen, TIERS.index("supported"), 0)[:119]
+    return tiers
+
+
+def _counts(card: Card) -> npt.NDArray[np.int64] | None:
+    from ase.data import atomic_numbers
+
+    told = card.extra.get("element_counts")
+    if not told:
+        return None
+    counts = np.zeros(119, np.int64)
+    for symbol, count in told.items():
+        counts[atomic_numbers[symbol]] = int(count)
+    return counts
 
 
 def _guard(guard: str | Guard) -> Guard:

@@ -7,9 +7,20 @@ work that must not go on beyond what was learned. Numbers that a check compares 
 from __future__ import annotations
 
 from sciai.atoms.checks.estimate import after
-from sciai.atoms.checks.evidence import TIERS, Evidence
+from sciai.atoms.checks.evidence import TIERS, Evidence, Surroundings
 from sciai.atoms.checks.limits import CHECKS, GUARDS, Guard, guard
 from sciai.atoms.checks.scene import Scene
 from sciai.atoms.checks.structure import before
 
-__all__ = ["CHECKS", "GUARDS", "TIERS", "Evidence", "Guard", "Scene", "after", "before", "guard"]
+__all__ = [
+    "CHECKS",
+    "GUARDS",
+    "TIERS",
+    "Evidence",
+    "Guard",
+    "Scene",
+    "Surroundings",
+    "after",
+    "before",
+    "guard",
+]

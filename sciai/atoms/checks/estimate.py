@@ -91,7 +91,7 @@ def after(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
                 message = "the checkpoint does not say what it learned from: support was not checked"
                 yield Finding("no_support", Level.CAUTION, message)
             return
-        distance = evidence.support.distance(scene.numbers, descriptor)
+        distance = evidence.support.distance(descriptor)
         far = np.flatnonzero(distance > evidence.support.limit)
         if len(far):
             far = far[np.argsort(-distance[far])]

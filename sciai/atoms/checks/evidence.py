@@ -1,35 +1,26 @@
-"""What a potential learned from, as far as its checks need it: elements, pairs, distances, surroundings.
-
-It is made from the labelled structures of a training run and lies in the checkpoint, as arrays whose names
-begin with ``evidence.``; a checkpoint without them answers all the same, with a finding that says so.
-"""
+"""What a potential learned from, as far as its checks need it: elements, pairs, distances, surroundings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from sciai.core.errors import BadInput, CheckpointError
-from sciai.trust.conformal import p_values, quantile
-from sciai.trust.support import Mahalanobis
+from sciai.trust.conformal import quantile
+from sciai.trust.support import Distance, Support
 
 if TYPE_CHECKING:
     from sciai.atoms.checks.scene import Scene
 
-__all__ = ["PREFIX", "TIERS", "Evidence", "Surroundings"]
+__all__ = ["TIERS", "Evidence", "Surroundings"]
 
-PREFIX: Final = "evidence."
 TIERS: Final = ("unknown", "experimental", "limited", "supported")
 """How well an element is known: by nothing, by equations of state only, a little, well."""
 
 HEAVIEST: Final = 118
-LEAST_ATOMS: Final = 200
-"""Elements with fewer labelled atoms are measured with the distance that all elements share."""
-
 Floats = npt.NDArray[np.float64]
 
 
@@ -37,106 +28,45 @@ Floats = npt.NDArray[np.float64]
 class Surroundings:
     """How far an atom's surroundings, as the network sees them, lie from those learned.
 
-    Mahalanobis distance in the leading directions of the descriptor, per element, in units of what 95 % of
-    held-out atoms stay below; the limit is such that ``rate`` of held-out *structures* have any atom beyond.
-
     Attributes:
-        center: shape (d,), subtracted from descriptors.
-        directions: shape (d, k), leading directions, scaled to unit variance.
-        means: shape (119, k), per element; row 0 is all elements together.
-        whitens: shape (119, k, k).
-        scales: shape (119,), the distance that 95 % of held-out atoms stay below; NaN where the shared row
-            counts.
-        worst: largest distance in each held-out structure, shape (m,).
-        rate: share of known structures that may raise an alarm.
+        measure: distance of descriptors to those learned (``sciai.trust.support``).
+        held_out: distances of atoms that were held out, shape (m,).
+        rate: share of known atoms that may raise an alarm.
+
+    Example:
+        >>> from sciai.trust.support import Knn
+        >>> known = np.linspace(0, 1, 200)[:, None]
+        >>> around = Surroundings.of(Support.fit(Knn.fit(known, 3), known + 0.001), rate=0.01)
+        >>> (around.distance([[0.5], [9.0]]) > around.limit).tolist()
+        [False, True]
     """
 
-    center: Floats
-    directions: Floats
-    means: Floats
-    whitens: Floats
-    scales: Floats
-    worst: Floats
-    rate: float = 0.01
-
-    @property
-    def limit(self) -> float:
-        """Distance beyond which an atom is called far."""
-        return quantile(self.worst, self.rate)
-
-    def distance(self, numbers: npt.ArrayLike, descriptor: npt.ArrayLike) -> Floats:
-        """Distance of each atom, shape (n,); infinite where the descriptor is not finite.
-
-        Args:
-            numbers: atomic numbers, shape (n,).
-            descriptor: shape (n, d).
-        """
-        z, x = np.asarray(numbers, np.int64), np.asarray(descriptor, np.float64)
-        if x.ndim != 2 or x.shape[1] != len(self.center):
-            raise CheckpointError(
-                f"descriptors of shape {x.shape} for evidence of {len(self.center)} numbers"
-            )
-        usual = np.asarray(np.isfinite(x).all(1))
-        low = np.where(usual[:, None], x - self.center, 0.0) @ self.directions
-        row = np.where(np.isfinite(self.scales[np.minimum(z, HEAVIEST)]), np.minimum(z, HEAVIEST), 0)
-        out = np.empty(len(z))
-        for own in np.unique(row):
-            at = row == own
-            measured = Mahalanobis(self.means[own], self.whitens[own]).distance(low[at])
-            out[at] = measured / self.scales[own]
-        return np.where(usual, out, np.inf)
-
-    def p_value(self, numbers: npt.ArrayLike, descriptor: npt.ArrayLike) -> float:
-        """How usual a structure is among held-out ones, by its farthest atom."""
-        return float(p_values(self.worst, self.distance(numbers, descriptor).max(initial=0.0)))
+    measure: Distance
+    held_out: Floats
+    rate: float = 0.001
 
     @classmethod
-    def fit(
-        cls,
-        learned: tuple[npt.ArrayLike, npt.ArrayLike],
-        held_out: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike],
-        *,
-        directions: int = 24,
-        rate: float = 0.01,
-    ) -> Surroundings:
-        """From atoms that were learned, and structures that were not.
+    def of(cls, support: Support, rate: float = 0.001) -> Surroundings:
+        """From a calibrated support, whose held-out cases are atoms.
+
+        A structure has many atoms, so the rate for each is lower than one would take for a single case.
 
         Args:
-            learned: atomic numbers (n,) and descriptors (n, d).
-            held_out: atomic numbers (m,), descriptors (m, d), and the structure of each atom (m,).
-            directions: how many leading directions count.
-            rate: share of known structures that may raise an alarm.
-
-        Raises:
-            BadInput: on too few atoms or structures.
+            support: distance and held-out distances.
+            rate: share of known atoms that may raise an alarm; where too few were held out to promise it,
+                the largest held-out distance is the limit.
         """
-        z, x = np.asarray(learned[0], np.int64), np.asarray(learned[1], np.float64)
-        zh, xh, group = (np.asarray(part) for part in held_out)
-        if len(z) < 10 or len(zh) < 10 or len(z) != len(x) or not len(zh) == len(xh) == len(group):
-            raise BadInput(f"{len(z)} learned and {len(zh)} held-out atoms", field="learned")
-        center = x.mean(0)
-        values, vectors = np.linalg.eigh(np.cov((x - center).T) + 1e-12 * np.eye(x.shape[1]))
-        keep = np.argsort(values)[::-1][: min(directions, x.shape[1])]
-        project = vectors[:, keep] / np.sqrt(np.maximum(values[keep], values[keep[0]] * 1e-6))
-        k = len(keep)
-        means, whitens = np.zeros((HEAVIEST + 1, k)), np.tile(np.eye(k), (HEAVIEST + 1, 1, 1))
-        scales = np.full(HEAVIEST + 1, np.nan)
-        low, low_held = (x - center) @ project, (xh - center) @ project
-        for row in range(HEAVIEST + 1):
-            mine, check = (z == row) | (row == 0), (zh == row) | (row == 0)
-            if row and (np.count_nonzero(mine) < LEAST_ATOMS or np.count_nonzero(check) < 20):
-                continue
-            measure = Mahalanobis.fit(low[mine])
-            means[row], whitens[row] = measure.mean, measure.whiten
-            scales[row] = max(float(np.percentile(measure.distance(low_held[check]), 95)), 1e-9)
-        unlimited = cls(center, project, means, whitens, scales, np.zeros(1), rate)
-        each = unlimited.distance(zh, xh)
-        _, place = np.unique(group, return_inverse=True)
-        worst = np.zeros(place.max() + 1)
-        np.maximum.at(worst, place, each)
-        if (len(worst) + 1) * rate < 1:
-            raise BadInput(f"a rate of {rate} from {len(worst)} held-out structures", field="rate")
-        return replace(unlimited, worst=worst)
+        return cls(support.measure, support.held_out, rate)
+
+    @cached_property
+    def limit(self) -> float:
+        """Distance beyond which an atom is called far."""
+        found = quantile(self.held_out, self.rate)
+        return found if np.isfinite(found) else float(self.held_out.max())
+
+    def distance(self, descriptor: npt.ArrayLike) -> Floats:
+        """Distance of each atom, shape (n,); infinite where its descriptor, shape (n, d), is not finite."""
+        return self.measure.distance(descriptor)
 
 
 @dataclass(frozen=True)
@@ -227,40 +157,3 @@ class Evidence:
             who = name_atom(scene.atoms, int(other[near]))
             return f"{who} at {d[near]:.2f} Å: closer than any such pair seen ({seen[near]:.2f} Å)"
         return "its pairs and distances are known, their arrangement is not"
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """What a checkpoint stores."""
-        out: dict[str, npt.NDArray[Any]] = {}
-        for name in ("tiers", "counts", "closest"):
-            value = getattr(self, name)
-            if value is not None:
-                kind = {"tiers": np.uint8, "counts": np.int64, "closest": np.float32}[name]
-                out[PREFIX + name] = np.asarray(value).astype(kind)
-        if self.support is not None:
-            for name in _SURROUNDINGS:
-                out[f"{PREFIX}support.{name}"] = np.asarray(getattr(self.support, name), np.float32)
-            out[f"{PREFIX}support.rate"] = np.asarray(self.support.rate, np.float64)
-        return out
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Evidence:
-        """The evidence of a checkpoint; empty, and marked as learned, where it has none.
-
-        Args:
-            arrays: the checkpoint's arrays.
-        """
-        own = {name.removeprefix(PREFIX): a for name, a in arrays.items() if name.startswith(PREFIX)}
-        support = None
-        if "support.center" in own:
-            parts = {name: np.asarray(own[f"support.{name}"], np.float64) for name in _SURROUNDINGS}
-            support = Surroundings(**parts, rate=float(own["support.rate"]))
-        return cls(
-            learned=True,
-            tiers=np.asarray(own["tiers"], np.int64) if "tiers" in own else None,
-            closest=np.asarray(own["closest"], np.float64) if "closest" in own else None,
-            counts=np.asarray(own["counts"], np.int64) if "counts" in own else None,
-            support=support,
-        )
-
-
-_SURROUNDINGS: Final = ("center", "directions", "means", "whitens", "scales", "worst")

@@ -128,7 +128,7 @@ def graph_of_arrays(
     numbers: Any,
     positions: Any,
     cell: Any,
-    pbc: Sequence[bool],
+    pbc: Any,
     pairs: NDArray[np.int32],
     images: NDArray[np.int32],
     source: int = 0,

@@ -248,10 +248,13 @@ def _check_distances(atoms: Atoms, closest: float, file: object) -> None:
     cell = np.asarray(atoms.cell.array, float)
     if pbc.any() and not pbc.all():  # any vector serves where nothing repeats
         cell = np.asarray(atoms.cell.complete().array, float)
-    i, j, d = NeighborList(cutoff=closest, full_list=False).compute(
+    # wider than needed: the search sorts atoms into boxes of this size, and a million empty ones would take long
+    i, j, d = NeighborList(cutoff=max(closest, 1.5), full_list=False).compute(
         points=np.ascontiguousarray(atoms.positions, float), box=cell, periodic=pbc, quantities="ijd"
     )
-    if len(i):
+    if len(i) and float(d.min()) < closest:
+        nearest = int(np.argmin(d))
+        i, j, d = i[nearest:], j[nearest:], d[nearest:]
         a, b = sorted((int(i[0]), int(j[0])))
         names = [chemical_symbols[z] for z in atoms.numbers]
         raise BadInput(

@@ -132,7 +132,7 @@ class Store(Sequence[Record]):
         """
         with StoreWriter(folder, shard=shard, note=note) as out:
             for number, record in itertools.islice(enumerate(records), out.cursor, None):
-                out.add(record, number + 1)
+                out.add([record], number + 1)
         return Store(folder)
 
 
@@ -149,6 +149,8 @@ class StoreWriter:
 
     Attributes:
         cursor: position in the caller's work behind the last record on disk; 0 for a new store.
+        reached: the same behind the last record added.
+        written: records on disk.
 
     Raises:
         BadInput: when the folder holds a store with another note, or something else.
@@ -174,18 +176,14 @@ class StoreWriter:
                 )  # fmt: skip
             self.cursor, self.written = max(self.cursor, head["cursor"]), self.written + head["records"]
         self._waiting: list[Record] = []
-        self._reached = self.cursor
+        self.reached = self.cursor
 
-    def add(self, record: Record, cursor: int | None = None) -> None:
-        """Take a record; `cursor` is the position in the caller's work behind it."""
-        self._waiting.append(record)
-        self._reached = self._reached + 1 if cursor is None else cursor
+    def add(self, records: Iterable[Record], cursor: int) -> None:
+        """Take the records of one piece of work; `cursor` is where the work goes on behind it."""
+        self._waiting += records
+        self.reached = cursor
         if len(self._waiting) >= self._size:
             self.flush()
-
-    def skip(self, cursor: int) -> None:
-        """Note that the caller's work got as far as `cursor` without a record."""
-        self._reached = cursor
 
     def flush(self) -> None:
         """Write what waits as a shard."""
@@ -197,14 +195,14 @@ class StoreWriter:
             for name, array in _arrays(self._waiting).items():
                 np.save(part / f"{name}.npy", array, allow_pickle=False)
             head = {
-                "format": _FORMAT, "records": len(self._waiting), "cursor": self._reached, "note": self._note,
+                "format": _FORMAT, "records": len(self._waiting), "cursor": self.reached, "note": self._note,
             }  # fmt: skip
             (part / "shard.json").write_text(json.dumps(head))
             os.rename(part, self.folder / f"shard-{self._next:05d}")
         finally:
             shutil.rmtree(part, ignore_errors=True)
         self.written += len(self._waiting)
-        self._next, self.cursor, self._waiting = self._next + 1, self._reached, []
+        self._next, self.cursor, self._waiting = self._next + 1, self.reached, []
 
     def __enter__(self) -> StoreWriter:
         return self

@@ -73,9 +73,10 @@ def _matrix(level: int) -> NDArray[np.float64]:
 
 @functools.lru_cache
 def invariant(l1: int, l2: int, l3: int) -> NDArray[np.float64]:
-    """The tensor T with sum T[p, q, r] a[p] b[q] c[r] unchanged when a, b, c of levels l1, l2, l3 are rotated.
+    """T with sum T[p, q, r] a[p] b[q] c[r] unchanged when a, b, c of levels l1, l2, l3 are rotated.
 
-    It is the integral of three harmonics over the sphere (Gaunt), scaled to norm^2 = (2 l1 + 1)(2 l2 + 1)(2 l3 + 1).
+    It is the integral of three harmonics over the sphere (Gaunt), scaled to norm^2 = (2 l1 + 1)(2 l2 + 1)(2
+    l3 + 1).
 
     Args:
         l1: level, 0 to 3.

@@ -1,14 +1,15 @@
 # mypy: ignore-errors
 """The compiled sums over pairs and over products, with their first and second derivatives.
 
-``density`` is one derivative of a multilinear form: with S = sum over pairs e = (i, j), radial functions k, channels c
-and components m of R[e, k] F[k, l, c] phi[j, c] Y[e, m] G[i, m, c], the sum over neighbours is dS/dG, and what forces
-and training on forces need are other first and second derivatives of S. Each kernel makes one pass over the pairs and
-keeps one pair's numbers in the nearest cache: nothing of size (pairs x channels) is ever stored.
+``density`` is one derivative of a multilinear form: with S = sum over pairs e = (i, j), radial functions k,
+channels c and components m of R[e, k] F[k, l, c] phi[j, c] Y[e, m] G[i, m, c], the sum over neighbours is
+dS/dG, and what forces and training on forces need are other first and second derivatives of S. Each kernel
+makes one pass over the pairs and keeps one pair's numbers in the nearest cache: nothing of size (pairs x
+channels) is ever stored.
 
-Shapes: n atoms, e pairs sorted by centre (``ptr[i]:ptr[i + 1]`` are atom i's), K radial functions (a multiple of
-four), levels l with 2 l + 1 components each, C channels. Arrays are contiguous, float32 or float64. Outputs that
-atoms or weights share (dphi, dv, df) have to be zero on entry.
+Shapes: n atoms, e pairs sorted by centre (``ptr[i]:ptr[i + 1]`` are atom i's), K radial functions (a
+multiple of four), levels l with 2 l + 1 components each, C channels. Arrays are contiguous, float32 or
+float64. Outputs that atoms or weights share (dphi, dv, df) have to be zero on entry.
 """
 
 # The functions below are compiled; their types are numba's to infer, not mypy's.

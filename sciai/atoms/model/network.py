@@ -9,10 +9,11 @@ One interaction, for atom i with neighbours j (c: channel; l, m: angular level a
 
 The sum over neighbours is linear, so angles and many-body terms come from products *after* the sum, as in the
 atomic cluster expansion (Drautz 2019, Phys. Rev. B 99, 014104) and its message passing form (Batatia et al.
-2022, MACE, arXiv:2206.07697). With levels up to 1, vectors carried and no triples it is a PaiNN-like network (Schütt
-et al. 2021, arXiv:2102.03150). The energy is smooth: cutoffs depend on the pair of elements and every radial function
-goes to zero there with its first and second derivative. At short range a screened nuclear repulsion (Ziegler, Biersack &
-Littmark 1985, "The Stopping and Range of Ions in Matter") is built in, and features are bounded, so it wins.
+2022, MACE, arXiv:2206.07697). With levels up to 1, vectors carried and no triples it is a PaiNN-like network
+(Schütt et al. 2021, arXiv:2102.03150). The energy is smooth: cutoffs depend on the pair of elements and
+every radial function goes to zero there with its first and second derivative. At short range a screened
+nuclear repulsion (Ziegler, Biersack & Littmark 1985, "The Stopping and Range of Ions in Matter") is built
+in, and features are bounded, so it wins.
 """
 
 from __future__ import annotations
@@ -77,13 +78,26 @@ class Network(nn.Module):
         radial: radial functions, a multiple of four.
         hidden: width of the update MLP, in channels.
         heads: energy heads; their spread is the energy's.
-        reach: (a, b, most): the cutoff of a pair is a + b (R1 + R2), at most ``most``; R are covalent radii, Å.
-        sources: data source -> level of theory, numbered from 0. The first source is what predictions answer at.
+        reach: (a, b, most): the cutoff of a pair is a + b (R1 + R2), at most ``most``; R are covalent radii,
+            Å.
+        sources: data source -> level of theory, numbered from 0. The first source is what predictions answer
+            at.
         neighbours: typical number of neighbours, to scale sums.
 
     Raises:
         BadInput: on sizes that cannot be.
     """
+
+    touch: Tensor
+    reach: Tensor
+    frequencies: Tensor
+    levels: Tensor
+    offsets: Tensor
+    shells: Tensor
+    support_known: Tensor
+    support_scale: Tensor
+    support_held: Tensor
+    closest: Tensor
 
     def __init__(
         self,
@@ -141,12 +155,11 @@ class Network(nn.Module):
             )
             for k in range(layers)
         )
-        self.readout = nn.Sequential(
-            nn.Linear(layers * channels, channels), nn.SiLU(), nn.Linear(channels, heads)
-        )
+        last = nn.Linear(channels, heads)
         with torch.no_grad():
-            self.readout[2].weight *= 0.3
-            self.readout[2].bias.zero_()
+            last.weight *= 0.3
+            last.bias.zero_()
+        self.readout = nn.Sequential(nn.Linear(layers * channels, channels), nn.SiLU(), last)
         self.doubt = nn.Sequential(nn.Linear(channels, 32), nn.SiLU(), nn.Linear(32, 1), nn.Softplus())
         # filled in by calibration: environments that were learned, and distances that were seen
         self.register_buffer("support_known", torch.full((_PROTOTYPES, channels), torch.nan))
@@ -324,9 +337,10 @@ class Interaction(nn.Module):
 
 
 def shells(rows: int) -> NDArray[np.float32]:
-    """Where elements stand in the periodic table: period, and outer s, p, d, f electrons, each as a smooth code.
+    """Where elements stand in the periodic table: period, and outer s, p, d, f electrons, as smooth codes.
 
-    Electrons fill 1s 2s 2p 3s 3p 4s 3d 4p ... (Madelung); exceptions such as Cr and Cu are left to the network.
+    Electrons fill 1s 2s 2p 3s 3p 4s 3d 4p ... (Madelung); exceptions such as Cr and Cu are left to the
+    network.
 
     Args:
         rows: atomic numbers 0 to rows - 1.
@@ -339,17 +353,19 @@ def shells(rows: int) -> NDArray[np.float32]:
     >>> alike < other
     True
     """
-    order = sorted(((n, l) for n in range(1, 9) for l in range(min(n, 4))), key=lambda s: (s[0] + s[1], s[0]))
+    order = sorted(
+        ((n, kind) for n in range(1, 9) for kind in range(min(n, 4))), key=lambda s: (s[0] + s[1], s[0])
+    )
     codes = []
     for z in range(rows):
         left, period, outer = z, 0, [0, 0, 0, 0]
-        for n, l in order:
+        for n, kind in order:
             if not left:
                 break
-            if l == 0:
+            if kind == 0:
                 period, outer = n, [0, 0, 0, 0]
-            outer[l] = min(left, 4 * l + 2)
-            left -= outer[l]
+            outer[kind] = min(left, 4 * kind + 2)
+            left -= outer[kind]
         places = [
             (period, 8, 1.0),
             (outer[0], 3, 0.7),

@@ -2,8 +2,8 @@
 
 Each operation has a plain torch version (``*_plain``), which is what a GPU runs and what tests compare with,
 and a compiled one behind the same name. The compiled ones are ``autograd.Function``s whose backward is again
-a ``Function``, so a loss that contains forces can be differentiated. A third derivative is not there: asking for
-it raises an error.
+a ``Function``, so a loss that contains forces can be differentiated. A third derivative is not there: asking
+for it raises an error.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def density_plain(radial: Tensor, filters: Tensor, phi: Tensor, y: Tensor, pairs
 
 
 def carry(radial: Tensor, filters: Tensor, v: Tensor, pairs: Pairs) -> Tensor:
-    """Vectors and tensors handed on: b[i, m, c] = sum over neighbours of (radial filters)[l(m), c] v[j, m, c].
+    """Tensors handed on: b[i, m, c] = sum over neighbours of (radial filters)[l(m), c] v[j, m, c].
 
     Args:
         radial: as for ``density``.
@@ -208,6 +208,13 @@ def products_plain(a: Tensor, b: Tensor, couplings: Couplings) -> Tensor:
     return out
 
 
+def _kernels() -> Any:
+    """The compiled module; loaded at first use, as compiling takes seconds."""
+    from sciai.atoms.model import kernels
+
+    return kernels
+
+
 def _compiled(x: Tensor) -> bool:
     return x.device.type == "cpu" and os.environ.get("SCIAI_ATOMS_PLAIN", "") != "1"
 
@@ -234,8 +241,7 @@ def _filled(grad: Tensor | None, like: Tensor) -> NDArray[Any]:
 class _Density(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, radial: Tensor, filters: Tensor, phi: Tensor, y: Tensor, pairs: Pairs) -> Tensor:
-        from sciai.atoms.model import kernels
-
+        kernels = _kernels()
         ctx.save_for_backward(radial, filters, phi, y)
         ctx.pairs = pairs
         out = phi.new_empty(pairs.n, y.shape[1], phi.shape[1])
@@ -262,8 +268,7 @@ class _DensityBack(torch.autograd.Function):
         pairs: Pairs,
         weights: bool,
     ) -> tuple[Tensor, ...]:
-        from sciai.atoms.model import kernels
-
+        kernels = _kernels()
         ctx.save_for_backward(radial, filters, phi, y, g)
         ctx.pairs = pairs
         ctx.set_materialize_grads(False)
@@ -276,8 +281,7 @@ class _DensityBack(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, hr: Tensor, hf: Tensor | None, hphi: Tensor, hy: Tensor) -> Any:
-        from sciai.atoms.model import kernels
-
+        kernels = _kernels()
         radial, filters, phi, y, g = ctx.saved_tensors
         dr, df, dphi, dy = (make(x) for make, x in _outputs(radial, filters, phi, y))
         dg = torch.empty_like(g, memory_format=torch.contiguous_format)
@@ -308,8 +312,7 @@ def _outputs(radial: Tensor, filters: Tensor, phi: Tensor, y: Tensor) -> Any:
 class _Carry(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, radial: Tensor, filters: Tensor, v: Tensor, pairs: Pairs) -> Tensor:
-        from sciai.atoms.model import kernels
-
+        kernels = _kernels()
         v = v.contiguous()
         ctx.save_for_backward(radial, filters, v)
         ctx.pairs = pairs
@@ -329,8 +332,7 @@ class _CarryBack(torch.autograd.Function):
     def forward(
         ctx: Any, radial: Tensor, filters: Tensor, v: Tensor, g: Tensor, pairs: Pairs, weights: bool
     ) -> tuple[Tensor, ...]:
-        from sciai.atoms.model import kernels
-
+        kernels = _kernels()
         g = g.contiguous()
         ctx.save_for_backward(radial, filters, v, g)
         ctx.pairs = pairs
@@ -344,8 +346,7 @@ class _CarryBack(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, hr: Tensor, hf: Tensor | None, hv: Tensor) -> Any:
-        from sciai.atoms.model import kernels
-
+        kernels = _kernels()
         radial, filters, v, g = ctx.saved_tensors
         dr, df = torch.empty_like(radial), torch.zeros_like(filters)
         dv, dg = torch.zeros_like(v), torch.empty_like(g)
@@ -365,8 +366,7 @@ class _CarryBack(torch.autograd.Function):
 class _Products(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, couplings: Couplings) -> Tensor:
-        from sciai.atoms.model import kernels
-
+        kernels = _kernels()
         a, b = a.contiguous(), b.contiguous()
         ctx.save_for_backward(a, b)
         ctx.couplings = couplings
@@ -382,8 +382,7 @@ class _Products(torch.autograd.Function):
 class _ProductsBack(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, g: Tensor, couplings: Couplings) -> tuple[Tensor, Tensor]:
-        from sciai.atoms.model import kernels
-
+        kernels = _kernels()
         g = g.contiguous()
         ctx.save_for_backward(a, b, g)
         ctx.couplings = couplings
@@ -395,8 +394,7 @@ class _ProductsBack(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, ha: Tensor, hb: Tensor) -> Any:
-        from sciai.atoms.model import kernels
-
+        kernels = _kernels()
         a, b, g = ctx.saved_tensors
         da, db, dg = torch.empty_like(a), torch.empty_like(b), torch.empty_like(g)
         inputs = [_np(x) for x in (a, b, g, ha, hb)]

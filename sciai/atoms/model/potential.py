@@ -67,7 +67,7 @@ def support(net: Network, rate: float = 0.01) -> Support:
 
 
 def closest_seen(net: Network) -> NDArray[np.float64]:
-    """Shortest distance of every pair of elements in training, Å, [119, 119]; infinite for pairs never seen."""
+    """Shortest distance of each pair of elements in training, Å, [119, 119]; infinite if never seen."""
     return _array(net.closest)
 
 

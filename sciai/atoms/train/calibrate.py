@@ -1,8 +1,8 @@
 """What makes the spread trustworthy: how wrong held-out structures were, and what was learned from.
 
-Intervals are conformal (``sciai.trust.conformal``) with the predicted spread as the scale, and one quantile for each
-fifth of the predicted spread, so that quiet environments are covered as well as loud ones. The parts that are held out
-for this were not trained on, and share no chemical system with training or test.
+Intervals are conformal (``sciai.trust.conformal``) with the predicted spread as the scale, and one quantile
+for each fifth of the predicted spread, so that quiet environments are covered as well as loud ones. The
+parts that are held out for this were not trained on, and share no chemical system with training or test.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sciai.atoms.train.data import Structures
+from sciai.atoms.train.data import Structures, collate
 from sciai.atoms.train.figures import predictions
 from sciai.core.data import DataModule
 from sciai.trust.conformal import quantile
@@ -26,12 +26,13 @@ Floats = NDArray[np.float64]
 
 
 class Calibrate:
-    """Fits intervals and what the support check needs; arrays go into the network's buffers, figures on the card.
+    """Fits intervals, and what the support check needs into the network's buffers; figures on the card.
 
     Args:
         alpha: share of force components, and of energies, that may lie outside their interval.
         bins: number of classes of predicted spread.
-        floor: added to the predicted spread of the energy, eV/atom, so that a head's silence is not certainty.
+        floor: added to the predicted spread of the energy, eV/atom, so that a head's silence is not
+            certainty.
         structures: training structures whose atoms may become prototypes.
         seed: picks them.
     """
@@ -55,7 +56,9 @@ class Calibrate:
         result["support"] = self._support(net, data, held)
         return result
 
-    def _held_out(self, net: nn.Module, data: DataModule) -> tuple[Any, Any, Floats]:
+    def _held_out(
+        self, net: nn.Module, data: DataModule
+    ) -> tuple[tuple[Floats, Floats] | None, tuple[Floats, Floats] | None, Floats]:
         """(spread, error) of force components (eV/Å) and of energies (eV/atom), and descriptors of atoms."""
         force: list[tuple[Floats, Floats]] = []
         energy: list[tuple[Floats, Floats]] = []
@@ -73,13 +76,10 @@ class Calibrate:
             held.append(answer.descriptor.double().numpy())
         if not held:
             return None, None, np.empty((0, 0))
-        pairs = [
-            tuple(np.concatenate(column) for column in zip(*rows, strict=True)) for rows in (force, energy)
-        ]
-        return pairs[0], pairs[1], np.concatenate(held)
+        return _columns(force), _columns(energy), np.concatenate(held)
 
     def _support(self, net: nn.Module, data: DataModule, held: Floats) -> Mapping[str, Any]:
-        """Prototypes of every element's environments, and the shortest distance seen of each pair of elements."""
+        """Prototypes of every element's environments, and the shortest distances seen."""
         from sciai.trust.support import Knn
 
         rng = np.random.default_rng(self.seed)
@@ -88,7 +88,7 @@ class Calibrate:
         target: Any = net
         seen: dict[int, list[Floats]] = {}
         batches = (
-            data._collate([part[int(i)] for i in rows])
+            collate([part[int(i)] for i in rows])
             for rows in np.array_split(chosen, max(1, len(chosen) // 16))
         )
         for batch in batches:
@@ -111,6 +111,10 @@ class Calibrate:
         return {"prototypes": len(known), "elements": len(seen), "neighbours": k, "held_out": len(picked)}
 
 
+def _columns(rows: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    return np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows])
+
+
 def binned_quantiles(spread: Floats, error: Floats, alpha: float, bins: int) -> dict[str, Any]:
     """Conformal quantiles of error / spread, one per class of predicted spread.
 
@@ -121,7 +125,8 @@ def binned_quantiles(spread: Floats, error: Floats, alpha: float, bins: int) -> 
         bins: number of classes with equal counts.
 
     Returns:
-        ``edges`` (upper ends of all classes but the last), ``quantiles`` (one per class), ``n``, ``coverage``.
+        ``edges`` (upper ends of all classes but the last), ``quantiles`` (one per class), ``n``,
+        ``coverage``.
 
     >>> found = binned_quantiles(np.ones(99), np.arange(1, 100.0), alpha=0.1, bins=1)
     >>> found["quantiles"], found["edges"], found["n"]
@@ -147,7 +152,7 @@ def _spearman(a: Floats, b: Floats) -> float:
 
 
 def _closest(data: DataModule) -> Floats:
-    """Shortest distance of each pair of elements among the training structures, Å [119, 119]; infinite if never."""
+    """Shortest distance of each pair of elements in training, Å [119, 119]; infinite if never seen."""
     from sciai.atoms.model.network import ELEMENTS
 
     dataset: Structures = data.dataset

@@ -1,7 +1,8 @@
 """Record structures as batches of graphs, split so that no chemical system is in two parts.
 
-The part of a group is decided by a hash of its name, not by its place in a list: labels that arrive later never move
-a chemical system from the training part to another one, so a model can go on learning from more of them.
+The part of a group is decided by a hash of its name, not by its place in a list: labels that arrive later
+never move a chemical system from the training part to another one, so a model can go on learning from more
+of them.
 """
 
 from __future__ import annotations
@@ -63,12 +64,14 @@ class Structures(Dataset[Batch]):
 
     Args:
         records: the structures.
-        sources: data source -> level of theory, in the network's order; records of other sources are left out.
+        sources: data source -> level of theory, in the network's order; records of other sources are left
+            out.
         reach: as the network's.
         most_pairs: structures with more pairs than this are left out; they would be a batch by themselves.
-        limits: source (or ``default``) -> (largest |force| in eV/Å, lowest and highest pressure in GPa) that count
-            as physics.
+        limits: source (or ``default``) -> (largest |force| in eV/Å, lowest and highest pressure in GPa) that
+            count as physics.
         share: source -> how often, relative to once, its structures are seen in an epoch (whole numbers).
+        most: source -> how many of its structures to use at most, spread evenly over what there is.
 
     Raises:
         BadInput: when nothing is left.
@@ -82,12 +85,13 @@ class Structures(Dataset[Batch]):
         most_pairs: int = 12000,
         limits: Mapping[str, Sequence[float]] | None = None,
         share: Mapping[str, int] | None = None,
+        most: Mapping[str, int] | None = None,
     ) -> None:
         self.sources, self.reach, self.most_pairs = dict(sources), tuple(reach), most_pairs
         self._order = {name: k for k, name in enumerate(self.sources)}
         self.dropped: Counter[str] = Counter()
         self.records: list[Record] = []
-        for record in records:
+        for record in _thinned(list(records), most or {}):
             why = self._unfit(record, limits or {})
             if why:
                 self.dropped[why] += 1
@@ -172,6 +176,19 @@ class Structures(Dataset[Batch]):
         return ""
 
 
+def _thinned(records: list[Record], most: Mapping[str, int]) -> list[Record]:
+    """At most so many of each source, evenly spaced: frames of a trajectory are alike."""
+    counts = Counter(record.source for record in records)
+    seen: Counter[str] = Counter()
+    kept = []
+    for record in records:
+        have, wanted, k = counts[record.source], most.get(record.source), seen[record.source]
+        seen[record.source] += 1
+        if wanted is None or (k * wanted) // have != ((k - 1) * wanted) // have:
+            kept.append(record)
+    return kept
+
+
 def collate(items: Sequence[Batch]) -> Batch:
     """Several batches as one."""
     joined = {
@@ -183,8 +200,8 @@ def collate(items: Sequence[Batch]) -> Batch:
 def part_of(group: str, fractions: Mapping[str, float]) -> str:
     """The part of a chemical system: a function of its name alone.
 
-    Development systems (``sciai.atoms.data.records.is_dev``) are the test part. Single elements are always trained
-    on, as nothing else teaches what they are.
+    Development systems (``sciai.atoms.data.records.is_dev``) are the test part. Single elements are always
+    trained on, as nothing else teaches what they are.
 
     Args:
         group: the chemical system.
@@ -209,7 +226,7 @@ def part_of(group: str, fractions: Mapping[str, float]) -> str:
 def fit_offsets(
     records: Sequence[Record], sources: Mapping[str, int], strength: float = 0.02
 ) -> NDArray[np.float64]:
-    """Each source's energy per element: least squares on energies per atom, drawn to what its level has in common.
+    """Each source's energy per element: least squares on energies per atom, drawn to its level's own.
 
     Args:
         records: training structures.
@@ -220,8 +237,8 @@ def fit_offsets(
         eV, [sources, 119]. Where a source never saw an element: its level's.
 
     >>> from types import SimpleNamespace as Of
-    >>> seen = [Of(numbers=np.array([z] * n), energy=e * n, source="a") for z, n, e in ((1, 2, -3.0), (8, 1, -5.0))]
-    >>> fit_offsets(seen * 50, {"a": 0})[0, [1, 8]].round(2).tolist()
+    >>> seen = [Of(numbers=np.array([z] * n), energy=e * n, source="a") for z, n, e in ((1, 2, -3.0), (8, 1,
+    -5.0))] >>> fit_offsets(seen * 50, {"a": 0})[0, [1, 8]].round(2).tolist()
     [-3.0, -5.0]
     """
     rows: dict[str, list[tuple[NDArray[np.float64], float]]] = {name: [] for name in sources}
@@ -289,6 +306,7 @@ def module(
     seed: int = 0,
     *,
     share: Mapping[str, int] | None = None,
+    most: Mapping[str, int] | None = None,
     most_pairs: int = 12000,
     limits: Mapping[str, Sequence[float]] | None = None,
     train_only: Sequence[str] = (),
@@ -305,6 +323,7 @@ def module(
         fractions: part -> share of the chemical systems; the same system is always in the same part.
         seed: seed of the order.
         share: source -> how often its structures are seen per epoch.
+        most: source -> how many of its structures to use at most.
         most_pairs: larger structures are left out.
         limits: what counts as physics, see ``Structures``.
         train_only: sources of which only the training part is used (labels by other models are no test).
@@ -312,7 +331,7 @@ def module(
         num_workers: loader processes.
     """
     keep = [r for r in records if r.source not in train_only or part_of(r.group, fractions) == "train"]
-    dataset = Structures(keep, sources, reach, most_pairs, limits, share)
+    dataset = Structures(keep, sources, reach, most_pairs, limits, share, most)
     parts: dict[str, list[str]] = {}
     for group in sorted(set(dataset.groups)):
         parts.setdefault(part_of(group, fractions), []).append(group)
@@ -327,11 +346,11 @@ def module(
         batch_size,
         {"train": 1.0},
         seed,
-        hold_out={part: groups for part, groups in parts.items()},
+        hold_out=dict(parts),
         collate=collate,
         num_workers=num_workers,
         eval_batch_size=eval_batch_size,
-        check_leaks=False,  # the same crystal may be there twice within a chemical system, which is never split
+        check_leaks=False,  # copies of a crystal may be there, but a chemical system is never split
     )
 
 

@@ -56,7 +56,7 @@ class Tally:
                 into.append(flat[np.isfinite(flat)])
 
     def summary(self) -> dict[str, float]:
-        """Mean absolute errors: energy in meV/atom (``energy_bias``: median error), forces in meV/Å, stress in GPa.
+        """Mean absolute errors: energy in meV/atom (bias: median), forces in meV/Å, stress in GPa.
 
         ``force_relative`` is the mean absolute error over the mean absolute label.
 

@@ -15,8 +15,8 @@ __all__ = ["Loss", "metrics"]
 class Loss:
     """Weighted mean absolute errors, and likelihoods of the spreads.
 
-    Forces count by the length of their error, so that the loss does not depend on the orientation. Energies are
-    per atom, after the elements' offsets.
+    Forces count by the length of their error, so that the loss does not depend on the orientation. Energies
+    are per atom, after the elements' offsets.
 
     Args:
         energy: weight of the energy, per eV/atom.

@@ -20,9 +20,10 @@ def network(start: str | None = None, sources: Mapping[str, int] | None = None, 
     """A network to train.
 
     Args:
-        start: checkpoint whose weights to go on from; None starts fresh. Weights whose shape differs stay fresh.
-        sources: data source -> level of theory; the first is what predictions answer at. Sources that the checkpoint
-            does not know get energy offsets of their own.
+        start: checkpoint whose weights to go on from; None starts fresh. Weights whose shape differs stay
+            fresh.
+        sources: data source -> level of theory; the first is what predictions answer at. Sources that the
+            checkpoint does not know get energy offsets of their own.
         options: see ``Network``.
     """
     net = Network(sources=sources, **{key: _plain(value) for key, value in options.items()})
@@ -39,7 +40,7 @@ def _plain(value: Any) -> Any:
 
 def _take(net: Network, saved: Checkpoint) -> None:
     own = net.state_dict()
-    known = tuple((saved.card.config.get("domain", {}).get("net", {}).get("sources") or {"pbe": 0}))
+    known = tuple(saved.card.config.get("domain", {}).get("net", {}).get("sources") or {"pbe": 0})
     fresh = []
     for name, array in saved.arrays.items():
         value = torch.as_tensor(array)
