@@ -248,7 +248,7 @@ def _check_distances(atoms: Atoms, closest: float, file: object) -> None:
     cell = np.asarray(atoms.cell.array, float)
     if pbc.any() and not pbc.all():  # any vector serves where nothing repeats
         cell = np.asarray(atoms.cell.complete().array, float)
-    # wider than needed: the search sorts atoms into boxes of this size, and a million empty ones would take long
+    # wider than needed: the search sorts atoms into boxes of this size
     i, j, d = NeighborList(cutoff=max(closest, 1.5), full_list=False).compute(
         points=np.ascontiguousarray(atoms.positions, float), box=cell, periodic=pbc, quantities="ijd"
     )

@@ -1,0 +1,339 @@
+"""Structures to be labelled, invented while their labels come in.
+
+Each job is a generator: it yields a structure, is sent the same structure with the teacher's labels (None
+where the teacher could not), and returns the records worth keeping. Many jobs run side by side, so that the
+teacher gets batches. A job depends on its own seed and the teacher alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from ase import Atoms
+
+from sciai.atoms.data import perturb
+from sciai.atoms.data.chemistry import KNOWN, compound, electronegativity, similar
+from sciai.atoms.data.prototypes import Prototype, prototypes, substituted
+from sciai.atoms.data.records import Record, from_atoms, group_of, is_dev
+
+__all__ = ["FAMILIES", "Job", "Plan", "job", "plausible"]
+
+Floats = npt.NDArray[np.float64]
+Job = Generator[Record, Record | None, list[Record]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What jobs draw from.
+
+    Attributes:
+        shares: family -> share of the jobs.
+        largest: atoms in a cell at most.
+        around: structures of the user's own, for the family "around".
+        keep_dev_out: leave out every chemical system of the development part.
+    """
+
+    shares: dict[str, float]
+    largest: int = 16
+    around: tuple[Atoms, ...] = ()
+    keep_dev_out: bool = True
+
+    def allowed(self, atoms: Atoms) -> bool:
+        """Whether a structure may be generated."""
+        return not (self.keep_dev_out and is_dev(group_of(atoms.numbers, atoms.pbc)))
+
+
+def plausible(record: Record, force: float = 50.0, stress: float = 1.5) -> bool:
+    """Whether a label is worth learning: no teacher is right far from what it was taught.
+
+    Args:
+        record: with labels.
+        force: largest force on an atom, eV/Å.
+        stress: largest component, eV/Å³ (1.5 is 240 GPa).
+    """
+    if record.energy is None or record.forces is None or not np.isfinite(record.energy):
+        return False
+    if not np.isfinite(record.forces).all() or np.abs(record.forces).max() > force:
+        return False
+    size = 0.0 if record.stress is None else float(np.abs(record.stress).max())
+    return size < stress  # false for NaN
+
+
+def job(number: int, seed: int, plan: Plan) -> Job:
+    """The job of this number; the same whenever and wherever it runs."""
+    rng = np.random.default_rng([seed, number])
+    names = sorted(plan.shares)
+    weights = np.array([plan.shares[name] for name in names])
+    return FAMILIES[str(rng.choice(names, p=weights / weights.sum()))](rng, plan)
+
+
+def _ask(atoms: Atoms, kind: str) -> Generator[Record, Record | None, Record | None]:
+    """Have a structure labelled; None where atoms overlap or the labels are beyond use."""
+    if perturb.closeness(atoms) < 0.45:
+        return None
+    bare = atoms.copy()
+    bare.calc = None
+    labelled = yield from_atoms(bare, "unlabelled", kind=kind)
+    return labelled if labelled is not None and plausible(labelled, 200.0, 5.0) else None
+
+
+def _settled(atoms: Atoms, steps: int) -> Generator[Record, Record | None, list[Record]]:
+    """A few steps downhill in positions and cell; every frame on the way.
+
+    Steps along the gradient with Barzilai and Borwein's length for the atoms and a secant's bulk modulus
+    for the volume. Not a relaxation to the end: training wants the neighbourhood of equilibrium.
+    """
+    frames: list[Record] = []
+    here, step, modulus = atoms, 0.03, 0.6
+    before: tuple[Floats, Floats, float, float] | None = None
+    for _ in range(steps):
+        record = yield from _ask(here, "settling")
+        if record is None:
+            break
+        frames.append(record)
+        forces = np.asarray(record.forces)
+        stress = record.stress if record.stress is not None else np.zeros((3, 3))
+        pull, volume = float(np.trace(stress)) / 3, max(record.volume, 1e-9)
+        fractional = here.get_scaled_positions(wrap=False) if record.pbc.all() else here.positions
+        if before is not None:
+            moved, was, pull_before, volume_before = before
+            change = was - forces
+            curvature = float((moved * change).sum())
+            if curvature > 1e-8:
+                step = float(np.clip((moved * moved).sum() / curvature, 0.005, 0.25))
+            widened = np.log(volume / volume_before)
+            if abs(widened) > 1e-4:
+                modulus = float(np.clip((pull - pull_before) / widened, 0.05, 3.0))
+        shift = step * forces
+        shift *= min(1.0, 0.12 / max(1e-9, float(np.linalg.norm(shift, axis=1).max())))
+        new = here.copy()
+        if record.pbc.all():
+            # linear strain: a third of the volume's for the isotropic part, softer for the shear
+            spread = (stress - pull * np.eye(3)) / (2.0 * modulus)
+            strain = -pull / (3 * modulus) * np.eye(3) - spread
+            strain *= min(1.0, 0.06 / max(1e-9, float(np.abs(strain).max())))
+            new.set_cell(here.cell.array @ (np.eye(3) + strain), scale_atoms=False)
+            new.set_scaled_positions(fractional)
+        new.positions = new.positions + shift
+        before = (shift, forces, pull, volume)
+        here = new
+    return frames
+
+
+def _kept(frames: Sequence[Record], count: int) -> list[Record]:
+    """Frames spread over a path, the last one always."""
+    usable = [frame for frame in frames if plausible(frame)]
+    if not usable:
+        return []
+    places = sorted({round(x) for x in np.linspace(len(usable) - 1, 0, count)})
+    return [usable[place] for place in places]
+
+
+def _offspring(parent: Atoms, rng: np.random.Generator, plan: Plan, count: int) -> Job:
+    """Structures near a crystal close to equilibrium."""
+    kept: list[Record] = []
+    for _ in range(count):
+        way = rng.random()
+        if way < 0.40:
+            kind, size, strain = "near", rng.uniform(0.01, 0.08), 0.012
+        elif way < 0.58:
+            kind, size, strain = "rattled", rng.uniform(0.08, 0.2), 0.02
+        elif way < 0.66:
+            kind, size, strain = "hot", rng.uniform(0.2, 0.4), 0.03
+        elif way < 0.78:
+            kind, size, strain = "strained", 0.03, rng.uniform(0.02, 0.06)
+        elif way < 0.88:
+            kind, size, strain = "pressed", 0.03, 0.0
+        else:
+            kind, size, strain = "defect", 0.04, 0.01
+        child = parent
+        if kind == "pressed":
+            ranges = [(0.93, 1.07), (0.85, 0.95), (1.05, 1.2)]
+            child = perturb.pressed(parent, float(rng.uniform(*ranges[int(rng.integers(3))])))
+        elif kind == "defect":
+            child = perturb.defective(perturb.grown(parent, rng, plan.largest), rng)
+        child = perturb.strained(perturb.rattled(child, rng, float(size)), rng, float(strain))
+        if not plan.allowed(child):
+            continue
+        record = yield from _ask(child, kind)
+        if record is not None and plausible(record):
+            kept.append(record)
+    return kept
+
+
+def _bulk(start: Atoms, rng: np.random.Generator, plan: Plan, children: int) -> Job:
+    """Settle a crystal, keep some of the way, and have offspring; now and then a surface or a cluster too."""
+    frames = yield from _settled(perturb.rattled(start, rng, 0.02), int(rng.integers(5, 9)))
+    kept = [replace(frame, kind="settling") for frame in _kept(frames, 5)]
+    if not kept:
+        return []
+    parent = kept[-1].to_atoms()
+    kept += yield from _offspring(parent, rng, plan, children)
+    way = rng.random()
+    if way < 0.22 and len(parent) <= plan.largest:
+        surface = perturb.slab(parent, rng, plan.largest)
+        kept += yield from _relaxing(surface, "slab", rng)
+        if rng.random() < 0.6:
+            both = perturb.adsorbed(surface, rng)
+            if plan.allowed(both):
+                kept += yield from _relaxing(both, "adsorbate", rng)
+    elif way < 0.28:
+        cut = perturb.rattled(perturb.cluster(parent, rng, int(rng.integers(2, 11))), rng, 0.08)
+        kept += yield from _relaxing(cut, "cluster", rng)
+    return kept
+
+
+def _relaxing(atoms: Atoms, kind: str, rng: np.random.Generator) -> Job:
+    """One or three frames of a structure whose atoms, not its cell, go downhill."""
+    kept: list[Record] = []
+    here = perturb.rattled(atoms, rng, float(rng.uniform(0.01, 0.1)))
+    for _ in range(int(rng.choice([1, 3]))):
+        record = yield from _ask(here, kind)
+        if record is None:
+            break
+        kept.append(record)
+        shift = 0.04 * np.asarray(record.forces)
+        shift *= min(1.0, 0.15 / max(1e-9, float(np.linalg.norm(shift, axis=1).max())))
+        here = here.copy()
+        here.positions = here.positions + shift
+    return _kept(kept, 2)
+
+
+def _elements(proto: Prototype, rng: np.random.Generator) -> dict[int, int]:
+    """Elements for a prototype: like those it was found with, or drawn anew."""
+    if rng.random() < 0.5 and max(proto.kinds) < 97:
+        new: dict[int, int] = {}
+        for old in proto.kinds:
+            for _ in range(20):
+                z = similar(old, rng)
+                if rng.random() < 0.5:
+                    z = similar(z, rng)
+                if z not in new.values():
+                    break
+            new[old] = z
+        if len(set(new.values())) == len(new):
+            return new
+    drawn = compound(proto.counts, rng)
+    if rng.random() < 0.08:  # cations on anion sites: rare in nature, instructive for a network
+        drawn = [int(z) for z in rng.permutation(drawn)]
+    return dict(zip(proto.kinds, drawn, strict=True))
+
+
+def _crystal(rng: np.random.Generator, plan: Plan) -> Job:
+    """An AFLOW prototype with other elements."""
+    library = prototypes(plan.largest)
+    for _ in range(50):
+        proto = library[int(rng.integers(len(library)))]
+        if len(proto.kinds) == 1 and rng.random() < 0.75:
+            continue  # a fifth of the library are elements, a fiftieth of nature's compounds
+        atoms = substituted(proto.atoms, _elements(proto, rng))
+        if rng.random() < 0.2:
+            atoms = _mixed(atoms, rng, plan.largest)
+        if plan.allowed(atoms) and perturb.closeness(atoms) > 0.5:
+            return (yield from _bulk(atoms, rng, plan, int(rng.integers(3, 6))))
+    return []
+
+
+def _mixed(atoms: Atoms, rng: np.random.Generator, largest: int) -> Atoms:
+    """A part of one kind of site in a small supercell taken by a similar element."""
+    new = perturb.grown(atoms, rng, largest)
+    sites = np.flatnonzero(new.numbers == rng.choice(np.unique(new.numbers)))
+    if len(sites) < 2:
+        return new
+    chosen = rng.choice(sites, len(sites) // 2, replace=False)
+    numbers = np.array(new.numbers)
+    numbers[chosen] = similar(int(numbers[chosen[0]]), rng)
+    new.numbers = numbers
+    return new
+
+
+def _element(rng: np.random.Generator, plan: Plan) -> Job:
+    """A pure element in a prototype with one kind of atom: fcc, bcc, simple cubic, diamond and others."""
+    library = [proto for proto in prototypes(plan.largest) if len(proto.kinds) == 1]
+    proto = library[int(rng.integers(len(library)))]
+    atoms = substituted(proto.atoms, {proto.kinds[0]: int(rng.choice(KNOWN))})
+    return (yield from _bulk(atoms, rng, plan, int(rng.integers(4, 8))))
+
+
+def _around(rng: np.random.Generator, plan: Plan) -> Job:
+    """One of the user's own structures, half of the time with an element replaced by a similar one."""
+    own = [atoms for atoms in plan.around if len(atoms) <= 2 * plan.largest]
+    if not own:
+        return (yield from _crystal(rng, plan))
+    # small cells more often: the teacher's time goes with the atoms
+    weights = np.array([1.0 / len(atoms) for atoms in own])
+    for _ in range(30):
+        atoms = own[int(rng.choice(len(own), p=weights / weights.sum()))].copy()
+        if rng.random() < 0.5:
+            kinds = np.unique(atoms.numbers)
+            swap = {int(z): similar(int(z), rng) for z in kinds if rng.random() < 0.7}
+            if len({swap.get(int(z), int(z)) for z in kinds}) == len(kinds):
+                atoms = substituted(atoms, swap)
+        if plan.allowed(atoms) and perturb.closeness(atoms) > 0.4:
+            return (yield from _bulk(atoms, rng, plan, int(rng.integers(2, 5))))
+    return []
+
+
+def _packing(rng: np.random.Generator, plan: Plan) -> Job:
+    """Random elements thrown together, cooled a little."""
+    for _ in range(30):
+        kinds = rng.choice(KNOWN, int(rng.integers(2, 6)), replace=False)
+        if rng.random() < 0.5:
+            kinds = np.array(compound([1] * len(kinds), rng))
+        numbers = [int(z) for z in rng.choice(kinds, int(rng.integers(4, plan.largest + 1)))]
+        metal = float(np.mean(electronegativity[numbers])) < 2.0
+        atoms = perturb.packed(numbers, rng, float(rng.uniform(*((0.7, 1.3) if metal else (0.4, 0.9)))))
+        if atoms is not None and plan.allowed(atoms):
+            frames = yield from _settled(atoms, int(rng.integers(3, 9)))
+            return [replace(frame, kind="packing") for frame in _kept(frames, 4)]
+    return []
+
+
+def _pair(rng: np.random.Generator, plan: Plan) -> Job:
+    """Two atoms in vacuum at several distances."""
+    a, b = (int(z) for z in rng.choice(KNOWN, 2))
+    kept: list[Record] = []
+    for _ in range(3):
+        atoms = perturb.dimer(a, b, rng)
+        record = yield from _ask(atoms, "dimer")
+        if record is not None and plausible(record, 25.0) and plan.allowed(atoms):
+            kept.append(record)
+    return kept
+
+
+def _molecule(rng: np.random.Generator, plan: Plan) -> Job:
+    """A small molecule or complex, rattled; now and then two of them beside each other."""
+    atoms = perturb.molecule(rng)
+    if rng.random() < 0.25:
+        other = perturb.molecule(rng)
+        other.rotate(float(rng.uniform(0, 360)), rng.normal(size=3))
+        direction = rng.normal(size=3)
+        direction /= np.linalg.norm(direction)
+        other.positions += atoms.positions.mean(0) - other.positions.mean(0)
+        for _ in range(40):
+            other.positions += 0.4 * direction
+            if perturb.closeness(atoms + other) > 1.9:
+                break
+        atoms = atoms + other
+    if len(atoms) > 2 * plan.largest or not plan.allowed(atoms):
+        return []
+    kept: list[Record] = []
+    for _ in range(4):
+        record = yield from _ask(perturb.rattled(atoms, rng, float(rng.uniform(0.0, 0.15))), "molecule")
+        if record is not None and plausible(record):
+            kept.append(record)
+    return kept
+
+
+FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
+    "crystal": _crystal,
+    "element": _element,
+    "around": _around,
+    "packing": _packing,
+    "pair": _pair,
+    "molecule": _molecule,
+}
+"""Name -> what makes a job."""
