@@ -71,7 +71,7 @@ def energy(
 def relax(
     file: Structure,
     out: Out = None,
-    fmax: Annotated[float, typer.Option(help="Largest force left, eV/Å.")] = 0.02,
+    fmax: Annotated[float, typer.Option(help="Largest force left, eV/Å.")] = 0.01,
     steps: Annotated[int, typer.Option(help="Most optimiser steps.")] = 1000,
     cell: Annotated[
         bool | None, typer.Option("--cell/--fixed-cell", help="Relax the cell too. [if periodic]")

@@ -182,7 +182,7 @@ def evaluation_figure(value: Evaluation) -> Any:
 
 
 def _frames(files: Any) -> tuple[list[Atoms], list[str]]:
-    given = [files] if isinstance(files, str | Path) else list(files)
+    given: list[Any] = [files] if isinstance(files, str | Path) else list(files)
     if given and not isinstance(given[0], str | Path):
         return given, [f"structure {k}" for k in range(len(given))]
     frames: list[Atoms] = []

@@ -73,7 +73,7 @@ def relax(
     potential: Potential,
     out: str | Path | None = None,
     *,
-    fmax: float = 0.02,
+    fmax: float = 0.01,
     steps: int = 1000,
     cell: bool | None = None,
     symmetry: bool = True,
@@ -251,7 +251,7 @@ def spacegroup(atoms: Atoms) -> tuple[str, int] | None:
 
 def _check(atoms: Atoms, fmax: float, steps: int, with_cell: bool, pressure: float, optimizer: str) -> None:
     if not fmax > 0:
-        raise BadInput(f"fmax is {fmax}", field="fmax", unit="eV/Å", fix="use a number above 0, such as 0.02")
+        raise BadInput(f"fmax is {fmax}", field="fmax", unit="eV/Å", fix="use a number above 0, such as 0.01")
     if steps < 0:
         raise BadInput(f"{steps} steps", field="steps")
     if optimizer not in OPTIMIZERS:
