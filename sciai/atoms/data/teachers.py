@@ -130,7 +130,8 @@ class Chgnet:
 
     def label(self, records: Sequence[Record]) -> list[Record | None]:
         """The same structures with its labels; None for unknown elements and non-crystals."""
-        from pymatgen.core import Lattice, Structure
+        from pymatgen.core.lattice import Lattice
+        from pymatgen.core.structure import Structure
 
         done: list[Record | None] = [None] * len(records)
         fit = [i for i, r in enumerate(records) if r.pbc.all() and all(self.knows(int(z)) for z in r.numbers)]
