@@ -68,6 +68,9 @@ def risk(
 
     [bold]Examples[/bold]
 
+    [dim]# an invented sheet to try it on[/dim]
+    sciai health example && sciai health risk example_panel.csv
+
     [dim]# a sheet of one date[/dim]
     sciai health risk panel.csv --age 64 --sex male
 
@@ -97,6 +100,28 @@ def risk(
     else:
         health_show.print_risk(report, chosen, len(panels), page)
     show.finish(report.risks)
+
+
+@app.command()
+def example(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to put them in.")] = Path("."),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name.")] = False,
+) -> None:
+    """Put two invented sheets here, to try the other commands with; they are of people who do not exist.
+
+    [bold]Examples[/bold]
+
+    sciai health example
+    sciai health risk example_panel.csv
+    sciai health timeline example_course_ja.csv --html course.html
+    """
+    from sciai.core.atomic import whole_file
+    from sciai.core.resources import data_dir
+
+    for name in ("example_panel.csv", "example_course_ja.csv"):
+        with whole_file(out / name, overwrite=overwrite) as partial:
+            partial.write_bytes((data_dir() / "health" / name).read_bytes())
+        typer.echo(str(out / name))
 
 
 @app.command(no_args_is_help=True)

@@ -30,7 +30,7 @@ def risk_figures(report: PanelReport, panel: Panel, page: Path | None) -> dict[s
     """Everything that `risk` found, for JSON."""
     return {
         "risks": report.risks.to_dict(),
-        "unusual": report.unusual.to_dict(),
+        "unusual": None if report.unusual is None else report.unusual.to_dict(),
         "panel": {
             "date": None if panel.date is None else str(panel.date),
             "values": panel.values,
@@ -72,7 +72,8 @@ def print_risk(report: PanelReport, panel: Panel, dates: int, page: Path | None)
         without = [(_short(risk.label), risk.status, risk.reason) for risk in risks if risk.risk is None]
         if without:
             show.print_table("Without a risk", ["disease", "why", "reason"], without)
-    _combination(report.unusual)
+    if report.unusual is not None:
+        _combination(report.unusual)
     aside = [(r.label, r.written, r.why) for r in panel.readings if not r.used]
     aside += [(u.label, "" if u.value is None else f"{u.value:g}", "not recognised") for u in panel.unknown]
     if aside:

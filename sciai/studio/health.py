@@ -67,11 +67,13 @@ def write_timeline(path: str | Path, answer: Answer[Timeline]) -> Path:
 
 def panel_section(report: PanelReport, panel: Panel | None = None) -> Section:
     """Verdict, figures, findings and pictures of one panel."""
-    level = max(report.risks.level, report.unusual.level)
-    told = None if report.unusual.level >= Level.REFUSE else report.unusual.unwrap()
+    level = max(report.risks.level, report.unusual.level if report.unusual else Level.OK)
+    told = None
+    if report.unusual is not None and report.unusual.level < Level.REFUSE:
+        told = report.unusual.unwrap()
     risks = [] if report.risks.level >= Level.REFUSE else list(report.risks.unwrap())
     peers = "" if report.risks.level >= Level.REFUSE else report.risks.unwrap().peers
-    findings = _once([*report.risks.findings, *report.unusual.findings])
+    findings = _once([*report.risks.findings, *(report.unusual.findings if report.unusual else ())])
     return Section(
         title="Risks, values, and what the combination means",
         lead=_lead(report, panel, peers, told),

@@ -53,7 +53,7 @@ def person_at(person: Person, panel: Panel, last: dt.date | None = None) -> Pers
     known: dict[str, Any] = {k: v for k, v in panel.person.items() if person.known.value(k) is None}
     age = person.known.value("age")
     if age is not None and last is not None and panel.date is not None:
-        known["age"] = age - int((last - panel.date).days / 365.25)
+        known["age"] = age - round((last - panel.date).days / 365.25)
     given = {name for name in person.known.given if name != "age"}
     values = {name: value for name, value in panel.values.items() if name not in given}
     return person.given(known | values)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sciai.core.answer import Estimate, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.api.distribution import HealthAnswer, percent
-from sciai.health.api.panel import person_at
+from sciai.health.api.panel import person_at, with_findings
 from sciai.health.data.panels.analytes import analyte_of_column
 
 if TYPE_CHECKING:
@@ -213,6 +213,9 @@ def timeline(human: VirtualHuman, panels: Sequence[Panel], person: Person) -> He
     answers = [p.risks(drivers=0) for p in at]
     names = list(dict.fromkeys(name for visit in dated for name in visit.panel.values))
     peers = _Peers(human, names)
+    refusal = peers.refusal(at[-1])
+    if refusal is not None:
+        return with_findings(refusal, [f for visit in dated for f in visit.panel.findings])
     courses = [_course(peers, name, dated, at) for name in names]
     courses.sort(key=lambda c: (not c.changed, not c.steady_trend))
     aside = [r.label for visit in dated for r in visit.panel.readings if r.column is None]
@@ -299,15 +302,27 @@ class _Peers:
         self.human, self.names = human, names
         self.told: dict[tuple[Any, ...], Any] = {}
 
+    def refusal(self, person: Person) -> HealthAnswer | None:
+        """The answer about the peers of a person where it is refused (too young to have any, for one)."""
+        answer = self.human.given(self._known(person)).ask(*self.names)
+        return (
+            HealthAnswer(None, answer.findings, answer.provenance) if answer.level >= Level.REFUSE else None
+        )
+
     def of(self, name: str, person: Person) -> Any:
         """The distribution of one value among the peers of a person."""
-        known: dict[str, Any] = {k: person.known.given[k] for k in ("age", "sex") if k in person.known.given}
-        if "sex" in known:
-            known["sex"] = person.schema["sex"].levels[int(known["sex"])]
+        known = self._known(person)
         key = tuple(known.items())
         if key not in self.told:
             self.told[key] = self.human.given(known).ask(*self.names).unwrap()
         return self.told[key][name]
+
+    @staticmethod
+    def _known(person: Person) -> dict[str, Any]:
+        known: dict[str, Any] = {k: person.known.given[k] for k in ("age", "sex") if k in person.known.given}
+        if "sex" in known:
+            known["sex"] = person.schema["sex"].levels[int(known["sex"])]
+        return known
 
 
 def _slope(

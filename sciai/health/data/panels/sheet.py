@@ -238,7 +238,7 @@ def _read_dated(
 
 def _read_long(rows: Rows, numbers: Sequence[int], header: tuple[int, dict[str, int]], sheet: Sheet) -> None:
     start, kinds = header
-    single = _single_date(rows[:start])
+    single = _single_date(rows)
     name, code = kinds.get("name"), kinds.get("code")
     for number, row in zip(numbers[start + 1 :], rows[start + 1 :], strict=True):
         label = row[name] if name is not None else row[code or 0]

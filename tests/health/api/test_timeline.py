@@ -1,0 +1,139 @@
+"""Courses against reference change values and exactly known peers."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sciai.core.answer import Level
+from sciai.core.errors import BadInput
+from sciai.health.api.panel import latest, person_at, with_findings
+from sciai.health.api.timeline import timeline
+from sciai.health.data.panels import read_panels, table
+from tests.health.api.exact import human
+
+VH = human()
+DATES = ("2023-01-10", "2023-07-10", "2024-01-10")
+
+
+def _panels(**values: tuple[float | None, ...]) -> Any:
+    return read_panels(
+        {day: {name: v[i] for name, v in values.items() if v[i] is not None} for i, day in enumerate(DATES)}
+    )
+
+
+def test_a_change_is_judged_by_the_reference_change_value() -> None:
+    limit = table().analytes["hba1c"].change_limit()
+    assert limit is not None
+    last = 5.5 * (1 + (limit + 0.5) / 100)
+    answer = timeline(VH, _panels(hba1c=(5.5, 5.6, last), hdl=(50, 51, 52)), VH.given(age=60, sex="male"))
+    value = answer.unwrap()
+    hba1c, hdl = value.course("hba1c"), value.course("hdl")
+    assert hba1c.limit == pytest.approx(limit)
+    assert hba1c.change == pytest.approx(limit + 0.5)
+    assert (hba1c.changed, hdl.changed) == (True, False)
+    assert value.courses[0] is hba1c  # what changed comes first
+    assert "more than chance" in hba1c.verdict
+    assert "within chance" in hdl.verdict
+    assert "HbA1c" in value.verdict
+
+
+def test_a_steady_trend_is_seen_where_first_and_last_alone_do_not_show_it() -> None:
+    days = [f"2023-{month:02d}-01" for month in range(1, 13)]
+    rising = [50 * 1.013**i for i in range(12)]
+    panels = read_panels({day: {"HDL": v} for day, v in zip(days, rising, strict=True)})
+    course = timeline(VH, panels, VH.given(age=60, sex="male")).unwrap().course("hdl")
+    assert course.changed is False
+    assert course.steady_trend
+    years = [(dt.date.fromisoformat(day) - dt.date(2023, 1, 1)).days / 365.25 for day in days]
+    assert course.slope == pytest.approx(100 * math.expm1(np.polyfit(years, np.log(rising), 1)[0]))
+
+
+def test_the_band_is_that_of_people_of_the_same_age_and_sex() -> None:
+    person = VH.given(age=60, sex="male", rx_insulin=True)
+    course = timeline(VH, _panels(hba1c=(5.5, 5.6, 7.9)), person).unwrap().course("hba1c")
+    for i, years in enumerate((59, 59, 60)):
+        told = VH.given(age=years, sex="male").ask("hba1c")["hba1c"]
+        assert course.mean[i] == pytest.approx(told.mean)
+        assert course.low[i] == pytest.approx(told.quantiles[0.05])
+        assert course.percentile[i] == pytest.approx(told.percentile(course.values[i]))
+    assert course.percentile[-1] > 95
+
+
+def test_risks_follow_the_values_of_each_date() -> None:
+    person = VH.given(age=60, sex="male")
+    value = timeline(VH, _panels(hba1c=(5.2, 5.9, 7.2)), person).unwrap()
+    (risk,) = [r for r in value.risks if r.name == "dx_diabetes"]
+    expected = VH.given(age=60, sex="male", hba1c=7.2).ask("dx_diabetes")["dx_diabetes"]
+    assert risk.risk[-1] == pytest.approx(expected.probability)
+    assert risk.risk[0] < risk.risk[1] < risk.risk[2]  # type: ignore[operator]
+    peers = VH.given(age=60, sex="male").ask("dx_diabetes")["dx_diabetes"]
+    assert risk.peers[-1] == pytest.approx(peers.probability)
+    # the outcome is there too, apart from the diagnoses
+    assert {r.name for r in value.risks} == {"dx_diabetes", "death_5y"}
+
+
+def test_gaps_unknown_tests_and_one_date_are_told() -> None:
+    panels = read_panels(
+        {DATES[0]: {"HbA1c": 5.5, "コリンエステラーゼ": 300}, DATES[1]: {"HbA1c": 5.6, "HDL": 50, "呪文": 3}}
+    )
+    answer = timeline(VH, panels, VH.given(age=60, sex="female"))
+    value = answer.unwrap()
+    assert value.aside == ("コリンエステラーゼ",)
+    assert value.course("hdl").verdict == "measured once"
+    assert value.course("hdl").change is None
+    said = " ".join(f.message for f in answer.findings)
+    assert "呪文" in said
+    assert "コリンエステラーゼ" in said
+    assert answer.level == Level.CAUTION
+    assert len(value.to_frame()) == 3
+    assert "HbA1c" in str(value)
+    with pytest.raises(BadInput, match="sbp was not measured"):
+        value.course("sbp")
+
+
+def test_age_and_sex_may_come_from_the_sheet() -> None:
+    panels = read_panels({"age": 60, "sex": "男", DATES[0]: {"HDL": 50}, DATES[1]: {"HDL": 52}})
+    value = timeline(VH, panels, VH.given()).unwrap()
+    assert "male" in value.peers
+    assert value.course("hdl").mean[1] == pytest.approx(VH.given(age=60, sex="male").ask("hdl")["hdl"].mean)
+
+
+def test_without_peers_the_answer_is_refused_and_says_why() -> None:
+    answer = timeline(VH, _panels(hdl=(50, 51, 52)), VH.given(age=12, sex="male"))
+    assert answer.level == Level.REFUSE
+    assert answer.estimate is None
+    assert "only adults" in " ".join(f.message for f in answer.findings)
+
+
+@pytest.mark.parametrize(
+    ("panels", "words"),
+    [
+        (read_panels({"HDL": 50}), "without a date"),
+        (read_panels({DATES[0]: {"HDL": 50}}), "a course needs two"),
+        (read_panels({DATES[0]: {"HDL": 50}}) * 2, "two panels of 2023-01-10"),
+    ],
+)
+def test_bad_input(panels: Any, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        timeline(VH, panels, VH.given(age=60, sex="male"))
+
+
+def test_panels_become_people() -> None:
+    first, last = read_panels({DATES[0]: {"HbA1c": 5.5}, DATES[2]: {"HbA1c": 6.5, "HDL": 40}})
+    assert latest([first, last]) is last
+    assert latest([first, last], DATES[0]) is first
+    with pytest.raises(BadInput, match="there are 2023-01-10, 2024-01-10"):
+        latest([first, last], "2024-02-01")
+    with pytest.raises(BadInput, match="no panel"):
+        latest([])
+    me = VH.given(age=60, sex="male", hdl=45)
+    at = person_at(me, first, last.date)
+    assert at.known.given["age"] == 59
+    assert person_at(me, last).known.given["hdl"] == 45  # what the caller says wins
+    answer = with_findings(me.ask("hba1c"), first.findings)
+    assert answer["hba1c"].mean == pytest.approx(me.ask("hba1c")["hba1c"].mean)
