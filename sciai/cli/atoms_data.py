@@ -49,8 +49,7 @@ def build(
     with_dev: Annotated[
         bool, typer.Option("--with-dev", help="Also the systems that figures are made on.")
     ] = False,
-    as_json: Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
-AsJson = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Invent structures, have a teacher label them, and keep them; goes on where it was stopped.
@@ -93,9 +92,7 @@ AsJson = False,
             speed = now.asked / max(now.seconds, 1e-9)
             step(min(1.0, now.records / structures), f"{now.records:,} structures, {speed:.1f} labels/s")
 
-        built = make(
-            store, labels, plan, structures=structures, seed=seed, minutes=minutes, report=report
-        )
+        built = make(store, labels, plan, structures=structures, seed=seed, minutes=minutes, report=report)
     _print(built, as_json)
 
 
@@ -107,8 +104,7 @@ def read(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out structures that cannot be used, and say which.")
     ] = False,
-    as_json: Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
-AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read labelled structures of your own into a store.
 
@@ -139,8 +135,7 @@ AsJson = False,
 @app.command("show", no_args_is_help=True)
 def show_store(
     store: Annotated[list[Path], typer.Argument(metavar="STORE", help="Folder of a store; several as one.")],
-    as_json: Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
-AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """How many structures of which source and kind, which elements, how large the labels.
 
