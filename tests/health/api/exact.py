@@ -32,7 +32,7 @@ SCHEMA = Schema(
             "dx_diabetes", Kind.BINARY, "1", "diagnosis", "Diabetes (ever told)", levels=NO_YES, codes=(0, 1)
         ),
         Column("death_5y", Kind.BINARY, "1", "outcome", "Death within 5 years", levels=NO_YES, codes=(0, 1)),
-        Column("w_mec", Kind.CONTINUOUS, "1", "design", "Survey weight", low=0.1, high=100),
+        Column("w_mec", Kind.CONTINUOUS, "1", "design", "Survey weight", low=0.1, high=100, decimals=3),
     ),
     (
         Derived("bmi", "kg/m2", "Body mass index", "BMI", low=10, high=100),
@@ -145,62 +145,55 @@ class ExactJoint:
 
     schema = SCHEMA
 
-    def _posterior(self, row: Floats) -> tuple[Floats, Floats, Floats, list[int]]:
-        """Weights of the states, means of the unknown numbers in each, their covariance, their places."""
-        numbers = row[[SCHEMA.index(n) for n in NUMBERS]]
-        flags = row[[SCHEMA.index(n) for n in YES_NO]]
-        seen, hidden = np.flatnonzero(np.isfinite(numbers)), np.flatnonzero(np.isnan(numbers))
-        gain = COVARIANCE[np.ix_(hidden, seen)] @ np.linalg.inv(COVARIANCE[np.ix_(seen, seen)])
+    def _posterior(self, rows: Floats) -> tuple[Floats, Floats, Floats, list[int]]:
+        """Weights of the states (n, s), means of the unknown numbers (n, s, h), their covariance, places.
+
+        All rows know the same columns.
+        """
+        numbers = rows[:, [SCHEMA.index(n) for n in NUMBERS]]
+        flags = rows[:, [SCHEMA.index(n) for n in YES_NO]]
+        seen, hidden = np.flatnonzero(np.isfinite(numbers[0])), np.flatnonzero(np.isnan(numbers[0]))
+        inverse = np.linalg.inv(COVARIANCE[np.ix_(seen, seen)])
+        gain = COVARIANCE[np.ix_(hidden, seen)] @ inverse
         rest = COVARIANCE[np.ix_(hidden, hidden)] - gain @ COVARIANCE[np.ix_(seen, hidden)]
-        logs, means = [], []
-        for state in STATES:
-            fits = all(np.isnan(f) or f == s for f, s in zip(flags, state, strict=True))
-            m = centre(state)
-            gap = numbers[seen] - m[seen]
-            fit = -0.5 * gap @ np.linalg.solve(COVARIANCE[np.ix_(seen, seen)], gap) if len(seen) else 0.0
-            logs.append(np.log(share(state)) + fit if fits else -np.inf)
-            means.append(m[hidden] + gain @ gap)
-        weights = np.exp(np.array(logs) - max(logs))
-        return weights / weights.sum(), np.array(means), rest, hidden.tolist()
+        centres = np.array([centre(s) for s in STATES])
+        gap = numbers[:, None, seen] - centres[None][:, :, seen]
+        logs = np.log([share(s) for s in STATES]) - 0.5 * np.einsum("nsi,ij,nsj->ns", gap, inverse, gap)
+        fits = (np.isnan(flags)[:, None] | (flags[:, None] == np.array(STATES)[None])).all(-1)
+        logs = np.where(fits, logs, -np.inf)
+        weights = np.exp(logs - logs.max(1, keepdims=True))
+        means = centres[None][:, :, hidden] + gap @ gain.T
+        return weights / weights.sum(1, keepdims=True), means, rest, hidden.tolist()
 
     def predictive(self, known: Floats, targets: Sequence[str]) -> dict[str, Predictive]:
         result: dict[str, Predictive] = {}
         for name in targets:
             rows = np.array(known, float)
             rows[:, SCHEMA.index(name)] = np.nan
-            weights, means, sd, p = [], [], 1.0, []
-            for row in rows:
-                w, m, rest, hidden = self._posterior(row)
-                weights.append(w)
+            parts: list[tuple[Floats, Told]] = []
+            for own in groups(rows):
+                weights, means, rest, hidden = self._posterior(rows[own])
                 if name in YES_NO:
-                    p.append(sum(x for x, s in zip(w, STATES, strict=True) if s[YES_NO.index(name)]))
-                    means.append(np.zeros(len(w)))
+                    p = weights @ np.array(STATES)[:, YES_NO.index(name)]
+                    parts.append((own, Told(SCHEMA[name], weights, np.zeros(weights.shape), 1.0, p)))
                 else:
-                    place = hidden.index(NUMBERS.index(name))
-                    means.append(m[:, place])
-                    sd = float(np.sqrt(rest[place, place]))
-            column = SCHEMA[name]
-            one = Told(column, np.array(weights), np.array(means), sd, np.array(p) if p else None)
-            result[name] = one if p or len(rows) == 1 else self._mixed(column, rows, one)
+                    k = hidden.index(NUMBERS.index(name))
+                    told = Told(SCHEMA[name], weights, means[:, :, k], float(np.sqrt(rest[k, k])), None)
+                    parts.append((own, told))
+            result[name] = parts[0][1] if len(parts) == 1 else Several(SCHEMA[name], len(rows), parts)
         return result
-
-    def _mixed(self, column: Column, rows: Floats, told: Told) -> Told:
-        # rows that know different columns have different widths; the class above has one for all
-        patterns = {tuple(np.isnan(r)) for r in rows}
-        if len(patterns) > 1:
-            return Several(column, [self.predictive(r[None], [column.name])[column.name] for r in rows])
-        return told
 
     def sample(self, known: Floats, rng: np.random.Generator) -> Floats:
         out = np.array(known, float)
-        for row in out:
-            w, m, rest, hidden = self._posterior(row)
-            k = rng.choice(len(w), p=w)
-            for name, value in zip(YES_NO, STATES[k], strict=True):
-                row[SCHEMA.index(name)] = value
-            drawn = m[k] + np.linalg.cholesky(rest) @ rng.standard_normal(len(hidden)) if hidden else []
-            for place, value in zip(hidden, drawn, strict=True):
-                row[SCHEMA.index(NUMBERS[place])] = value
+        for own in groups(out):
+            weights, means, rest, hidden = self._posterior(out[own])
+            k = (rng.random((len(own), 1)) > np.cumsum(weights, 1)).sum(1)
+            for j, name in enumerate(YES_NO):
+                out[own, SCHEMA.index(name)] = np.array(STATES)[k, j]
+            if hidden:
+                noise = rng.standard_normal((len(own), len(hidden))) @ np.linalg.cholesky(rest).T
+                places = [SCHEMA.index(NUMBERS[h]) for h in hidden]
+                out[np.ix_(own, places)] = means[np.arange(len(own)), k] + noise
         return out
 
     def log_prob(
@@ -216,16 +209,24 @@ class ExactJoint:
 
 
 class Several(Told):
-    """Rows with widths of their own."""
+    """Rows that know different columns."""
 
-    def __init__(self, column: Column, rows: list[Any]) -> None:
-        self.column, self.rows, self._rows, self._p = column, len(rows), rows, None
+    def __init__(self, column: Column, rows: int, parts: list[tuple[Floats, Told]]) -> None:
+        self.column, self.rows, self._parts = column, rows, parts
 
-    def _each(self, what: str, x: Floats) -> Floats:
-        v = np.asarray(x, float)
-        return np.stack(
-            [getattr(r, what)(v[k : k + 1] if v.ndim else v)[0] for k, r in enumerate(self._rows)]
-        )
+    def _each(self, what: str, x: Any = None, split: bool = True) -> Floats:
+        v = None if x is None else np.asarray(x, float)
+        found = None
+        for own, told in self._parts:
+            args = () if v is None else (v[own] if split and v.ndim else v,)
+            part = getattr(told, what)(*args)
+            if found is None:
+                found = np.empty((self.rows, *part.shape[1:]))
+            found[own] = part
+        return found
+
+    def probabilities(self) -> Floats:
+        return self._each("probabilities")
 
     def cdf(self, x: Floats) -> Floats:
         return self._each("cdf", x)
@@ -234,13 +235,21 @@ class Several(Told):
         return self._each("log_prob", x)
 
     def quantile(self, p: Floats) -> Floats:
-        return np.stack([r.quantile(p)[0] for r in self._rows])
+        return self._each("quantile", p, split=False)
 
     def mean(self) -> Floats:
-        return np.array([r.mean()[0] for r in self._rows])
+        return self._each("mean")
 
     def sd(self) -> Floats:
-        return np.array([r.sd()[0] for r in self._rows])
+        return self._each("sd")
+
+
+def groups(rows: Floats) -> list[Floats]:
+    """Places of the rows that know the same columns."""
+    found: dict[tuple[bool, ...], list[int]] = {}
+    for k, row in enumerate(np.isnan(rows)):
+        found.setdefault(tuple(row), []).append(k)
+    return [np.array(own) for own in found.values()]
 
 
 def human(**calibration: Any) -> VirtualHuman:
