@@ -76,7 +76,7 @@ class Platt:
             beta = beta - scale * step
             if np.abs(step).max() < 1e-10:
                 break
-        return cls(float(beta[0]), float(beta[1]), np.linalg.inv(hessian))
+        return cls(float(beta[0]), float(beta[1]), np.asarray(np.linalg.inv(hessian), float))
 
     def __call__(self, p: npt.ArrayLike) -> Floats:
         """Calibrated probabilities, same shape."""

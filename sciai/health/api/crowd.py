@@ -153,7 +153,7 @@ def _merged(rows: Floats, weights: Floats) -> State:
     """Equal rows once, with their weights added: ages are whole numbers, so most are equal."""
     filled = np.where(np.isnan(rows), -1e300, rows)
     _, first, which = np.unique(filled, axis=0, return_index=True, return_inverse=True)
-    return State(rows[first], np.bincount(which.reshape(-1), weights))
+    return State(rows[first], np.bincount(which.reshape(-1), weights).astype(float))
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,17 @@ def risks_figure(risks: RiskList) -> Figure:
         raise BadInput("no risk can be told, so there is nothing to draw")
     figure, axes = _figure(6.4, 0.8 + 0.27 * len(shown))
     for place, risk in zip(range(len(shown), 0, -1), shown, strict=True):
-        axes.plot([risk.low, risk.high], [place, place], color=BLUE, lw=4, alpha=0.35, solid_capstyle="butt")
-        axes.plot([risk.risk], [place], "o", color=BLUE, label="this person (90 %)" if place == 1 else None)
+        axes.plot(
+            [risk.low or 0.0, risk.high or 0.0],
+            [place, place],
+            color=BLUE,
+            lw=4,
+            alpha=0.35,
+            solid_capstyle="butt",
+        )
+        axes.plot(
+            [risk.risk or 0.0], [place], "o", color=BLUE, label="this person (90 %)" if place == 1 else None
+        )
         if risk.peers is not None:
             axes.plot([risk.peers], [place], "D", color=GREY, ms=5, label="peers" if place == 1 else None)
     axes.set_yticks(

@@ -166,7 +166,7 @@ class VirtualHuman:
             BadInput: naming the field, and the way out.
 
         >>> VirtualHuman.load().given(age=64, sex="男", creatinine="88 umol/L")
-        a person of whom is known: age 64 a, sex male, creatinine 1.00 mg/dL
+        a person of whom is known: age 64 years, sex male, creatinine 1.00 mg/dL
         """
         return Person(self, Known.nothing(self.schema)).given(values, **named)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -148,7 +148,7 @@ def at_quantile(told: Predictive, u: Floats) -> Floats:
     if told.column.numeric:
         return np.asarray(np.diagonal(told.quantile(u)), float)
     total = np.cumsum(told.probabilities(), 1)
-    return np.minimum((u[:, None] > total).sum(1), total.shape[1] - 1).astype(float)
+    return np.asarray(np.minimum((u[:, None] > total).sum(1), total.shape[1] - 1), float)
 
 
 @dataclass(frozen=True)
@@ -182,13 +182,15 @@ class Blend:
         levels = np.atleast_1d(np.asarray(p, float))
         each = np.asarray(self.told.quantile(levels), float).reshape(len(self.weights), len(levels))
         if len(self.weights) == 1:
-            return each[0]
+            return np.asarray(each[0])
         low, high = each.min(0), each.max(0)  # the mixture's quantile lies between those of its parts
         for _ in range(30):
             middle = (low + high) / 2
             under = self.cdf(middle) < levels
             low, high = np.where(under, middle, low), np.where(under, high, middle)
-        return high
+        # a step has no value in between: the bisection ends just below or at it
+        exact = self.told.column.kind is Kind.CONTINUOUS
+        return np.asarray(high if exact else np.ceil(high - 1e-6))
 
     def mean(self) -> float:
         """Expected value; P(yes) of a yes/no column."""
@@ -197,7 +199,7 @@ class Blend:
     def sd(self) -> float:
         """Standard deviation."""
         means = self.told.mean()
-        return float(math.sqrt(max(self.weights @ (self.told.sd() ** 2 + means**2) - self.mean() ** 2, 0.0)))
+        return math.sqrt(max(float(self.weights @ (self.told.sd() ** 2 + means**2)) - self.mean() ** 2, 0.0))
 
     def spread(self) -> float:
         """Disagreement of the model's members, in the unit of the mean."""
@@ -268,7 +270,7 @@ def describe(
         ill: whether an illness or drug of the person is known.
     """
     column = schema[name]
-    about = {
+    about: dict[str, Any] = {
         "name": name,
         "label": column.label_en or name,
         "unit": "" if column.unit == "1" else column.unit,
@@ -284,8 +286,7 @@ def describe(
         )  # fmt: skip
     width, calibrated = calibration.width(name, group)
     ends = ((1 - width) / 2, (1 + width) / 2)
-    edges = np.linspace(0.002, 0.998, 9)
-    values = blend.quantile([*QUANTILES, *ends, *edges])
+    values = blend.quantile([*QUANTILES, *ends, 0.002, 0.998])
     found = dict(zip(QUANTILES, values[: len(QUANTILES)].tolist(), strict=True))
     low, high = values[len(QUANTILES) : len(QUANTILES) + 2].tolist()
     grid, density = np.zeros(0), np.zeros(0)
@@ -293,9 +294,9 @@ def describe(
     if column.kind is Kind.ORDINAL:
         probabilities = dict(zip(column.levels, blend.probabilities().tolist(), strict=True))
     elif column.kind is Kind.CONTINUOUS:
-        grid, density = _picture(blend, float(values[-len(edges)]), float(values[-1]))
+        grid, density = _picture(blend, float(values[-2]), float(values[-1]))
     else:
-        grid, density = _steps(blend, float(values[-len(edges)]), float(values[-1]))
+        grid, density = _steps(blend, float(values[-2]), float(values[-1]))
     return Distribution(
         **about, kind=str(column.kind), mean=blend.mean(), sd=blend.sd(), interval=(low, high),
         conformal=calibrated, quantiles=found, probabilities=probabilities, grid=grid, density=density,
@@ -346,7 +347,7 @@ def risk_of(blend: Blend, calibration: Calibration, ill: bool = False) -> tuple[
 
 
 def _yes_no(
-    about: Mapping[str, str],
+    about: Mapping[str, Any],
     blend: Blend,
     calibration: Calibration,
     levels: Sequence[str],
@@ -393,7 +394,7 @@ def describe_draws(
     total = np.cumsum(w) - w / 2
 
     def at(p: npt.ArrayLike) -> Floats:
-        return np.asarray(np.interp(p, total, x))
+        return np.asarray(np.interp(np.asarray(p, float), total, x))
 
     mean = float(w @ x)
     sd = math.sqrt(max(float(w @ (x - mean) ** 2), 0.0))

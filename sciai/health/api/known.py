@@ -156,7 +156,7 @@ def show(schema: Schema, name: str, value: float) -> str:
     column = schema[name] if name in schema else schema.derived_named(name)
     if isinstance(column, Column) and not column.numeric:
         return column.levels[int(value)]
-    unit = "" if column.unit == "1" else f" {column.unit}"
+    unit = "" if column.unit == "1" else " years" if column.unit == "a" else f" {column.unit}"
     return f"{value:.{column.decimals}f}{unit}"
 
 
@@ -184,7 +184,7 @@ def read_value(schema: Schema, name: str, value: Any) -> tuple[float, list[Findi
         raise BadInput(f"{value!r} is not a number", field=name, unit=column.unit, fix="give a number")
     if isinstance(value, str) and normal(value) in _UNKNOWN:
         return math.nan, []
-    number, findings = _number(column, value)
+    number, findings = _number(column, value if isinstance(value, str) else float(value))
     if math.isnan(number):
         return number, findings
     if number < 0 <= column.low:
@@ -229,7 +229,7 @@ def _level(column: Column, value: Any) -> tuple[float, list[Finding]]:
         message = f"{column.name} {value!r} was not learned; the answer is a mixture over those that were"
         return math.nan, [Finding("era", Level.OK, message, column.name)]
     if isinstance(value, numbers.Real) and value == value:
-        code = int(value) if float(value).is_integer() else value
+        code = int(float(value)) if float(value).is_integer() else float(value)
         if code in column.codes:
             return float(column.codes.index(code)), []
     raise BadInput(
@@ -285,7 +285,7 @@ def solve_for(schema: Schema, derived: Derived, inputs: Mapping[str, Any], name:
     low, high = np.full(shape, max(column.low, 1e-9)), np.full(shape, column.high)
 
     def gap(x: Floats) -> Floats:
-        return derived.compute({**others, name: x}) - target
+        return np.asarray(derived.compute({**others, name: x}) - target)
 
     at_low, at_high = gap(low), gap(high)
     good = np.isfinite(at_low) & np.isfinite(at_high) & (at_low * at_high <= 0)

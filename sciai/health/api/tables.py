@@ -324,7 +324,9 @@ def _bar(n: int, progress: bool | None, what: str) -> Iterator[Any]:
     if not shown:
         yield lambda rows: None
         return
-    from tqdm import tqdm
+    from rich.console import Console
+    from rich.progress import Progress
 
-    with tqdm(total=n, unit="row", desc=what) as bar:
-        yield bar.update
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=n)
+        yield lambda rows: bar.advance(task, rows)

@@ -142,5 +142,6 @@ def _table(names: tuple[tuple[str, str, str], ...]) -> dict[str, str]:
 
 
 def _names(schema: Schema) -> dict[str, str]:
-    rows = [(c.name, c.label_en, c.label_ja) for c in (*schema.columns, *schema.derived)]
-    return _table(tuple(rows))
+    free = [(c.name, c.label_en, c.label_ja) for c in schema.columns]
+    derived = [(d.name, d.label_en, d.label_ja) for d in schema.derived]
+    return _table((*free, *derived))

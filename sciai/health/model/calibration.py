@@ -351,8 +351,8 @@ def _score(
         if not len(due):
             continue
         name = key.removesuffix(_TOLD)
-        own = values[:, schema.index(name)]
-        truth = np.where(np.isfinite(own), own, 0.0)
+        x = values[:, schema.index(name)]
+        truth = np.where(np.isfinite(x), x, 0.0)
         if schema[name].kind is Kind.BINARY:
             first, second = told[name].probabilities()[:, 1], truth
         else:
