@@ -83,15 +83,16 @@ def risk(
     [bold]Sheets[/bold]  tests down and dates across, or test, value, unit, range on each
     line; names in English or Japanese, LOINC or JLAC10 codes; UTF-8 or Shift_JIS; or a FHIR R4 bundle
     """
-    from sciai.health.api.panel import latest, person_at
+    from sciai.health.api.panel import fitted, latest, person_at
     from sciai.health.api.report import panel_report
 
     with show.progress("reading the sheet", quiet=quiet) as step:
         panels = _read(panel, fasting)
         chosen = latest(panels, date)
-        known = _person_known(age, sex, given, chosen)
+        known = _person_known(age, sex, given, [chosen])
         step(-1, "loading the model")
         human = _load(model)
+        chosen = fitted(chosen, human.schema)
         step(-1, "asking")
         report = panel_report(person_at(human.given(known), chosen), chosen)
         page = _page(html, "panel", report, chosen)
@@ -174,14 +175,15 @@ def unusual(
     sciai health unusual panel.csv --age 64 --sex male
     sciai health unusual -g age=40 -g sex=female -g hemoglobin=10.1 -g mcv=70 -g iron=120
     """
-    from sciai.health.api.panel import latest, person_at, with_findings
+    from sciai.health.api.panel import fitted, latest, person_at, with_findings
 
     if panel is None:
         answer = _load(model).given(_pairs(_with(given, age, sex))).unusual()
     else:
-        chosen = latest(_read(panel, fasting), date)
-        known = _person_known(age, sex, given, chosen)
-        answer = with_findings(person_at(_load(model).given(known), chosen).unusual(), chosen.findings)
+        human = _load(model)
+        chosen = fitted(latest(_read(panel, fasting), date), human.schema)
+        known = _person_known(age, sex, given, [chosen])
+        answer = with_findings(person_at(human.given(known), chosen).unusual(), chosen.findings)
     if json:
         show.print_json(answer.to_dict())
     else:
@@ -216,7 +218,7 @@ def timeline(
     with show.progress("reading the sheets", quiet=quiet) as step:
         panels = [one for path in panel for one in _read(path, fasting)]
         panels.sort(key=lambda one: str(one.date))
-        known = _person_known(age, sex, given, panels[-1])
+        known = _person_known(age, sex, given, panels)
         step(-1, "loading the model")
         human = _load(model)
         step(-1, "asking about every date")
@@ -541,11 +543,13 @@ def _pairs(given: Sequence[str] | None) -> dict[str, str]:
 
 
 def _person_known(
-    age: float | None, sex: str | None, given: Sequence[str] | None, panel: Panel
+    age: float | None, sex: str | None, given: Sequence[str] | None, panels: Sequence[Panel]
 ) -> Mapping[str, str]:
     """What the command line says of the person; age and sex have to come from somewhere."""
     known = _pairs(_with(given, age, sex))
-    lacking = [name for name in ("age", "sex") if name not in known and name not in panel.person]
+    lacking = [
+        name for name in ("age", "sex") if name not in known and not any(name in p.person for p in panels)
+    ]
     if lacking:
         example = {"age": "--age 64", "sex": "--sex male"}
         raise typer.BadParameter(
@@ -556,12 +560,12 @@ def _person_known(
 
 
 def _someone(model: str, given: Sequence[str] | None, sheet: Path | None) -> tuple[Person, tuple[Any, ...]]:
-    from sciai.health.api.panel import latest, person_at
+    from sciai.health.api.panel import fitted, latest, person_at
 
     person = _load(model).given(_pairs(given))
     if sheet is None:
         return person, ()
-    panel = latest(_read(sheet, None))
+    panel = fitted(latest(_read(sheet, None)), person.schema)
     return person_at(person, panel), panel.findings
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,9 @@ from sciai.health.data.panels.panel import Panel
 
 if TYPE_CHECKING:
     from sciai.health.api.person import Person
+    from sciai.health.data.columns import Schema
 
-__all__ = ["latest", "person_at", "with_findings"]
+__all__ = ["fitted", "latest", "person_at", "with_findings"]
 
 
 def latest(panels: Sequence[Panel], date: str | dt.date | None = None) -> Panel:
@@ -41,12 +43,23 @@ def latest(panels: Sequence[Panel], date: str | dt.date | None = None) -> Panel:
     raise BadInput(f"no panel of {wanted}", field="date", fix=f"there are {there}")
 
 
+def fitted(panel: Panel, schema: Schema) -> Panel:
+    """The panel as a model sees it: readings of columns that it lacks are set aside, and said to be."""
+    there = {*schema.names, *(derived.name for derived in schema.derived)}
+    why = "this model was trained without it"
+    readings = tuple(
+        dataclasses.replace(r, column=None, used=False, why=why) if r.column and r.column not in there else r
+        for r in panel.readings
+    )
+    return dataclasses.replace(panel, readings=readings)
+
+
 def person_at(person: Person, panel: Panel, last: dt.date | None = None) -> Person:
     """The person with the values of a panel.
 
     Args:
         person: what is known otherwise (age, sex, drugs); it wins over what the sheet says of the person.
-        panel: the values.
+        panel: the values; those that the model has no column for are left out.
         last: the day to which the person's age belongs; on earlier days they were younger. None: that of
             the panel.
     """
@@ -55,7 +68,7 @@ def person_at(person: Person, panel: Panel, last: dt.date | None = None) -> Pers
     if age is not None and last is not None and panel.date is not None:
         known["age"] = age - round((last - panel.date).days / 365.25)
     given = {name for name in person.known.given if name != "age"}
-    values = {name: value for name, value in panel.values.items() if name not in given}
+    values = {name: value for name, value in fitted(panel, person.schema).values.items() if name not in given}
     return person.given(known | values)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sciai.core.answer import Estimate, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.api.distribution import HealthAnswer, percent
-from sciai.health.api.panel import person_at, with_findings
+from sciai.health.api.panel import fitted, person_at, with_findings
 from sciai.health.data.panels.analytes import analyte_of_column
 
 if TYPE_CHECKING:
@@ -203,11 +203,11 @@ def timeline(human: VirtualHuman, panels: Sequence[Panel], person: Person) -> He
     Raises:
         BadInput: fewer than two dated panels, two of one date.
     """
-    dated = _dated(panels)
-    if person.known.value("age") is None and "age" in dated[-1].panel.person:
-        person = person.given(age=dated[-1].panel.person["age"])
-    if person.known.value("sex") is None and "sex" in dated[-1].panel.person:
-        person = person.given(sex=dated[-1].panel.person["sex"])
+    dated = _dated([fitted(panel, human.schema) for panel in panels])
+    for name in ("age", "sex"):
+        stated = [visit.panel.person[name] for visit in dated if name in visit.panel.person]
+        if person.known.value(name) is None and stated:
+            person = person.given({name: stated[-1]})
     last = dated[-1].date
     at = [person_at(person, visit.panel, last) for visit in dated]
     answers = [p.risks(drivers=0) for p in at]
