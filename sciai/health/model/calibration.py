@@ -45,6 +45,7 @@ MOST = 1000  # people whose calculated columns are drawn: it is the slow part
 JUDGED = ("body", "lab", "blood_count")  # groups whose numbers make a combination
 _VERSION = 1
 _TOLD = "|told"
+_FEWEST_STRANGE = 300  # people behind the scale of strange combinations
 _SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -455,7 +456,7 @@ def middle(told: Predictive, x: Floats) -> Floats:
 def _strangeness(joint: Joint, rows: Floats) -> list[float]:
     p = chain_p(joint, rows)
     p = p[p < 1.0]
-    if len(p) < 5 / _SHARES[3]:
+    if len(p) < _FEWEST_STRANGE:
         return []
     # an infinitely strange person would flatten the scale beyond; 1e-300 is strange enough
     return [float(f"{max(q, 1e-300):.4g}") for q in np.quantile(p, _SHARES)]
