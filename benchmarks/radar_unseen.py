@@ -3,7 +3,8 @@
 Every fold is a checkpoint that was trained without one radar (or several); its card lists the held-out groups
 under ``split.parts.test.names``, and only volumes of those radars are coded with it. A volume that no fold
 has left out is named and not counted. Without ``--folds`` the shipped models are used: that is *not* a fair
-test, and the output says so.
+test, and the output says so. ``--codec quick`` is what ``effort="fast"`` writes; it has learned nothing and
+needs no folds.
 
     python -m benchmarks.radar_unseen --folds FOLDER [--codec context] [--peers FILE.json] [KEY ...]
 """
@@ -39,7 +40,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folds", type=Path)
-    parser.add_argument("--codec", default="context", choices=("context", "transform"))
+    parser.add_argument("--codec", default="context", choices=("context", "transform", "quick"))
     parser.add_argument("--peers", type=Path, default=PEERS)
     parser.add_argument(
         "--measure", action="store_true", help="measure a peer that is not in the cache (slow)"
@@ -50,13 +51,13 @@ def main() -> None:
     if folder is None:
         raise SystemExit("the real volumes (../shared/data/radar) are not here: set SCIAI_SHARED")
     available = folds(given.folds, given.codec) if given.folds else []
-    if not given.folds:
+    if not given.folds and given.codec != "quick":
         print("NOT A FAIR TEST: no --folds given, so the shipped model is used, which has seen these radars")
     rows = []
     for volume in volume_sets(folder):
         if given.keys and volume.key not in given.keys:
             continue
-        codec: Any = "auto"
+        codec: Any = "quick" if given.codec == "quick" else "auto"
         if given.folds:
             codec = next((c for names, c in available if {volume.radar, volume.group} & names), None)
             if codec is None:

@@ -40,6 +40,13 @@ class Codec(StrEnum):
     plain = "plain"
 
 
+class Effort(StrEnum):
+    """best is smallest; fast is several times faster, for some 10 % more bits."""
+
+    best = "best"
+    fast = "fast"
+
+
 class Format(StrEnum):
     """Formats that `decompress` writes."""
 
@@ -68,6 +75,10 @@ def compress(
         typer.Option(help="Store of the volume before this one; saves bits, and decoding will need it too."),
     ] = None,
     codec: Annotated[Codec, typer.Option(help="Which codec may write.")] = Codec.auto,
+    effort: Annotated[
+        Effort,
+        typer.Option(help="best: smallest; fast: many times faster, some 10 % more bits, same promises."),
+    ] = Effort.best,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.zarr where it exists.")] = False,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -92,6 +103,9 @@ def compress(
     [dim]# bit for bit; figures for a script[/dim]
     sciai radar compress in.h5 out.zarr --lossless --json | jq .level
 
+    [dim]# for a stream: less time, the same promises[/dim]
+    sciai radar compress in.h5 out.zarr --effort fast
+
     [dim]# the next volume of the same radar[/dim]
     sciai radar compress t1.h5 t1.zarr --previous t0.zarr
 
@@ -114,6 +128,7 @@ def compress(
             lossless=lossless,
             previous=previous,
             codec=codec.value,
+            effort=effort.value,
             overwrite=overwrite,
             progress=step,
         )

@@ -64,3 +64,12 @@ def test_another_decoding_in_the_new_process_would_be_noticed() -> None:
     volume = simulate(seed=1, shape=(1, 36, 60))
     with pytest.raises(DamagedStore, match="something else"):
         section._same(volume, {"sweep_0/DBZH": "0" * 64})
+
+
+def test_a_failed_demo_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("no.h5").write_bytes(b"not a radar file")
+    assert main(["demo", "--volume", "no.h5", "--out", "deep/er"]) == 1
+    assert not Path("deep").exists()
+    Path("mine").mkdir()
+    assert main(["demo", "--volume", "no.h5", "--out", "mine"]) == 1
+    assert Path("mine").is_dir()

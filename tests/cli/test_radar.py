@@ -72,6 +72,19 @@ def test_targets_reach_the_codec(run: Run, tmp_path: Path) -> None:
     )
 
 
+def test_effort_fast(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("compress", "storm.nc", str(tmp_path / "a.zarr"), "--effort", "fast", "--json")
+    assert code == 0
+    variables = json.loads(out)["estimate"]["value"]["variables"]
+    assert {v["codec"] for v in variables.values()} == {"quick"}
+    assert min(v["psnr"] for v in variables.values()) >= 35
+    code, _, err = run(
+        "compress", "storm.nc", str(tmp_path / "b.zarr"), "--effort", "fast", "--codec", "plain"
+    )
+    assert code == 1
+    assert "effort" in err
+
+
 def test_lossless_is_exact_and_excludes_other_targets(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("compress", "storm.nc", str(tmp_path / "a.zarr"), "--lossless", "--json")
     assert code == 0

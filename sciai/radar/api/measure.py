@@ -118,8 +118,11 @@ def correlation(values: F32, validity: U8) -> tuple[float, float]:
     """Sums for the correlation of neighbours along the ray: mean squared step and twice the variance, each
     weighted.
 
-    White noise gives a ratio of 1 of the first to the second, a smooth field one near 0.
+    White noise gives a ratio of 1 of the first to the second, a smooth field one near 0. Of a large plane
+    some rays are enough.
     """
+    some = slice(None, None, 1 + values.size // 100_000)
+    values, validity = values[some], validity[some]
     both = (validity[:, 1:] == 0) & (validity[:, :-1] == 0)
     count = int(both.sum())
     if count < 16:

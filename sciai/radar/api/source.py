@@ -67,7 +67,7 @@ class SweepSource:
         here[var] = values
         validity = np.ascontiguousarray(validity_of(here, var))
         invalid = validity != 0
-        if np.isfinite(values[invalid]).any() or np.isinf(values[invalid]).any():
+        if not np.isnan(values[invalid]).all():
             values = np.where(invalid, np.float32(np.nan), values)
         return values, validity
 

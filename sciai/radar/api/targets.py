@@ -16,9 +16,10 @@ from sciai.radar.api.store import check_store
 from sciai.radar.model.interface import SweepCodec
 from sciai.radar.model.registry import CODECS, available_codecs, shipped_codec
 
-__all__ = ["DEFAULT_PSNR", "PerVariable", "codecs_of", "previous_of", "targets_of"]
+__all__ = ["DEFAULT_PSNR", "EFFORTS", "PerVariable", "codecs_of", "previous_of", "targets_of"]
 
 DEFAULT_PSNR: Final = 35.0
+EFFORTS: Final = ("best", "fast")
 
 PerVariable = float | Mapping[str, float] | None
 
@@ -64,13 +65,21 @@ def _of(given: PerVariable, var: str, default: float | None) -> float | None:
     return default if given is None else float(given)
 
 
-def codecs_of(codec: str | SweepCodec) -> list[SweepCodec]:
-    """The codecs that ``codec=`` names.
+def codecs_of(codec: str | SweepCodec, effort: str = "best") -> list[SweepCodec]:
+    """The codecs that ``codec=`` and ``effort=`` name.
 
     Raises:
-        BadInput: no codec is called so.
+        BadInput: no codec or effort is called so, or the two do not go together.
         CheckpointError: its checkpoint is absent or altered.
     """
+    if effort not in EFFORTS:
+        raise BadInput(f"no effort is called {effort!r}", field="effort", fix=f"use {' or '.join(EFFORTS)}")
+    if effort == "fast":
+        if codec not in ("auto", "quick"):
+            raise BadInput(
+                "effort='fast' chooses the codec", field="codec", fix="leave codec= out, or use effort='best'"
+            )
+        codec = "quick"
     if not isinstance(codec, str):
         return [codec]
     if codec == "auto":

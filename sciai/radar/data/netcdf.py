@@ -10,6 +10,7 @@ Sources: CfRadial 1.4 and 2.1 documents (EOL/NCAR); WMO FM 301-2022; attributes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import netCDF4
@@ -98,9 +99,8 @@ _PACKING |= {"valid_max", "_Undetect", "_Unsigned", "ancillary_variables", "belo
 _PACKING |= {"grid_mapping", "flag_meanings_not-CF", "sweep_variables_comment"}
 
 
-def _field(v: Any, codes: Array) -> Field:
+def _field(attrs: dict[str, Any], codes: Array) -> Field:
     """Decode a variable: fill, missing values, ``_Undetect``, ``below_threshold``, Meteo-France flags."""
-    attrs = _attrs(v)
     if str(attrs.get("_Unsigned", "")).lower() == "true" and codes.dtype.kind == "i":
         codes = codes.view(codes.dtype.str.replace("i", "u"))
     scale, offset = float(attrs.get("scale_factor", 1.0)), float(attrs.get("add_offset", 0.0))
@@ -141,22 +141,42 @@ def _read(v: Any, pick: slice) -> Array:
     return np.asarray(v[pick])
 
 
-def _fields(group: Any, pick: Any, gates: str = "range") -> dict[str, Field]:
-    """Fields of a group: every [rays, ``gates``] variable; ``pick`` selects the rays of a sweep."""
+_Raw = dict[
+    str, tuple[dict[str, Any], Array, Array | None, Any]
+]  # attributes, codes, flags, comment of those
+
+
+def _raw(group: Any, pick: Any, gates: str) -> _Raw:
+    """Every [rays, ``gates``] variable as it is in the file; ``pick`` selects the rays of a sweep."""
     shaped = {n: v for n, v in group.variables.items() if v.ndim == 2 and v.dimensions[1] == gates}
-    fields = {}
+    raw: _Raw = {}
     for n, v in shaped.items():
         if np.dtype(v.dtype).kind not in "fiu" or is_companion(n, shaped):
             continue
-        f = _field(v, _read(v, pick))
-        if n + SUFFIX in shaped:
-            flags = _read(shaped[n + SUFFIX], pick)
+        beside = shaped.get(n + SUFFIX)
+        flags = _read(beside, pick) if beside is not None else None
+        comment = _attrs(beside).get("comment") if beside is not None else None
+        raw[n] = _attrs(v), _read(v, pick), flags, comment
+    return raw
+
+
+def _decoded(raw: _Raw) -> dict[str, Field]:
+    """Fields of what `_raw` gave; does not touch the file."""
+    fields = {}
+    for n, (attrs, codes, flags, comment) in raw.items():
+        f = _field(attrs, codes)
+        if flags is not None:
             f.validity = np.where(flags > MISSING, MISSING, flags).astype(np.uint8)
             f.validity[(f.validity == VALID) & ~np.isfinite(f.values)] = MISSING
             f.values[f.validity != VALID] = np.nan
-            f.comment = _attrs(shaped[n + SUFFIX]).get("comment")
+            f.comment = comment
         fields[n] = f
     return fields
+
+
+def _fields(group: Any, pick: Any, gates: str = "range") -> dict[str, Field]:
+    """Fields of a group: every [rays, ``gates``] variable; ``pick`` selects the rays of a sweep."""
+    return _decoded(_raw(group, pick, gates))
 
 
 _MODES = {
@@ -271,7 +291,7 @@ class _RaggedGates:
         for n, v in self._nc.variables.items():
             if v.dimensions != ("n_points",) or np.dtype(v.dtype).kind not in "fiu":
                 continue
-            f = _field(v, np.asarray(v[...])[where])
+            f = _field(_attrs(v), np.asarray(v[...])[where])
             f.values[~inside], f.validity[~inside] = np.nan, MISSING
             fields[n] = f
         return fields
@@ -283,7 +303,10 @@ def _cfradial2(nc: Any, name: str) -> xr.DataTree:
     if "sweep_group_name" in nc.variables:
         listed = [_string(g) for g in nc.variables["sweep_group_name"][...]]
         names = [g for g in listed if g in names] or names
-    for g in names:
+    # the library reads on this thread only; what it has read is decoded on another meanwhile
+    with ThreadPoolExecutor(1) as pool:
+        fields = [pool.submit(_decoded, _raw(nc.groups[g], slice(None), "range")) for g in names]
+    for g, decoded in zip(names, fields, strict=True):
         group = nc.groups[g]
         azimuth, elevation = (
             np.asarray(group.variables[k][...], np.float64) for k in ("azimuth", "elevation")
@@ -301,7 +324,7 @@ def _cfradial2(nc: Any, name: str) -> xr.DataTree:
                 elevation=elevation,
                 time=_times(group.variables["time"]),
                 range=np.asarray(group.variables["range"][...]),
-                fields=_fields(group, slice(None)),
+                fields=decoded.result(),
                 fixed_angle=fixed if np.isfinite(fixed) else float(np.median(angle)),
                 mode=mode,
                 nyquist=_nyquist(group, slice(None)),

@@ -109,7 +109,10 @@ def validity_of(variables: Mapping[Any, Any], name: str) -> npt.NDArray[np.uint8
     if companion(name) not in variables:
         return from_values(values)
     stated = np.asarray(variables[companion(name)])
-    flags = np.where(np.isfinite(stated), stated, MISSING).astype(np.uint8)
-    flags[flags > MISSING] = MISSING
+    if stated.dtype == np.uint8:
+        flags = np.minimum(stated, np.uint8(MISSING))
+    else:
+        flags = np.where(np.isfinite(stated), stated, MISSING).astype(np.uint8)
+        flags[flags > MISSING] = MISSING
     flags[(flags == VALID) & ~np.isfinite(values)] = MISSING
     return flags

@@ -20,13 +20,14 @@ from sciai.radar.model.interface import SweepCodec
 
 __all__ = ["CODECS", "available_codecs", "load_codec", "model_hash", "shipped_codec"]
 
-CODECS: Final = ("plain", "context", "transform")
+CODECS: Final = ("plain", "context", "transform", "quick")
 """Names of the codecs; the position is the number that a chunk's header holds, so the order never changes."""
 
 _CLASSES: Final = {
     "plain": ("sciai.radar.model.plain", "PlainCodec"),
     "context": ("sciai.radar.model.context", "ContextCodec"),
     "transform": ("sciai.radar.model.transform", "TransformCodec"),
+    "quick": ("sciai.radar.model.context.quick_codec", "QuickCodec"),
 }
 _LOCK = threading.RLock()
 
@@ -69,7 +70,7 @@ def load_codec(name: str, model: bytes) -> SweepCodec:
         BadInput: where there is no codec of that name.
         CheckpointError: where the model is not one of this codec.
     """
-    if name == "plain":
+    if name in ("plain", "quick"):
         return shipped_codec(name)
     with _LOCK:
         return cast(SweepCodec, _class(name).from_model(model))  # type: ignore[attr-defined]

@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from sciai.radar.model.context import CLASSES, ContextCodec
+from sciai.radar.model.context.quick_codec import QuickCodec
 from sciai.radar.model.context.smooth import CLASSES as ROUGHNESS
 from sciai.radar.model.context.smooth import TERMS, Filter
 from sciai.radar.model.interface import QuantSpec
 
 FILE = Path(__file__).parent / "frozen" / "context.json"
+QUICK = Path(__file__).parent / "frozen" / "quick.json"
 SHAPE = (9, 14)
 CASES = ("DBZH", "TH", "PHIDP", "SOMETHING")
 
@@ -166,6 +168,12 @@ def frozen() -> dict[str, Any]:
     }
 
 
+def frozen_quick() -> dict[str, Any]:
+    """What the file of the quick codec holds."""
+    return {"payloads": coded(QuickCodec()), "large": large(QuickCodec())}
+
+
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(frozen(), indent=1) + "\n", encoding="utf-8")
-    print(f"wrote {FILE}")
+    for file, content in ((FILE, frozen()), (QUICK, frozen_quick())):
+        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        print(f"wrote {file}")

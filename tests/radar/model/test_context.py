@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from sciai.core.errors import CheckpointError, DamagedStore
 from sciai.radar.model.context import CLASSES, ContextCodec, class_of, twin_of
 from sciai.radar.model.context.payload import pack_head
+from sciai.radar.model.context.quick_codec import QuickCodec
 from sciai.radar.model.context.smooth import Filter
 from sciai.radar.model.interface import QuantSpec, SweepCodec, Twinned
 from sciai.radar.model.quantise import dequantise, quantise
@@ -22,6 +23,7 @@ from tests.radar.synthetic import smooth, validity
 
 PLAIN = ContextCodec.untrained()
 SEEDED = seeded()
+QUICK = QuickCodec()
 UNIT = QuantSpec(1.0, 0.0)
 FREE = QuantSpec(1.0, 0.0, extra={"f": Filter.none().to_text()})
 NAMES = ("DBZH", "TH", "ZDR", "RHOHV", "PHIDP", "UPHIDP", "KDP", "VRADH", "WRADH", "CLASS", "Ü?")
@@ -115,7 +117,7 @@ def test_any_plane_comes_back(
         values = values % np.float32(period) if offset < 2**20 else values
     values[mask != 0] = np.nan
     spec = QuantSpec(1.0, 0.0, period, extra=FREE.extra if free else {})
-    for codec in (PLAIN, SEEDED):
+    for codec in (PLAIN, SEEDED, QUICK):
         indices = round_trip(codec, var, values, mask, spec, None)
         nearest = quantise(values, mask, UNIT)
         assert abs(indices.astype(np.int64) - nearest).max() <= int(free)
@@ -170,7 +172,7 @@ def test_any_surroundings(
         shape, beside[0], beside[1], specs=beside[2], variables=("DBZH", "TH", "ZDR"), previous=previous
     )
     spec = QuantSpec(1.0, 0.0, period, extra=FREE.extra if free else {})
-    for codec in (PLAIN, SEEDED):
+    for codec in (PLAIN, SEEDED, QUICK):
         found = round_trip(codec, "TH", values, mask, spec, ctx)
         assert abs(found - indices).max() <= int(free)
 
@@ -429,7 +431,7 @@ def test_any_bytes_decode_to_something(
     before = around(shape, {var: mask}, {var: wild})
     ctx = around(shape, {"DBZH": mask}, {"DBZH": wild}, variables=(var,), previous=before)
     payload = pack_head(limits[0], limits[1], 1 + len(data) % 8) + data
-    for codec in (PLAIN, SEEDED):
+    for codec in (PLAIN, SEEDED, QUICK):
         found = codec.decode_indices(var, payload, mask, QuantSpec(1.0, 0.0, period), ctx)
         assert found.shape == shape
         assert not found[mask != 0].any()

@@ -17,6 +17,7 @@ import pytest
 
 from sciai.core.errors import CheckpointError
 from sciai.radar.model.context import ContextCodec, compiled
+from sciai.radar.model.context.quick_codec import QuickCodec
 from sciai.radar.model.context.smooth import Filter
 from sciai.radar.model.interface import QuantSpec
 from tests.radar.model import frozen_context as frozen
@@ -61,6 +62,14 @@ def test_the_same_bytes_as_ever(kept: Any) -> None:
     again = ContextCodec.from_model(base64.b64decode(kept["model"]))
     for key, array in frozen.seeded().arrays.items():
         np.testing.assert_array_equal(again.arrays[key], array)
+
+
+def test_quick_streams_are_what_they_were() -> None:
+    kept = json.loads(frozen.QUICK.read_text(encoding="utf-8"))
+    codec = QuickCodec()
+    assert frozen.decoded(codec, kept["payloads"]) == expected()
+    assert frozen.coded(codec) == kept["payloads"]
+    assert frozen.large(codec) == kept["large"]
 
 
 def test_the_known_answers_depend_on_every_part() -> None:
@@ -117,6 +126,7 @@ codec = load_codec("context", base64.b64decode(kept["model"]))
 print(json.dumps({
     "planes": frozen.decoded(codec, kept["payloads"]),
     "reconstructed": frozen.reconstructed(codec),
+    "quick": frozen.decoded(load_codec("quick", b""), json.loads(frozen.QUICK.read_text())["payloads"]),
     "coded": hashlib.sha256(json.dumps(frozen.coded(codec)).encode()).hexdigest(),
     "compiled": hasattr(values.code_values, "py_func"),
     "heavy": sorted({"torch", "pytorch_lightning", "compressai", "xarray", "ase"} & set(sys.modules)),
@@ -129,7 +139,7 @@ def test_a_fresh_process_with_and_without_a_compiler(kept: Any, compiled: bool) 
     """Reading a store takes neither torch nor compressai nor, if need be, a compiler: Python is enough."""
     found = in_a_fresh_process(DECODE, NUMBA_DISABLE_JIT="0" if compiled else "1")
     assert found["compiled"] is compiled
-    assert found["planes"] == expected()
+    assert found["planes"] == found["quick"] == expected()
     assert found["reconstructed"] == kept["reconstructed"]
     assert found["coded"] == hashlib.sha256(json.dumps(kept["payloads"]).encode()).hexdigest()
     assert found["heavy"] == []

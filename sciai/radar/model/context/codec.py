@@ -56,7 +56,7 @@ _NO_MASK: Final = 15  # in the four bits that name a mask
 _COPY: Final = 0  # in place of a repetition: the mask is the one named
 _NONEF = np.zeros((0, 0), np.float32)
 _WEIGHT_MOST, _BIAS_MOST = 8191, 2**28  # 48 products of 2048 and a weight, and a bias: below 2^31
-_SPREAD_MOST = 2**24  # the escape code of values.py has room for distances up to 2^25
+SPREAD_MOST = 2**24  # the escape code of values.py has room for distances up to 2^25
 _MAGIC = b"SCM2"
 _LAYOUT: Final = (
     ("w1", (HIDDEN, FEATURES), "<i2"),
@@ -200,10 +200,11 @@ class ContextCodec:
         plane = np.ascontiguousarray(validity, np.uint8).copy()
         names = self._mask_names(var, ctx)
         known = [mask_of(ctx, v, plane.shape) for v in names] if ctx is not None else []
+        for k, other in enumerate(known):
+            if np.array_equal(plane, other):
+                return bytes([k * 16 + _NO_MASK, _COPY])
         chosen = best_references(plane, known)
         picked = [*chosen, _NO_MASK, _NO_MASK]
-        if chosen and np.array_equal(plane, known[chosen[0]]):
-            return bytes([chosen[0] * 16 + _NO_MASK, _COPY])
         thin = repetition(plane)
         data = np.zeros(plane.size + 4096, np.uint8)
         size = self._mask(var, plane, [known[k] for k in chosen], ctx, thin, data, False)
@@ -284,7 +285,7 @@ class ContextCodec:
             return b"", np.zeros(values.shape, np.int32)
         nearest = quantise(values, validity, spec)
         low, high = int(nearest[valid].min()), int(nearest[valid].max())
-        if high - low > _SPREAD_MOST or spec.period > _SPREAD_MOST:
+        if high - low > SPREAD_MOST or spec.period > SPREAD_MOST:
             raise OverflowError("the values spread too wide for this step")
         beside_twin = ctx is not None and twin_of(var, ctx.variables) is not None
         price = 0.0 if "f" not in spec.extra else _TWIN_PRICE if beside_twin else _PRICE
@@ -309,7 +310,7 @@ class ContextCodec:
             return indices
         low, high, thin, start = unpack_head(payload)
         inside = -LARGEST_INDEX <= low <= high <= LARGEST_INDEX and 1 <= thin <= REPETITIONS[0]
-        if not inside or high - low > _SPREAD_MOST or spec.period > _SPREAD_MOST:
+        if not inside or high - low > SPREAD_MOST or spec.period > SPREAD_MOST:
             raise DamagedStore("the payload's range of indices is impossible")
         data = np.frombuffer(payload, np.uint8, offset=start).copy()
         self._values(var, indices, validity, spec, ctx, _NONEF, 0.0, (low, high, thin), data, True)
@@ -379,11 +380,8 @@ class ContextCodec:
         thin = repetition(validity, indices)
         few = every(indices, thin), every(np.ascontiguousarray(validity, np.uint8), thin)
         shift = expand(smooth.shifts(*few, filt, spec.period, circle), thin, indices.shape[1])
-        wide = (indices * np.float64(256) + shift) * (spec.step / 256)
-        wide += spec.origin
-        out = wide.astype(np.float32)
-        out[validity != 0] = np.nan
-        return out
+        mask = np.ascontiguousarray(validity, np.uint8)
+        return smooth.values_of(np.ascontiguousarray(indices), mask, shift, spec.step, spec.origin)
 
     # -- the quantiser
 
@@ -401,8 +399,7 @@ class ContextCodec:
         like: QuantSpec | None = None,
     ) -> QuantSpec:
         """Choose the quantiser of one variable of one volume; see `Planner.plan`."""
-        planner = Planner(lambda v, x, m, spec: self.encode_values(v, x, m, spec, None)[1])
-        return planner.plan(
+        return self._planner().plan(
             var,
             sweeps,
             psnr=psnr,
@@ -413,3 +410,6 @@ class ContextCodec:
             packings=packings,
             like=like,
         )
+
+    def _planner(self) -> Planner:
+        return Planner(lambda v, x, m, spec: self.encode_values(v, x, m, spec, None)[1])

@@ -18,7 +18,7 @@ from numba import njit
 
 from sciai.radar.model.context.tables import COUNT_LIMIT, LOGIT_MAX
 
-__all__ = ["INPUTS", "POSITION", "adaptive_bit", "code_bit", "finish", "mix_bit", "start"]
+__all__ = ["INPUTS", "POSITION", "adaptive_bit", "code_bit", "finish", "learn", "mix_bit", "start"]
 
 INPUTS = 12  # a given logit and eleven counters, or twelve counters
 _LOW, _HIGH, _CODE, POSITION = 0, 1, 2, 3  # slots of the coder's state, int64 [4]
@@ -89,7 +89,7 @@ def finish(state, data):
 
 
 @njit(cache=True, nogil=True)
-def _learn(bit22, slot, counters, rate):
+def learn(bit22, slot, counters, rate):
     """Move one counter (probability in 22 bits, count in 10) towards the bit it saw (bit22 = bit << 22)."""
     c = np.int64(counters[slot])
     n = c & 1023
@@ -103,7 +103,7 @@ def _learn(bit22, slot, counters, rate):
 def adaptive_bit(bit, slot, counters, rate, state, data, decoding):
     """Code one bit under a single counter."""
     bit = code_bit(bit, max(np.int64(counters[slot]) >> 16, 1), state, data, decoding)
-    _learn(np.int64(bit) << 22, slot, counters, rate)
+    learn(np.int64(bit) << 22, slot, counters, rate)
     return bit
 
 
@@ -178,5 +178,5 @@ def mix_bit(
         second[row2, i] = min(max(second[row2, i] + step, -_WEIGHT_MAX), _WEIGHT_MAX)
     bit22 = np.int64(bit) << 22
     for i in range(given, INPUTS):
-        _learn(bit22, slots[i] + offset, counters, rate)
+        learn(bit22, slots[i] + offset, counters, rate)
     return bit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -34,6 +35,7 @@ CLASSES: Final = ("other", "DBZH", "ZDR", "RHOHV", "PHIDP", "KDP", "VRADH", "WRA
 _FIRST: Final = ("DBZH", "TH", "DBZV", "TV")
 
 
+@cache
 def class_of(var: str) -> int:
     """Number of a variable's family in `CLASSES`.
 

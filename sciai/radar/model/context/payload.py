@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from sciai.core.errors import DamagedStore
@@ -42,15 +43,23 @@ def unpack_head(payload: bytes) -> tuple[int, int, int, int]:
     return low, low + numbers[1], payload[0], at
 
 
+@njit(cache=True, nogil=True)
+def _repeats(plane: Any, times: int) -> bool:
+    rays, gates = plane.shape
+    for r in range(rays):
+        for first in range(0, gates, times):
+            value = plane[r, first]
+            for g in range(first + 1, min(first + times, gates)):
+                if plane[r, g] != value:
+                    return False
+    return True
+
+
 def repetition(mask: NDArray[Any], values: NDArray[Any] | None = None) -> int:
     """How often each gate is repeated along the ray (1 km reflectivity on 250 m gates: 4), or 1."""
     planes = [mask] if values is None else [mask, values]
     for times in REPETITIONS:
-        if mask.shape[1] >= 8 * times and all(
-            np.array_equal(expand(p[rays, ::times], times, p.shape[1]), p[rays])
-            for rays in (slice(None, None, 37), slice(None))  # a few rays mostly settle it
-            for p in planes
-        ):
+        if mask.shape[1] >= 8 * times and all(_repeats(p, times) for p in reversed(planes)):
             return times
     return 1
 

@@ -15,11 +15,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["CLASSES", "TERMS", "Filter", "fit", "shifts"]
+__all__ = ["CLASSES", "TERMS", "Filter", "fit", "shifts", "values_of"]
 
 CLASSES = 3
 TERMS = 11  # five rings x two clips, and a constant
 _ROUGH = 40
+_INVALID = -(2**31)  # below every index
 
 _RINGS = (
     ((0, 1), (0, -1)),
@@ -95,6 +96,7 @@ def _terms(q, mask, r, g, period, circle, offsets, out):
 
 @njit(cache=True, nogil=True)
 def _shifts(q, mask, weights, t1, t2, period, circle, offsets, out):
+    """Gate by gate, whatever the indices."""
     rays, gates = q.shape
     terms = np.zeros(TERMS, np.int64)
     for r in range(rays):
@@ -109,12 +111,175 @@ def _shifts(q, mask, weights, t1, t2, period, circle, offsets, out):
             out[r, g] = min(max(s, -128), 128)
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _clipped(d, most):
+    return np.int32(min(max(d, np.int32(-most)), most))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _gap(other, own):
+    """A difference; 0 where the neighbour is invalid. (Numba widens integers unless it is told not to.)"""
+    return np.int32(other - own) if other != _INVALID else np.int32(0)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _turned(other, own, turn, half):
+    """A difference smaller than a turn, taken the short way round."""
+    d = np.int32(other - own)
+    over = turn if d >= np.int32(turn - half) else np.int32(0)
+    under = turn if d < np.int32(-half) else np.int32(0)
+    return np.int32(np.int32(d - over) + under) if other != _INVALID else np.int32(0)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _shift(a, b, c, d, e, f, g, h, i, j, k, m, w, t1, t2):
+    """Shift of a gate from the differences of its twelve neighbours, ring after ring."""
+    one = np.int32(1)
+    a3 = _clipped(a, np.int32(3))
+    b3 = _clipped(b, np.int32(3))
+    c3 = _clipped(c, np.int32(3))
+    d3 = _clipped(d, np.int32(3))
+    e3 = _clipped(e, np.int32(3))
+    f3 = _clipped(f, np.int32(3))
+    g3 = _clipped(g, np.int32(3))
+    h3 = _clipped(h, np.int32(3))
+    i3 = _clipped(i, np.int32(3))
+    j3 = _clipped(j, np.int32(3))
+    k3 = _clipped(k, np.int32(3))
+    m3 = _clipped(m, np.int32(3))
+    ab, ab3 = np.int32(_clipped(a, one) + _clipped(b, one)), np.int32(a3 + b3)
+    cd, cd3 = np.int32(_clipped(c, one) + _clipped(d, one)), np.int32(c3 + d3)
+    ef = np.int32(_clipped(e, one) + _clipped(f, one) + _clipped(g, one) + _clipped(h, one))
+    ef3 = np.int32(e3 + f3 + g3 + h3)
+    ij, ij3 = np.int32(_clipped(i, one) + _clipped(j, one)), np.int32(i3 + j3)
+    km, km3 = np.int32(_clipped(k, one) + _clipped(m, one)), np.int32(k3 + m3)
+    rough = np.int32(abs(a3) + abs(b3) + abs(c3) + abs(d3) + abs(e3) + abs(f3))
+    rough = np.int32(rough + abs(g3) + abs(h3) + abs(i3) + abs(j3) + abs(k3) + abs(m3))
+    rough = min(rough, np.int32(_ROUGH - 1))
+    s0 = np.int32(
+        w[0] * ab
+        + w[1] * ab3
+        + w[2] * cd
+        + w[3] * cd3
+        + w[4] * ef
+        + w[5] * ef3
+        + w[6] * ij
+        + w[7] * ij3
+        + w[8] * km
+        + w[9] * km3
+        + w[10]
+    )
+    s1 = np.int32(
+        w[11] * ab
+        + w[12] * ab3
+        + w[13] * cd
+        + w[14] * cd3
+        + w[15] * ef
+        + w[16] * ef3
+        + w[17] * ij
+        + w[18] * ij3
+        + w[19] * km
+        + w[20] * km3
+        + w[21]
+    )
+    s2 = np.int32(
+        w[22] * ab
+        + w[23] * ab3
+        + w[24] * cd
+        + w[25] * cd3
+        + w[26] * ef
+        + w[27] * ef3
+        + w[28] * ij
+        + w[29] * ij3
+        + w[30] * km
+        + w[31] * km3
+        + w[32]
+    )
+    s = s0 if rough < t1 else (s1 if rough < t2 else s2)
+    return np.int32(min(max(s, np.int32(-128)), np.int32(128)))
+
+
+@njit(cache=True, nogil=True)
+def _shifts_by_row(p, w, t1, t2, period, out):
+    """As `_shifts`, on a plane with a margin of two; loops without a branch, which become vector code."""
+    rays, gates = out.shape
+    turn, half = np.int32(period), np.int32(period >> 1)
+    for r in range(rays):
+        nn, n, own, s, ss, to = p[r], p[r + 1], p[r + 2], p[r + 3], p[r + 4], out[r]
+        if period > 0:
+            for g in range(gates):
+                q = own[g + 2]
+                shift = _shift(
+                    _turned(own[g + 3], q, turn, half), _turned(own[g + 1], q, turn, half),
+                    _turned(s[g + 2], q, turn, half), _turned(n[g + 2], q, turn, half),
+                    _turned(s[g + 3], q, turn, half), _turned(s[g + 1], q, turn, half),
+                    _turned(n[g + 3], q, turn, half), _turned(n[g + 1], q, turn, half),
+                    _turned(own[g + 4], q, turn, half), _turned(own[g], q, turn, half),
+                    _turned(ss[g + 2], q, turn, half), _turned(nn[g + 2], q, turn, half),
+                    w, t1, t2,
+                )  # fmt: skip
+                to[g] = shift if q != _INVALID else np.int32(0)
+        else:
+            for g in range(gates):
+                q = own[g + 2]
+                shift = _shift(
+                    _gap(own[g + 3], q), _gap(own[g + 1], q), _gap(s[g + 2], q), _gap(n[g + 2], q),
+                    _gap(s[g + 3], q), _gap(s[g + 1], q), _gap(n[g + 3], q), _gap(n[g + 1], q),
+                    _gap(own[g + 4], q), _gap(own[g], q), _gap(ss[g + 2], q), _gap(nn[g + 2], q),
+                    w, t1, t2,
+                )  # fmt: skip
+                to[g] = shift if q != _INVALID else np.int32(0)
+
+
+@njit(cache=True, nogil=True)
+def _with_margin(q, mask, circle):
+    """The plane with a margin of two and `_INVALID` where it is; least and largest valid index."""
+    rays, gates = q.shape
+    p = np.full((rays + 4, gates + 4), np.int32(_INVALID), np.int32)
+    least, most = np.int64(2**40), np.int64(-(2**40))
+    for r in range(-2, rays + 2):
+        if (r < 0 or r >= rays) and not circle:
+            continue
+        rr = r % rays
+        for g in range(gates):
+            if mask[rr, g] == 0:
+                v = q[rr, g]
+                p[r + 2, g + 2] = v
+                least, most = min(least, np.int64(v)), max(most, np.int64(v))
+    return p, least, most
+
+
 def shifts(
     q: NDArray[np.int32], mask: NDArray[np.uint8], filt: Filter, period: int, circle: bool
 ) -> NDArray[np.int16]:
     """Shift of every valid gate from its cell's centre, int16 ``[rays, gates]`` in 1/256 step."""
     out = np.zeros(q.shape, np.int16)
-    _shifts(q, mask, filt.weights.astype(np.int64), *filt.thresholds, period, circle, _OFFSETS, out)
+    if not out.size:
+        return out
+    p, least, most = _with_margin(q, mask, circle)
+    if most - least < (period or 2**30) and period < 2**30 and least > _INVALID + 2**30:
+        weights = tuple(np.int32(w) for w in filt.weights.ravel())
+        _shifts_by_row(p, weights, np.int32(filt.thresholds[0]), np.int32(filt.thresholds[1]), period, out)
+    else:
+        _shifts(q, mask, filt.weights.astype(np.int64), *filt.thresholds, period, circle, _OFFSETS, out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _values(q, mask, shift, scale, origin, out):
+    rays, gates = q.shape
+    for r in range(rays):
+        for g in range(gates):
+            if mask[r, g] == 0:
+                out[r, g] = (q[r, g] * 256.0 + shift[r, g]) * scale + origin
+
+
+def values_of(
+    q: NDArray[np.int32], mask: NDArray[np.uint8], shift: NDArray[np.int16], step: float, origin: float
+) -> NDArray[np.float32]:
+    """Values of indices and shifts, float32 rounded once from float64; NaN where invalid."""
+    out = np.full(q.shape, np.nan, np.float32)
+    _values(q, mask, shift, step / 256, origin, out)
     return out
 
 

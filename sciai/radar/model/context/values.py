@@ -34,7 +34,7 @@ from sciai.radar.model.context.features import (
     wrap,
 )
 
-__all__ = ["DECISIONS", "HIDDEN", "UNARY", "code_values"]
+__all__ = ["DECISIONS", "HIDDEN", "UNARY", "code_values", "escape"]
 
 UNARY = 5  # distances beyond it are coded as an Elias-gamma number with adaptive bits
 DECISIONS = 2 + 2 * UNARY
@@ -148,7 +148,7 @@ def _flat(y, x, q, ok, err, twin, twin_ok):
 
 
 @njit(cache=True, nogil=True)
-def _escape(a, sign, escapes, rate, state, data, decoding):
+def escape(a, sign, escapes, rate, state, data, decoding):
     """Elias-gamma of a >= 1 whose length and leading bits are adaptive."""
     n = 0
     if not decoding:
@@ -203,7 +203,7 @@ def _distance(
             far = np.int64(j)
             break
     if far == UNARY:
-        far += _escape(a - UNARY, 1 if up else 0, escapes, rate, state, data, decoding)
+        far += escape(a - UNARY, 1 if up else 0, escapes, rate, state, data, decoding)
     else:
         far += 1
     return far if up else -far
