@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import time
@@ -52,11 +53,18 @@ def run(out: Path, volume: Sequence[Path] = (), *, offline: bool = False, step: 
         BadInput: an output folder that cannot be used, or a volume that cannot be read.
     """
     start = time.perf_counter()
+    made_here = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"the folder for the report cannot be made: {error.strerror}", file=out) from error
-    done = radar.demonstrate(out, volume, offline=offline, step=step or (lambda part, text: None))
+    try:
+        done = radar.demonstrate(out, volume, offline=offline, step=step or (lambda part, text: None))
+    except BaseException:
+        with contextlib.suppress(OSError):  # what holds something stays
+            for folder in made_here:
+                folder.rmdir()
+        raise
     seconds = time.perf_counter() - start
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
