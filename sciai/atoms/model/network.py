@@ -138,7 +138,7 @@ class Network(nn.Module):
         self.family = nn.Linear(self.shells.shape[1], channels, bias=False)
         self.embedding = nn.Embedding(ELEMENTS, channels)
         with torch.no_grad():
-            self.embedding.weight *= 0.5
+            self.embedding.weight.zero_()  # an element that is never seen stays what its neighbours are
             self.family.weight.normal_()
         self.level = nn.Embedding(max(self.sources.values()) + 1, channels)
         nn.init.zeros_(self.level.weight)

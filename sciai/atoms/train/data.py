@@ -70,7 +70,6 @@ class Structures(Dataset[Batch]):
         most_pairs: structures with more pairs than this are left out; they would be a batch by themselves.
         limits: source (or ``default``) -> (largest |force| in eV/Å, lowest and highest pressure in GPa) that
             count as physics.
-        share: source -> how often, relative to once, its structures are seen in an epoch (whole numbers).
         most: source -> how many of its structures to use at most, spread evenly over what there is.
 
     Raises:
@@ -84,7 +83,6 @@ class Structures(Dataset[Batch]):
         reach: Sequence[float],
         most_pairs: int = 12000,
         limits: Mapping[str, Sequence[float]] | None = None,
-        share: Mapping[str, int] | None = None,
         most: Mapping[str, int] | None = None,
     ) -> None:
         self.sources, self.reach, self.most_pairs = dict(sources), tuple(reach), most_pairs
@@ -96,7 +94,7 @@ class Structures(Dataset[Batch]):
             if why:
                 self.dropped[why] += 1
             else:
-                self.records += [record] * int((share or {}).get(record.source, 1))
+                self.records.append(record)
         if not self.records:
             raise BadInput(f"no structure to learn from; left out: {dict(self.dropped)}", field="data")
         self._kept: dict[int, tuple[NDArray[np.int32], NDArray[np.int8]]] = {}
@@ -140,6 +138,20 @@ class Structures(Dataset[Batch]):
             weight=torch.tensor([float(record.weight)]),
             offsets=self.offsets,
         )
+
+    def forget_outliers(self, most: float) -> None:
+        """Leave out structures whose energy is more than ``most`` eV/atom off their elements'."""
+        kept = []
+        for record in self.records:
+            rest = 0.0
+            if record.energy is not None:
+                row = self.offsets[self._order[record.source]].numpy()
+                rest = (record.energy - row[np.asarray(record.numbers)].sum()) / len(record.numbers)
+            if abs(rest) > most:
+                self.dropped[f"{record.source}: energy {most:g} eV/atom off its elements"] += 1
+            else:
+                kept.append(record)
+        self.records = kept
 
     def _neighbours(self, record: Record) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
         from ase.data import covalent_radii
@@ -237,8 +249,8 @@ def fit_offsets(
         eV, [sources, 119]. Where a source never saw an element: its level's.
 
     >>> from types import SimpleNamespace as Of
-    >>> seen = [Of(numbers=np.array([z] * n), energy=e * n, source="a") for z, n, e in ((1, 2, -3.0), (8, 1,
-    -5.0))] >>> fit_offsets(seen * 50, {"a": 0})[0, [1, 8]].round(2).tolist()
+    >>> seen = [Of(numbers=np.full(n, z), energy=e * n, source="a") for z, n, e in ((1, 2, -3), (8, 1, -5))]
+    >>> fit_offsets(seen * 50, {"a": 0})[0, [1, 8]].round(2).tolist()
     [-3.0, -5.0]
     """
     rows: dict[str, list[tuple[NDArray[np.float64], float]]] = {name: [] for name in sources}
@@ -248,15 +260,15 @@ def fit_offsets(
             rows[record.source].append((share, float(record.energy) / len(record.numbers)))
 
     def solve(
-        data: list[tuple[NDArray[np.float64], float]], prior: NDArray[np.float64]
+        data: list[tuple[NDArray[np.float64], float]], prior: NDArray[np.float64], rounds: int, pull: float
     ) -> NDArray[np.float64]:
         if not data:
             return prior
         x, y = np.array([share for share, _ in data]), np.array([energy for _, energy in data])
         out, weights = prior, np.ones(len(y))
-        for _ in range(3):  # labels that are far off must not move the elements' energies
-            normal = x.T @ (weights[:, None] * x) + strength * np.eye(ELEMENTS)
-            out = np.linalg.solve(normal, x.T @ (weights * y) + strength * prior)
+        for _ in range(rounds):
+            normal = x.T @ (weights[:, None] * x) + pull * np.eye(ELEMENTS)
+            out = np.linalg.solve(normal, x.T @ (weights * y) + pull * prior)
             off = np.abs(y - x @ out)
             weights = 1 / np.maximum(1.0, off / max(3 * np.median(off), 1e-3))
         return np.asarray(out)
@@ -265,29 +277,38 @@ def fit_offsets(
     for level in sorted(set(sources.values())):
         names = [name for name, own in sources.items() if own == level]
         pooled = [row for name in names for row in rows[name]]
-        mean = np.mean([energy for _, energy in pooled]) if pooled else 0.0
-        common = solve(pooled, np.full(ELEMENTS, mean))
+        mean = float(np.mean([energy for _, energy in pooled])) if pooled else 0.0
+        # labels that are far off must not move the elements' energies; but where all electrons count, elements
+        # differ by 10^4 eV and a rare one is no outlier
+        rounds, pull = (1, 1e-7) if abs(mean) > 30 else (3, strength)
+        common = solve(pooled, np.full(ELEMENTS, mean), rounds, pull)
         for name in names:
-            result[list(sources).index(name)] = solve(rows[name], common)
+            result[list(sources).index(name)] = solve(rows[name], common, rounds, pull)
     return result
 
 
-def load(stores: Sequence[str] = (), files: Sequence[Mapping[str, Any]] = ()) -> list[Record]:
+def load(
+    stores: Sequence[str] = (), files: Sequence[Mapping[str, Any]] = (), curves: Sequence[str] = ()
+) -> list[Record]:
     """Labelled structures from disk.
 
     Args:
         stores: folders that ``sciai atoms data build`` wrote.
         files: each with ``path`` (extxyz, ase.db, OUTCAR ...), ``source``, and optionally ``weight``.
+        curves: tables of equations of state of the elements (``sciai.atoms.train.curves.unaries``).
 
     Raises:
         BadInput: when there is nothing, or a file cannot be read.
     """
     from sciai.atoms.data.readers import records_from
     from sciai.atoms.data.store import Store
+    from sciai.atoms.train.curves import unaries
 
     records: list[Record] = list(Store(*stores)) if stores else []
     for entry in files:
         records += records_from(entry["path"], entry["source"], weight=float(entry.get("weight", 1.0)))
+    for path in curves:
+        records += unaries(path)
     if not records:
         raise BadInput(
             "no labelled structures",
@@ -309,6 +330,7 @@ def module(
     most: Mapping[str, int] | None = None,
     most_pairs: int = 12000,
     limits: Mapping[str, Sequence[float]] | None = None,
+    most_energy: float = 40.0,
     train_only: Sequence[str] = (),
     eval_batch_size: int | None = None,
     num_workers: int = 0,
@@ -322,23 +344,25 @@ def module(
         batch_size: structures per step.
         fractions: part -> share of the chemical systems; the same system is always in the same part.
         seed: seed of the order.
-        share: source -> how often its structures are seen per epoch.
+        share: source -> how often its training structures are seen per epoch (whole numbers).
         most: source -> how many of its structures to use at most.
         most_pairs: larger structures are left out.
         limits: what counts as physics, see ``Structures``.
+        most_energy: structures further than this from the sum of their elements' energies are left out, eV/atom.
         train_only: sources of which only the training part is used (labels by other models are no test).
         eval_batch_size: structures per batch elsewhere.
         num_workers: loader processes.
     """
     keep = [r for r in records if r.source not in train_only or part_of(r.group, fractions) == "train"]
-    dataset = Structures(keep, sources, reach, most_pairs, limits, share, most)
+    dataset = Structures(keep, sources, reach, most_pairs, limits, most)
+    training = [r for r in dataset.records if part_of(r.group, fractions) == "train"]
+    dataset.offsets = torch.as_tensor(fit_offsets(training, dataset.sources))
+    dataset.forget_outliers(most_energy)
+    again = [r for r in dataset.records if part_of(r.group, fractions) == "train"]
+    dataset.records += [r for r in again for _ in range(int((share or {}).get(r.source, 1)) - 1)]
     parts: dict[str, list[str]] = {}
     for group in sorted(set(dataset.groups)):
         parts.setdefault(part_of(group, fractions), []).append(group)
-    training = set(parts.get("train", ()))
-    dataset.offsets = torch.as_tensor(
-        fit_offsets([r for r in dataset.records if r.group in training], dataset.sources)
-    )
     if dataset.dropped:
         log.info("left out: %s", dict(dataset.dropped))
     return DataModule(
