@@ -14,7 +14,7 @@ __all__ = ["energy_offsets"]
 Floats = npt.NDArray[np.float64]
 
 
-def energy_offsets(records: Sequence[Record], *, ridge: float = 1e-3, robust: int = 3) -> dict[str, Floats]:
+def energy_offsets(records: Sequence[Record], *, ridge: float = 1e-3, robust: int = 20) -> dict[str, Floats]:
     """Least-squares energy per atom of each element, for each source.
 
     Energies minus these are what a network learns: a few eV per atom, whatever code they come from. An
@@ -24,7 +24,7 @@ def energy_offsets(records: Sequence[Record], *, ridge: float = 1e-3, robust: in
         records: with energies.
         ridge: pull towards the source's mean energy per atom, in units of structures; it decides only what
             the data leave open (all structures of a source CH4: how much is C?).
-        robust: rounds of reweighting against outliers (Huber, at three times the median residual).
+        robust: rounds of reweighting against outliers (Huber, at one and a half times the median residual).
 
     Returns:
         source -> eV per atom, float64 (119,), index = atomic number.
@@ -50,7 +50,7 @@ def energy_offsets(records: Sequence[Record], *, ridge: float = 1e-3, robust: in
             left = shares * weights[:, None]
             offsets = mean + np.linalg.solve(left.T @ shares + ridge * np.eye(119), left.T @ (target - mean))
             residual = np.abs(target - shares @ offsets)
-            limit = 3 * float(np.median(residual)) + 1e-9
+            limit = 1.5 * float(np.median(residual)) + 1e-9
             weights = np.minimum(1.0, limit / np.maximum(residual, 1e-12))
         found[source] = offsets
     return found

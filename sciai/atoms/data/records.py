@@ -267,21 +267,21 @@ def _check_distances(atoms: Atoms, closest: float, file: object) -> None:
 def check_labels(record: Record, *, file: object = None) -> None:
     """Refuse labels that cannot be in eV, eV/Å and eV/Å³.
 
-    An energy per atom beyond that of all the electrons of the free atoms (0.77 Z^(7/3) Hartree, Thomas and
-    Fermi, which is an upper bound in size) and beyond 10 keV, a force over 1,000 eV/Å, a stress over 10
-    eV/Å³ (1,600 GPa).
+    An energy of 10 keV per atom and more, unless it is that of all the electrons (0.6 to 0.97 of what Thomas's
+    and Fermi's atoms have, 0.77 Z^(7/3) Hartree); a force over 1,000 eV/Å; a stress over 10 eV/Å³ (1,600 GPa).
 
     Raises:
         BadInput: naming the label, its size and the unit that it may be in.
     """
     n = len(record)
     if record.energy is not None:
-        most = max(1e4, 1.1 * 20.9 * float(np.mean(record.numbers.astype(float) ** (7 / 3))))
+        each = record.energy / n
+        free = -20.9 * float(np.mean(record.numbers.astype(float) ** (7 / 3)))
         if not np.isfinite(record.energy):
             raise BadInput("the energy is not a number", file=file, field="energy", unit="eV")
-        if abs(record.energy) / n >= most:
+        if abs(each) >= 1e4 and not 0.6 <= each / free <= 0.97:
             raise BadInput(
-                f"an energy of {record.energy / n:.3g} per atom, more than all electrons of these atoms hold",
+                f"an energy of {each:.3g} per atom",
                 file=file, field="energy", unit="eV",
                 fix="Hartree? kcal/mol? meV? Convert it: 1 Hartree = 27.2114 eV, 1 eV = 23.06 kcal/mol",
             )  # fmt: skip

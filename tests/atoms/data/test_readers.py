@@ -1,0 +1,131 @@
+"""Files: every format gives the same record, and what is wrong is said with its place."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.db import connect
+from ase.io import write
+
+from sciai.atoms.data.readers import read_structures, records_from
+from sciai.core.errors import BadInput
+
+
+@pytest.fixture
+def frames():
+    made = []
+    for seed in range(3):
+        atoms = bulk("CuAu", "rocksalt", 5.2)
+        atoms.rattle(0.05, seed=seed)
+        atoms.calc = EMT()
+        atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+        made.append(atoms)
+    return made
+
+
+@pytest.mark.parametrize("name", ["a.extxyz", "a.xyz", "a.extxyz.gz", "a.db", "a.traj"])
+def test_labels_are_read_from_every_format(tmp_path, frames, name):
+    path = tmp_path / name
+    if name.endswith(".db"):
+        with connect(path) as db:
+            for atoms in frames:
+                db.write(atoms)
+    elif name.endswith(".gz"):
+        write(tmp_path / "plain.extxyz", frames)
+        path.write_bytes(gzip.compress((tmp_path / "plain.extxyz").read_bytes()))
+    else:
+        write(path, frames)
+    records = records_from(path, "emt", weight=2.0)
+    assert [r.group for r in records] == ["Au-Cu"] * 3
+    for record, atoms in zip(records, frames, strict=True):
+        assert record.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-7)
+        np.testing.assert_allclose(record.forces, atoms.get_forces(), atol=1e-7)
+        np.testing.assert_allclose(record.stress[0, 1], atoms.get_stress()[5], atol=1e-7)
+        assert record.weight == 2.0
+
+
+@pytest.mark.parametrize("name", ["NaCl.cif", "POSCAR", "NaCl.xsf"])
+def test_structures_without_labels(tmp_path, name):
+    write(tmp_path / name, bulk("NaCl", "rocksalt", 5.64))
+    (atoms,) = read_structures(tmp_path / name)
+    assert atoms.get_chemical_formula() == "ClNa"
+    with pytest.raises(BadInput, match="no structure has an energy"):
+        records_from(tmp_path / name, "pbe")
+
+
+def test_names_that_other_codes_use(tmp_path):
+    atoms = bulk("Cu")
+    atoms.info["REF_energy"] = -3.7
+    atoms.arrays["REF_forces"] = np.full((1, 3), 0.1)
+    write(tmp_path / "a.extxyz", atoms)
+    (record,) = records_from(tmp_path / "a.extxyz", "pbe")
+    assert record.energy == -3.7
+    assert record.forces[0, 0] == 0.1
+
+
+def bad_file(folder, kind):
+    path = folder / "bad.extxyz"
+    head = 'Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3 energy=-1.0 pbc="T T T"'
+    texts = {
+        "empty file": "",
+        "garbage": "\x00\x01 not a structure\nat all\n",
+        "unknown symbol": f"1\n{head}\nQq 0 0 0\n",
+        "cut short": f"3\n{head}\nH 0 0 0\n",
+        "NaN": f"1\n{head}\nH 0 nan 0\n",
+        "one spot": f"2\n{head}\nH 0 0 0\nH 4 0 0\n",
+        "flat": f"1\n{head.replace('0 4 0 0 0 4', '0 4 0 4 4 0')}\nH 0 0 0\n",
+        "half-periodic": f"1\n{head.replace('0 4 0 0 0 4', '0 4 0 0 0 0')}\nH 0 0 0\n",
+        "no atoms": f"0\n{head}\n",
+    }
+    path.write_text(texts[kind])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("empty file", "empty"),
+        ("garbage", "cannot be read"),
+        ("unknown symbol", "unknown element 'Qq'"),
+        ("cut short", "cannot be read|no structure"),
+        ("NaN", "not a number"),
+        ("one spot", "one spot"),
+        ("flat", "no volume"),
+        ("half-periodic", "no vector"),
+        ("no atoms", "no atoms|no structure|cannot be read"),
+    ],
+)
+def test_what_is_wrong_with_a_file(tmp_path, kind, says):
+    path = bad_file(tmp_path, kind)
+    with pytest.raises(BadInput, match=says) as caught:
+        read_structures(path)
+    assert "bad.extxyz" in str(caught.value)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(BadInput, match="no such file"):
+        read_structures(tmp_path / "none.cif")
+    with pytest.raises(BadInput, match="folder"):
+        read_structures(tmp_path)
+
+
+def test_the_bad_structure_is_named_and_may_be_skipped(tmp_path, frames):
+    frames[1].calc = SinglePointCalculator(frames[1], energy=5e4)
+    write(tmp_path / "a.extxyz", frames)
+    with pytest.raises(BadInput, match=r"structure 1.*Hartree") as caught:
+        records_from(tmp_path / "a.extxyz", "pbe")
+    assert caught.value.unit == "eV"
+    skipped = []
+    assert len(records_from(tmp_path / "a.extxyz", "pbe", skip=skipped.append)) == 2
+    assert len(skipped) == 1
+
+
+def test_shared_files_are_read(shared_data):
+    records = records_from(shared_data / "atoms" / "alexandria-random-1k.extxyz", "alexandria")
+    assert len(records) == 816
+    assert max(np.abs(r.forces).max() for r in records) < 1.0

@@ -1,0 +1,59 @@
+"""Teachers: labels mean what they say. They load weights, so this is slow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+
+from sciai.atoms.data.records import from_atoms
+from sciai.atoms.data.teachers import teacher
+from sciai.core.errors import BadInput
+
+
+def test_an_unknown_teacher():
+    with pytest.raises(BadInput, match="7net-0"):
+        teacher("oracle")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["7net-0", "chgnet"])
+def test_labels_are_derivatives_of_the_energy(name):
+    pytest.importorskip("sevenn" if name == "7net-0" else "chgnet")
+    judge = teacher(name)
+    salt = bulk("NaCl", "rocksalt", 5.7, cubic=True)
+    salt.rattle(0.1, seed=0)
+    small = bulk("Cu", cubic=False)
+    step, h = [], 0.01
+    for sign in (1, -1):
+        moved = salt.copy()
+        moved.positions[2, 1] += sign * h
+        step.append(moved)
+        sheared = salt.copy()
+        strain = np.eye(3)
+        strain[0, 1] = strain[1, 0] = sign * h / 2
+        sheared.set_cell(salt.cell.array @ strain, scale_atoms=True)
+        step.append(sheared)
+    asked = [from_atoms(a, "none") for a in (salt, small, *step)]
+    got = judge.label(asked)
+    assert all(record is not None and record.source == judge.source for record in got)
+    here, copper, up, shear_up, down, shear_down = got
+    assert here.forces[2, 1] == pytest.approx(-(up.energy - down.energy) / (2 * h), abs=0.02)
+    shear = (shear_up.energy - shear_down.energy) / (2 * h) / here.volume
+    assert here.stress[0, 1] == pytest.approx(shear, abs=5e-4)
+    alone = judge.label([asked[1]])[0]
+    assert alone.energy == pytest.approx(copper.energy, abs=1e-4)
+    assert judge.label([from_atoms(bulk("Po", "sc", 3.3), "none")]) == [None]
+
+
+@pytest.mark.slow
+def test_gfn2_labels_molecules_and_radicals_only():
+    pytest.importorskip("tblite")
+    judge = teacher("gfn2")
+    water, methyl, copper = judge.label(
+        [from_atoms(a, "none") for a in (molecule("H2O"), molecule("CH3"), bulk("Cu"))]
+    )
+    assert -140 < water.energy < -130  # -5.07 Hartree
+    assert np.abs(water.forces.sum(0)).max() < 1e-6
+    assert methyl is not None
+    assert copper is None
