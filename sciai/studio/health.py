@@ -92,6 +92,10 @@ def timeline_section(answer: Answer[Timeline]) -> Section:
     """Verdict, figures, findings and pictures of several dates."""
     from sciai.health.api.report import timeline_pictures
 
+    title = "What changed, and where it runs among peers"
+    if answer.level >= Level.REFUSE:
+        lead = "The question was refused; nothing is shown. The reasons are below."
+        return Section(title, lead, answer.level, answer.findings, limits=LIMITS, words=_WORDS[answer.level])
     value = answer.unwrap()
     moved = [c for c in value.courses if c.changed or c.steady_trend]
     judged = [c for c in value.courses if c.limit is not None and c.change is not None]
@@ -108,7 +112,7 @@ def timeline_section(answer: Answer[Timeline]) -> Section:
     aside = f" Not known to the model, so not judged: {', '.join(value.aside)}." if value.aside else ""
     days = (value.dates[-1] - value.dates[0]).days
     return Section(
-        title="What changed, and where it runs among peers",
+        title=title,
         lead=f"{len(value.dates)} dates, {value.dates[0]} to {value.dates[-1]}, beside {value.peers}. "
         f"{value.verdict[:1].upper()}{value.verdict[1:]}.{aside}",
         level=answer.level,

@@ -194,7 +194,7 @@ def test_tables(run: Run) -> None:
         {"age": [60, 40, 50], "sex": ["M", "F", "M"], "hba1c": [6.4, None, 5.1], "mine": [1, 2, 3]}
     )
     gaps.to_csv("gaps.csv", index=False)
-    code, out, err = run("predict", "gaps.csv", "-t", "dx_diabetes", "-o", "risk.csv")
+    code, _, err = run("predict", "gaps.csv", "-t", "dx_diabetes", "-o", "risk.csv")
     assert code == 0
     assert "mine" in err
     told = pd.read_csv("risk.csv")
