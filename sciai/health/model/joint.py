@@ -16,6 +16,7 @@ from sciai.health.data.columns import Kind
 from sciai.health.model.chain import BinnedJoint, patterns
 from sciai.health.model.copula import Copula
 from sciai.health.model.network import JointNet, Prepared
+from sciai.health.model.plan import BLOCKS, drawing_plan
 
 __all__ = ["NeuralJoint"]
 
@@ -33,12 +34,12 @@ class NeuralJoint(BinnedJoint):
         blocks: passes of a joint sample; more follow the network's own dependence more closely.
     """
 
-    def __init__(self, net: JointNet, blocks: int = 12) -> None:
+    def __init__(self, net: JointNet, blocks: int = BLOCKS) -> None:
         super().__init__(net.copula.schema, net.copula.layout, chunk=512)
         self.net, self.copula = net.eval(), net.copula
         self._numeric = {i: j for j, i in enumerate(net.numeric)}
         self._discrete = {i: j for j, i in enumerate(net.discrete)}
-        self.plan = _plan(net.copula, blocks)
+        self.plan = drawing_plan(net.copula, blocks)
 
     @classmethod
     def load(cls, checkpoint: Checkpoint) -> NeuralJoint:
@@ -156,23 +157,3 @@ class NeuralJoint(BinnedJoint):
             factor = np.linalg.cholesky(within + 1e-9 * np.eye(len(ordered)))
             normal[:, ordered] = normal[:, ordered] @ factor.T
         return np.asarray(ndtr(normal))
-
-
-def _plan(copula: Copula, blocks: int) -> list[list[int]]:
-    """Which columns are drawn together: what is alike goes to different blocks.
-
-    Columns are taken in the order of how much of the others they explain, each into the block in which it
-    correlates least with those already there; the first block is small, since nothing is known before it.
-    """
-    count = len(copula.schema)
-    latent = np.abs(copula.correlation) - np.eye(len(copula.correlation))
-    strength = np.zeros((count, count))
-    np.maximum.at(strength, (copula.owner[:, None], copula.owner[None, :]), latent)
-    order = np.argsort(-strength.sum(1))
-    room = [max(1, count // (2 * blocks))] + [-(-count // max(blocks - 1, 1))] * (blocks - 1)
-    plan: list[list[int]] = [[] for _ in range(blocks)]
-    for i in map(int, order):
-        free = [b for b in range(blocks) if len(plan[b]) < room[b]]
-        cost = [float((strength[i, plan[b]] ** 2).sum()) for b in free]
-        plan[free[int(np.argmin(cost))]].append(i)
-    return [block for block in plan if block]

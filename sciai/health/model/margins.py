@@ -42,8 +42,9 @@ class Margin:
         edges: ascending, shape (m + 1,); for levels -0.5, 0.5, 1.5, ...
         mass: of each cell between them, shape (m,); with ``tails`` sums to 1.
         tails: mass below the first and above the last edge.
-        powers: of the tails: below x1 mass * (x / x1)^p, above x2 mass * (x / x2)^-p.
+        powers: of the tails: below x1 mass * ((x - a) / (x1 - a))^p, above x2 mass * (x / x2)^-p.
         bins: which edges bound the bins, shape (k - 1,), ascending; the outer bins take the tails with them.
+        start: a, where the lower tail ends; 0 for columns of positive numbers.
     """
 
     column: Column
@@ -52,6 +53,7 @@ class Margin:
     tails: tuple[float, float]
     powers: tuple[float, float]
     bins: npt.NDArray[np.int64]
+    start: float = 0.0
 
     def __post_init__(self) -> None:
         knots = self.tails[0] + np.concatenate([[0.0], np.cumsum(self.mass)])
@@ -75,7 +77,8 @@ class Margin:
         low, high = self.edges[0], self.edges[-1]
         inside = np.interp(v, self.edges, self._knots)
         with np.errstate(all="ignore"):
-            below = self._knots[0] * np.where(v > 0, v / low, 0.0) ** self.powers[0] if self.tails[0] else 0.0
+            share = np.maximum(v - self.start, 0) / (low - self.start)
+            below = self._knots[0] * share ** self.powers[0] if self.tails[0] else 0.0
             above = 1 - (1 - self._knots[-1]) * (v / high) ** -self.powers[1] if self.tails[1] else 1.0
         return np.where(v < low, below, np.where(v > high, above, inside))
 
@@ -86,7 +89,7 @@ class Margin:
         inside = np.interp(p, self._knots, self.edges)
         with np.errstate(all="ignore"):
             if self.tails[0]:
-                below = low * (p / self._knots[0]) ** (1 / self.powers[0])
+                below = self.start + (low - self.start) * (p / self._knots[0]) ** (1 / self.powers[0])
                 inside = np.where(p < self._knots[0], below, inside)
             if self.tails[1]:
                 above = high * ((1 - p) / (1 - self._knots[-1])) ** (-1 / self.powers[1])
@@ -103,10 +106,9 @@ class Margin:
             inside = np.log(np.diff(self._knots)[cell] / np.diff(self.edges)[cell])
             below = above = np.full(v.shape, -np.inf)
             if self.tails[0]:
-                a = self.powers[0]
-                below = np.where(
-                    v > 0, np.log(self._knots[0] * a / low) + (a - 1) * np.log(np.abs(v) / low), -np.inf
-                )
+                a, reach, far = self.powers[0], low - self.start, v - self.start
+                steep = np.log(self._knots[0] * a / reach) + (a - 1) * np.log(np.maximum(far, 0) / reach)
+                below = np.where(far > 0, steep, -np.inf)
             if self.tails[1]:
                 b = self.powers[1]
                 above = np.log((1 - self._knots[-1]) * b / high) - (b + 1) * np.log(np.abs(v) / high)
@@ -146,13 +148,13 @@ class Margin:
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What a checkpoint stores."""
-        ends = np.array([*self.tails, *self.powers])
+        ends = np.array([*self.tails, *self.powers, self.start])
         return {"edges": self.edges, "mass": self.mass.astype("f4"), "ends": ends, "bins": self.bins}
 
     @classmethod
     def from_arrays(cls, column: Column, arrays: Mapping[str, npt.NDArray[Any]]) -> Margin:
         """The way back."""
-        low, high, a, b = (float(v) for v in arrays["ends"])
+        low, high, a, b, start = (float(v) for v in (*arrays["ends"], 0.0)[:5])
         return cls(
             column,
             np.asarray(arrays["edges"], float),
@@ -160,6 +162,7 @@ class Margin:
             (low, high),
             (a, b),
             np.asarray(arrays["bins"], np.int64),
+            start,
         )
 
 
@@ -184,7 +187,7 @@ def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -
     if not column.numeric:
         count = len(column.levels)
         mass = np.bincount(known.astype(int), minlength=count) + 0.5
-        edges, share = np.arange(count + 1) - 0.5, np.asarray(mass / mass.sum(), np.float64)
+        edges, share = np.arange(count + 1) - 0.5, np.array(mass / mass.sum(), dtype=np.float64)
         return Margin(column, edges, share, (0.0, 0.0), (1.0, 1.0), np.arange(1, count))
     if len(known) < 4 * fewest:
         low = column.low if np.isfinite(column.low) else float(known.min(initial=0.0)) - 1
@@ -196,16 +199,21 @@ def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -
         )
     step = 10.0**-column.decimals
     distinct, often = np.unique(np.round(known / step) * step, return_counts=True)
-    edges = _edges(distinct, often.astype(float), step, max(fewest, len(known) // _CELLS))
+    start = 0.0
+    if distinct[0] <= 0 and column.low < distinct[0]:  # numbers that may be negative
+        start = max(column.low, 2 * distinct[0] - distinct[-1])
+    bounded = distinct[0] <= 0 and start == 0.0
+    edges = _edges(distinct, often.astype(float), step, max(fewest, len(known) // _CELLS), bounded)
     sums = np.histogram(known, edges)[0].astype(float)
     below, above = float((known < edges[0]).sum()), float((known > edges[-1]).sum())
     total = len(known) + 0.5 * len(sums)
     mass, tails = (sums + 0.5) / total, (below / total, above / total)
-    powers = (_power(edges[0], known[known < edges[0]]), _power(edges[-1], known[known > edges[-1]]))
-    return Margin(column, edges, mass, tails, powers, _bins(mass, tails))
+    lower = _power(edges[0] - start, known[known < edges[0]] - start)
+    powers = (lower, _power(edges[-1], known[known > edges[-1]]))
+    return Margin(column, edges, mass, tails, powers, _bins(mass, tails), start)
 
 
-def _edges(distinct: Floats, counts: Floats, step: float, fewest: int) -> Floats:
+def _edges(distinct: Floats, counts: Floats, step: float, fewest: int, bounded: bool) -> Floats:
     """Edges between values that occur, so that each cell holds enough people; frequent values stand alone."""
     heavy = counts >= max(fewest, _ATOM * counts.sum())
     middle = (distinct[1:] + distinct[:-1]) / 2
@@ -216,7 +224,7 @@ def _edges(distinct: Floats, counts: Floats, step: float, fewest: int) -> Floats
     edges: list[float] = []
     # a bounded side: the outermost value is frequent. Otherwise its people make up the tail
     collected = 0
-    if heavy[0] or distinct[0] <= 0:
+    if heavy[0] or bounded:
         edges.append(distinct[0] - step / 2)
     for i in range(len(distinct)):
         collected += int(counts[i])
@@ -240,7 +248,7 @@ def _power(edge: float, beyond: Floats) -> float:
     if edge <= 0 or not len(beyond):
         return 10.0
     logs = np.abs(np.log(np.maximum(beyond, edge * 1e-3) / edge))
-    return float(np.clip((len(beyond) + 2) / (logs.sum() + 0.2), 0.5, 200.0))
+    return float(np.clip((len(beyond) + 2) / (logs.sum() + 0.2), 0.5, 1e9))
 
 
 def _bins(mass: Floats, tails: tuple[float, float]) -> npt.NDArray[np.int64]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sciai.health.data.columns import Kind
 from sciai.health.model.copula import Copula
+from sciai.health.model.plan import drawing_plan
 
 __all__ = ["JointNet", "Prepared"]
 
@@ -105,22 +106,23 @@ class JointNet(nn.Module):
     ) -> None:
         super().__init__()
         self.copula = copula
+        self.plan = drawing_plan(copula)
         self.shape = {"width": width, "blocks": blocks, "members": members, "dropout": dropout}
         columns, layout = copula.schema.columns, copula.layout
         self.numeric = [i for i, c in enumerate(columns) if c.numeric]
         self.discrete = [i for i, c in enumerate(columns) if not c.numeric]
         self.kinds = [columns[i].kind is Kind.CATEGORICAL for i in self.discrete]
         # pads: numeric columns have up to k bins, the others up to l levels
-        edges, bumps = zip(*(_numeric_tables(layout.margins[i]) for i in self.numeric), strict=True)
-        self._buffer("edges", _padded(edges, _FAR))
-        self._buffer("real", _padded([np.ones(len(e) - 1) for e in edges], 0.0))
-        self._buffer("bumps", _padded3(bumps))
+        tables = [_numeric_tables(layout.margins[i]) for i in self.numeric]
+        self._buffer("edges", _padded([edges for edges, _ in tables], _FAR, 2))
+        self._buffer("real", _padded([np.ones(len(edges) - 1) for edges, _ in tables], 0.0, 1))
+        self._buffer("bumps", _padded3([bumps for _, bumps in tables]))
         levels = [np.diff(layout.margins[i].bin_edges) for i in self.discrete]
         thresholds = [
             ndtri(1 - p) if c else np.clip(ndtri(np.concatenate([[0], np.cumsum(p)])), -_FAR, _FAR)
             for p, c in zip(levels, self.kinds, strict=True)
         ]
-        self._buffer("level", _padded([np.ones(len(p)) for p in levels], 0.0))
+        self._buffer("level", _padded([np.ones(len(p)) for p in levels], 0.0, 2))
         self._buffer("thresholds", _padded(thresholds, _FAR, self.level.shape[1] + 1))
         self._buffer("is_categorical", np.array(self.kinds, float))
         place = np.zeros((len(self.discrete), self.level.shape[1]), np.int64)
@@ -244,11 +246,14 @@ def _numeric_tables(margin: Any) -> tuple[Floats, Floats]:
     return edges, np.concatenate([bumps, 0.3 * z[:, None], heavy], 1)
 
 
-def _padded(rows: Any, fill: float, size: int = 0) -> Floats:
-    size = max(size, *(len(r) for r in rows))
-    return np.stack([np.concatenate([r, np.full(size - len(r), fill)]) for r in rows])
+def _padded(rows: list[Floats], fill: float, size: int) -> Floats:
+    """Rows of different lengths as one array; at least ``size`` wide, also without any row."""
+    size = max([size, *(len(r) for r in rows)])
+    padded = [np.concatenate([r, np.full(size - len(r), fill)]) for r in rows]
+    return np.stack(padded) if padded else np.empty((0, size))
 
 
-def _padded3(rows: Any) -> Floats:
-    size = max(len(r) for r in rows)
-    return np.stack([np.concatenate([r, np.zeros((size - len(r), r.shape[1]))]) for r in rows])
+def _padded3(rows: list[Floats]) -> Floats:
+    size = max([1, *(len(r) for r in rows)])
+    padded = [np.concatenate([r, np.zeros((size - len(r), r.shape[1]))]) for r in rows]
+    return np.stack(padded) if padded else np.empty((0, size, _BUMPS + 1 + _HEAVY))

@@ -61,7 +61,7 @@ def loss(net: JointNet, batch: Mapping[str, Tensor], diagnoses: float = 1.0) -> 
     values = batch["values"].double().numpy()
     # the shared path seeds torch for each step; masks follow it, so a resumed run hides the same
     rng = np.random.default_rng(int(torch.randint(2**31, (1,))))
-    told = masks(net.copula.schema, len(values), rng)
+    told = masks(net.copula.schema, len(values), rng, net.plan)
     there = np.isfinite(values)
     prepared = net.prepare(net.copula.scores(values), told & there)
     numbers, levels = net(prepared)

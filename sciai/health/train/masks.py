@@ -50,36 +50,46 @@ def panel(schema: Schema, names: Sequence[str]) -> Mask:
     return own
 
 
-def masks(schema: Schema, n: int, rng: np.random.Generator) -> Mask:
-    """What n people tell: any columns at a rate between 0 and 1 (a third of them), a panel with gaps and
-    extras (two fifths), everything but some groups, or but a few columns.
+def masks(
+    schema: Schema, n: int, rng: np.random.Generator, plan: Sequence[Sequence[int]] | None = None
+) -> Mask:
+    """What n people tell.
+
+    A fifth: any columns at a rate between 0 and 1. Three tenths: a panel, with gaps and extras. A tenth each:
+    everything but some groups; everything but a few columns; a few columns or none. A fifth: what is there
+    after some blocks of a joint sample (without a plan: any columns).
 
     Args:
         schema: the columns.
         n: people.
         rng: the source of chance.
+        plan: blocks of columns in the order in which they are drawn.
 
     Returns:
-        True where told, shape (n, d). The era is told to half of them.
+        True where told, shape (n, d). Of the first four kinds, half know the era and few their weight.
     """
     d = len(schema)
+    kind = rng.random(n)
     told = rng.random((n, d)) < rng.random((n, 1))
     panels = np.stack([panel(schema, names) for names in PANELS.values()])
-    kind = rng.random(n)
-    paneled = (kind > 0.35) & (kind < 0.75)
-    chosen = panels[rng.integers(len(panels), size=n)]
     flips = rng.random((n, d)) < rng.choice([0.0, 0.03, 0.15], size=(n, 1))
-    told = np.where(paneled[:, None], chosen ^ flips, told)
+    chosen = panels[rng.integers(len(panels), size=n)] ^ flips
     names = sorted({c.group for c in schema.columns})
     member = np.array([[c.group == g for c in schema.columns] for g in names])
     away = (rng.random((n, len(names))) < 0.3) @ member
-    told = np.where(((kind >= 0.75) & (kind < 0.9))[:, None], ~away, told)
-    few = rng.random((n, d)) < rng.choice([0.02, 0.1], size=(n, 1))
-    told = np.where((kind >= 0.9)[:, None], ~few, told)
-    for name in ("cycle", "w_mec"):  # design: nobody knows their weight, and the era is often not known
+    all_but_few = rng.random((n, d)) > rng.choice([0.02, 0.1], size=(n, 1))
+    few = rng.random((n, d)) < rng.integers(0, 6, size=(n, 1)) / d
+    for low, high, what in ((0.2, 0.5, chosen), (0.5, 0.6, ~away), (0.6, 0.7, all_but_few), (0.7, 0.8, few)):
+        told = np.where(((kind >= low) & (kind < high))[:, None], what, told)
+    for name, share in (("cycle", 0.5), ("w_mec", 0.1)):
         if name in schema:
-            share = 0.5 if name == "cycle" else 0.1
             told[:, schema.index(name)] &= rng.random(n) < share
+    if plan is not None:
+        drawn = np.full(d, len(plan))
+        for number, block in enumerate(plan):
+            drawn[list(block)] = number
+        so_far = drawn < rng.integers(len(plan), size=(n, 1))
+        told = np.where((kind >= 0.8)[:, None], so_far, told)
     return np.asarray(told)
 
 
