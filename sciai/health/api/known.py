@@ -20,7 +20,7 @@ from sciai.health.data.columns import Column, Derived, Kind, Schema
 __all__ = ["Known", "read_value", "solve_for"]
 
 Floats = npt.NDArray[np.float64]
-_OLDEST: Final = 130.0
+OLDEST: Final = 130.0
 _UNKNOWN: Final = frozenset(
     {"", "nan", "na", "n/a", "none", "null", "unknown", "?", "不明", "未検査", "未実施"}
 )
@@ -203,7 +203,7 @@ def read_value(schema: Schema, name: str, value: Any) -> tuple[float, list[Findi
 
 
 def _age(number: float, findings: list[Finding]) -> tuple[float, list[Finding]]:
-    if number > _OLDEST:
+    if number > OLDEST:
         raise BadInput(f"age is {number:g}", field="age", unit="a", fix="give the age in years")
     return float(math.floor(number)), findings
 

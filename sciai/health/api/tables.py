@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy.typing as npt
 
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
-from sciai.health.api.known import solve_for
+from sciai.health.api.known import OLDEST, solve_for
+from sciai.health.checks import YOUNGEST
 from sciai.health.data.columns import Kind, Schema
 from sciai.health.model.calibration import group_of, illness_known
 
@@ -28,24 +30,50 @@ _MANY: Final = 20_000
 _LEVELS: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
+@dataclass
+class Notes:
+    """What was found in a table, counted over its chunks: one finding for each column and check."""
+
+    fixed: list[Finding] = field(default_factory=list)
+    counted: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+
+    def count(self, check: str, column: str, rows: npt.NDArray[np.intp], start: int, message: str) -> None:
+        """Rows of a chunk that share a finding; ``message`` is of the first of them."""
+        if len(rows):
+            entry = self.counted.setdefault((check, column), [0, start + int(rows[0]), message])
+            entry[0] += len(rows)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """All of them."""
+        more = []
+        for (check, column), (count, first, message) in self.counted.items():
+            level = Level.OK if check == "era" else Level.CAUTION
+            rows = f"{count} row" + ("" if count == 1 else f"s, the first is {first}")
+            more.append(Finding(check, level, f"{message} ({rows})", column))
+        return (*self.fixed, *more)
+
+
 def predict(human: VirtualHuman, table: pd.DataFrame, column: str, *, progress: bool | None) -> pd.DataFrame:
     """See ``VirtualHuman.predict``."""
     import pandas as pd
 
     schema = human.schema
     free = column in schema
-    findings = _checked(schema, table, column)
+    notes = Notes(_checked(schema, table, column))
     told: list[Floats] = []
     names = _columns(human, column)
     with _bar(len(table), progress, f"predict {column}") as advance:
         for start in range(0, len(table), CHUNK):
             part = table.iloc[start : start + CHUNK]
-            rows = encode(schema, part, column, start, findings if start == 0 else None)
-            told.append(_one(human, rows, column) if free else _calculated(human, rows, column))
+            rows = encode(schema, part, column, start, notes)
+            values = _one(human, rows, column) if free else _calculated(human, rows, column)
+            values[_too_young(schema, part, start, notes)] = np.nan
+            told.append(values)
             advance(len(part))
-    values = np.concatenate(told) if told else np.empty((0, len(names)))
-    result = pd.DataFrame(values, index=table.index, columns=names)
-    result.attrs["findings"] = tuple(findings)
+    result = pd.DataFrame(
+        np.concatenate(told) if told else np.empty((0, len(names))), index=table.index, columns=names
+    )
+    result.attrs["findings"] = notes.findings()
     return result
 
 
@@ -120,7 +148,7 @@ def impute(
 ) -> pd.DataFrame:
     """See ``VirtualHuman.impute``."""
     schema = human.schema
-    findings = _checked(schema, table, None)
+    notes = Notes(_checked(schema, table, None))
     result = table.copy()
     wanted = [n for n in schema.names if n in table.columns]
     rng = np.random.default_rng(seed)
@@ -128,7 +156,7 @@ def impute(
     with _bar(len(table), progress, "impute") as advance:
         for start in range(0, len(table), CHUNK):
             part = table.iloc[start : start + CHUNK]
-            rows = encode(schema, part, None, start, findings if start == 0 else None)
+            rows = encode(schema, part, None, start, notes)
             filled.append(
                 human.model.sample(rows, rng) if seed is not None else _expected(human, rows, wanted)
             )
@@ -142,7 +170,7 @@ def impute(
                 result[name] = np.where(gaps, fresh, table[name].to_numpy(object, na_value=None))
                 if name not in schema or schema[name].numeric or table[name].dtype.kind in "fiu":
                     result[name] = result[name].astype(float)
-    result.attrs["findings"] = tuple(findings)
+    result.attrs["findings"] = notes.findings()
     return result
 
 
@@ -175,12 +203,10 @@ def log_prob(
     """See ``VirtualHuman.log_prob``."""
     import pandas as pd
 
-    findings = _checked(human.schema, table, None)
+    notes = Notes(_checked(human.schema, table, None))
     told = [
         human.model.log_prob(
-            encode(
-                human.schema, table.iloc[start : start + CHUNK], None, start, findings if start == 0 else None
-            ),
+            encode(human.schema, table.iloc[start : start + CHUNK], None, start, notes),
             given,
             orders,
         )
@@ -188,7 +214,7 @@ def log_prob(
     ]
     values = np.concatenate(told) if told else np.empty(0)
     result = pd.Series(values, index=table.index, name="log_prob")
-    result.attrs["findings"] = tuple(findings)
+    result.attrs["findings"] = notes.findings()
     return result
 
 
@@ -197,7 +223,7 @@ def encode(
     part: pd.DataFrame,
     target: str | None = None,
     start: int = 0,
-    findings: list[Finding] | None = None,
+    notes: Notes | None = None,
 ) -> Floats:
     """Rows of a table as the model sees them; calculated columns fill in an input that is missing.
 
@@ -206,7 +232,7 @@ def encode(
         part: the rows.
         target: a column whose own values, and what is calculated from it, are not used.
         start: number of the first row, for messages.
-        findings: where to note what was ignored; None notes nothing.
+        notes: where to note what was ignored; None notes nothing.
 
     Raises:
         BadInput: naming row and column of a value that does not fit.
@@ -217,21 +243,24 @@ def encode(
             own = known[column.name]
             strange = ~own.isin(column.codes) & own.notna()
             if strange.any():
-                if findings is not None:
-                    message = (
-                        f"{column.name} {own[strange].iloc[0]!r} (and others) was not learned; answers are a "
-                        "mixture over those that were"
-                    )
-                    findings.append(Finding("era", Level.OK, message, column.name))
+                era = (
+                    f"{column.name} {own[strange].iloc[0]!r} was not learned: a mixture over those that were"
+                )
+                _note(notes, "era", column.name, np.flatnonzero(strange), start, era)
                 known[column.name] = own.where(~strange)
     try:
         rows = schema.encode(known)
     except BadInput as error:
         raise _at_row(error, start, part) from None
-    _possible(schema, rows, start)
     if "age" in schema:
         i = schema.index("age")
+        if (rows[:, i] > OLDEST).any():
+            bad = int(np.flatnonzero(rows[:, i] > OLDEST)[0])
+            raise BadInput(
+                f"row {start + bad}: age is {rows[bad, i]:g}", field="age", unit="a", fix="give years"
+            )
         rows[:, i] = np.minimum(np.floor(rows[:, i]), schema.columns[i].high)
+    _possible(schema, rows, start, notes)
     if "w_mec" in schema:
         rows[:, schema.index("w_mec")] = np.nan  # a property of the survey, not of a body
     if target is not None and target in schema:
@@ -258,8 +287,38 @@ def _constrain(schema: Schema, part: pd.DataFrame, rows: Floats, target: str | N
             rows[own[good], schema.index(name)] = found[good]
 
 
-def _possible(schema: Schema, rows: Floats, start: int) -> None:
+def _note(
+    notes: Notes | None, check: str, column: str, rows: npt.NDArray[np.intp], start: int, message: str
+) -> None:
+    if notes is not None:
+        notes.count(check, column, rows, start, message)
+
+
+def _too_young(schema: Schema, part: pd.DataFrame, start: int, notes: Notes) -> npt.NDArray[np.intp]:
+    """Rows of people who are too young to be answered for."""
+    if "age" not in schema or "age" not in part:
+        return np.empty(0, int)
+    young = np.flatnonzero(schema["age"].encode(part["age"]) < YOUNGEST)
+    message = f"under {YOUNGEST:g} years nobody was learned from, so nothing is told"
+    notes.count("age", "age", young, start, message)
+    return young
+
+
+def _possible(schema: Schema, rows: Floats, start: int, notes: Notes | None) -> None:
+    """Negative numbers are errors; impossible ones count as unknown, and are said to."""
     for i, column in enumerate(schema.columns):
+        if column.numeric and column.name not in ("age", "w_mec"):
+            with np.errstate(invalid="ignore"):
+                out = np.flatnonzero(
+                    (rows[:, i] > column.high) | ((rows[:, i] >= 0) & (rows[:, i] < column.low))
+                )
+            if len(out):
+                message = (
+                    f"{rows[out[0], i]:g} {column.unit} is not possible ({column.low:g} to {column.high:g}); "
+                    "it counts as unknown: check its unit"
+                )
+                _note(notes, "implausible", column.name, out, start, message)
+                rows[out, i] = np.nan
         if column.numeric and column.low >= 0:
             bad = np.flatnonzero(rows[:, i] < 0)
             if len(bad):

@@ -218,6 +218,19 @@ def test_a_bad_cell_is_named(table: pd.DataFrame, change: dict[str, list[object]
         VH.predict(table.assign(**change), "dx_diabetes")
 
 
+def test_rows_that_cannot_be_answered_are_counted(table: pd.DataFrame) -> None:
+    odd = table.assign(age=[15.0, *[50.0] * 58, 90.0], hba1c=[*[5.5] * 57, 42.0, 40.0, 5.5])
+    told = VH.predict(odd, "dx_diabetes")
+    assert told["p"].isna().tolist() == [True, *[False] * 59]
+    found = {f.check: f.message for f in told.attrs["findings"]}
+    assert "(1 row)" in found["age"]
+    assert "2 rows, the first is 57" in found["implausible"]
+    known = table.assign(hba1c=np.nan, age=50.0)
+    assert told["p"].iloc[57] == pytest.approx(VH.predict(known, "dx_diabetes")["p"].iloc[57])
+    with pytest.raises(BadInput, match="row 1: age is 500"):
+        VH.predict(table.assign(age=[50.0, 500.0, *[50.0] * 58]), "dx_diabetes")
+
+
 def test_tables_that_are_none(table: pd.DataFrame) -> None:
     with pytest.raises(BadInput, match="no column"):
         VH.predict(pd.DataFrame({"x": [1]}), "bmi")
