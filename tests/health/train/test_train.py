@@ -89,7 +89,7 @@ def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
         "domain.net.blocks=1",
         "domain.net.members=1",
         "domain.calibrate=null",
-        "domain.lit.scheduler.steps=12",
+        "+domain.lit.scheduler.steps=12",
         "keep=last",
     ]
     whole = train(compose("health", [*options, "trainer.max_steps=9", f"out={tmp_path / 'a'}"]))
