@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sciai.cli import atoms_more, atoms_show, show
+from sciai.cli import atoms_data, atoms_more, atoms_show, show
 from sciai.cli.atoms_options import (
     D3,
     AsJson,
@@ -320,3 +320,4 @@ app.command("adsorb", no_args_is_help=True)(atoms_more.adsorb)
 app.command("screen", no_args_is_help=True)(atoms_more.screen)
 app.command("evaluate", no_args_is_help=True)(atoms_more.evaluate)
 app.command("elements")(atoms_more.elements)
+app.add_typer(atoms_data.app, name="data")

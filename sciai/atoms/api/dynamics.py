@@ -215,7 +215,10 @@ class _Run:
         level, why = answer.level, "; ".join(str(f) for f in answer.findings if f.level >= Level.REFUSE)
         kinetic = float(self.atoms.get_kinetic_energy())
         temperature = float(self.atoms.get_temperature())
-        hot = temperature > self.potential.guard.limits.temperature * max(self.settings.temperature, 100.0)
+        # velocities that were given may be hotter than the temperature that was named
+        begun = self.rows[0][1] if self.rows else temperature
+        usual = max(self.settings.temperature, begun, 100.0)
+        hot = temperature > self.potential.guard.limits.temperature * usual
         if hot and self.potential.guard.active:
             message = (
                 f"{temperature:.0f} K after {self.done} steps, wanted {self.settings.temperature:g} K: it "

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Structure", "read", "read_all", "write"]
 
+_NO_FORMAT, _FORMATS = "the ending names no format", "use .cif, .extxyz or .vasp"
 _FIX = "give a file that ASE reads: CIF, POSCAR, extxyz, xyz, traj, PDB, ..."
 
 
@@ -130,11 +131,14 @@ def write(atoms: Atoms, path: str | os.PathLike[str], *, overwrite: bool = True)
     try:
         kind = filetype(str(target), read=False)
     except UnknownFileTypeError as error:
-        raise BadInput("the ending names no format", file=target, fix="use .cif, .extxyz or .vasp") from error
+        raise BadInput(_NO_FORMAT, file=target, fix=_FORMATS) from error
     with whole_file(target, overwrite=overwrite) as temporary:
         if atoms.calc is not None and kind == "extxyz":
             plain.calc = atoms.calc
-        ase_write(temporary, plain, format=kind)
+        try:
+            ase_write(temporary, plain, format=kind)
+        except UnknownFileTypeError as error:
+            raise BadInput(_NO_FORMAT, file=target, fix=_FORMATS) from error
     return target
 
 

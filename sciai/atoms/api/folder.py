@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -141,7 +142,7 @@ class RunFolder:
         try:
             with np.load(path, allow_pickle=False) as content:
                 return {key: content[key] for key in content.files}
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise BadInput(
                 "the saved state is damaged", file=path, fix="start again with overwrite"
             ) from error

@@ -17,6 +17,8 @@ __all__ = ["curves", "new_figure", "structure_figure"]
 
 INK, QUIET, LINE, ACCENT, WARM = "#1d2733", "#5c6875", "#dde3e9", "#1f6fb2", "#b3261e"
 MOST_DRAWN: Final = 2000
+MOST_REPEATED: Final = 64
+RADIUS: Final = 0.6
 VIEWS: Final = (("-80x,20y,0z", "side"), ("0x,0y,0z", "from above"))
 
 
@@ -41,9 +43,7 @@ def tidy(axes: Axes, x: str, y: str, title: str = "") -> Axes:
     return axes
 
 
-def structure_figure(
-    atoms: Atoms, spread: npt.ArrayLike | None = None, *, title: str = "", mark: Sequence[int] = ()
-) -> Figure:
+def structure_figure(atoms: Atoms, spread: npt.ArrayLike | None = None, *, title: str = "") -> Figure:
     """A structure from two sides.
 
     Args:
@@ -51,13 +51,13 @@ def structure_figure(
         spread: standard deviation of each atom's force components, eV/Å, shape (n,): its colour. None, or
             all NaN, colours by element.
         title: above the picture.
-        mark: indices of atoms to ring.
 
     Example:
         >>> from ase.build import molecule
         >>> len(structure_figure(molecule("H2O"), [0.1, 0.2, 0.2]).axes)
         3
     """
+    from ase.data import covalent_radii
     from ase.data.colors import jmol_colors
     from ase.visualize.plot import plot_atoms
     from matplotlib import colormaps
@@ -69,7 +69,8 @@ def structure_figure(
     if len(shown) > MOST_DRAWN:
         title = f"{title} (first {MOST_DRAWN:,} of {len(atoms):,} atoms)".strip()
         shown = shown[:MOST_DRAWN]
-    values = None if spread is None else np.asarray(spread, float)[: len(shown)]
+    shown, index = _with_images(shown)
+    values = None if spread is None else np.asarray(spread, float)[index]
     known = values is not None and bool(np.isfinite(values).any())
     figure = new_figure(8.0, 4.4)
     panels = figure.subplots(1, len(VIEWS))
@@ -83,8 +84,14 @@ def structure_figure(
     else:
         colors = [to_hex(jmol_colors[z]) for z in shown.numbers]
     for axes, (rotation, name) in zip(panels, VIEWS, strict=True):
-        plot_atoms(shown, axes, rotation=rotation, colors=colors, show_unit_cell=2 if shown.cell.any() else 0)
-        _ring(axes, mark)
+        plot_atoms(
+            shown,
+            axes,
+            rotation=rotation,
+            colors=colors,
+            radii=RADIUS * covalent_radii[shown.numbers],
+            show_unit_cell=2 if shown.cell.any() else 0,
+        )
         axes.set_axis_off()
         axes.set_title(name, color=QUIET, fontsize=9)
     if known:
@@ -143,14 +150,24 @@ def _cycle(n: int) -> list[str]:
     return [base[k % len(base)] for k in range(n)]
 
 
-def _ring(axes: Any, mark: Sequence[int]) -> None:
-    from matplotlib.patches import Circle
-
-    circles = [patch for patch in axes.patches if isinstance(patch, Circle)]
-    # plot_atoms draws from back to front; a ring needs the drawn order, which only single atoms keep
-    for index in mark:
-        if index < len(circles):
-            circles[index].set_linewidth(2.5)
+def _with_images(atoms: Atoms) -> tuple[Atoms, npt.NDArray[np.int64]]:
+    """Atoms on a face of a small cell are drawn on the opposite one too, as everybody draws a unit cell."""
+    index = np.arange(len(atoms))
+    if len(atoms) > MOST_REPEATED or not atoms.pbc.any():
+        return atoms, index
+    scaled = atoms.get_scaled_positions(wrap=False)
+    shown: Atoms = atoms.copy()
+    places = [index]
+    for shift in np.ndindex(2, 2, 2):
+        if not any(shift) or any(s and not p for s, p in zip(shift, atoms.pbc, strict=True)):
+            continue
+        moved = scaled + np.array(shift)
+        near = np.flatnonzero((moved < 1.001).all(1))
+        copies = atoms[near]
+        copies.positions += np.array(shift) @ atoms.cell[:]
+        shown.extend(copies)
+        places.append(near)
+    return shown, np.concatenate(places)
 
 
 def _element_key(atoms: Atoms) -> list[Any]:

@@ -1,0 +1,205 @@
+"""Many structures: screening, evaluation, files, the periodic table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write as ase_write
+
+from sciai.atoms.api.evaluation import evaluate, evaluation_figure
+from sciai.atoms.api.files import read, read_all, write
+from sciai.atoms.api.potential import Potential
+from sciai.atoms.api.screening import screen
+from sciai.atoms.api.tiers import elements, elements_figure, place
+from sciai.core.answer import Level
+from sciai.core.errors import BadInput
+
+
+@pytest.fixture
+def candidates(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for a in (3.5, 3.6, 3.8):
+        ase_write(folder / f"Cu-{a}.cif", bulk("Cu", a=a, cubic=True))
+    ase_write(folder / "two.extxyz", [bulk("Au"), Atoms("Au2", np.zeros((2, 3)), cell=[9, 9, 9], pbc=True)])
+    (folder / "broken.cif").write_text("data_\n_cell_length_a what\n")
+    return folder
+
+
+def test_screen_ranks_and_one_bad_file_stops_nothing(
+    emt: Potential, candidates: Path, tmp_path: Path
+) -> None:
+    answer = screen([candidates], emt, tmp_path / "out", batch=2)
+    done = answer.unwrap()
+    assert (done.answered, done.refused, done.skipped) == (4, 2, 0)
+    copper = [row["file"] for row in done.rows if row.get("formula") == "Cu" and row.get("rank")]
+    assert copper[0].endswith("Cu-3.6.cif")
+    assert next(row for row in done.rows if row["file"].endswith("broken.cif"))["level"] == "refuse"
+    with open(tmp_path / "out" / "table.csv", newline="", encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    assert len(rows) == 6
+    assert rows[0]["rank"] == "1"
+    assert (tmp_path / "out" / "ranking.png").is_file()
+
+
+def test_screen_goes_on_and_takes_new_files(emt: Potential, candidates: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    screen([candidates], emt, out)
+    lines = (out / "results.jsonl").read_text().splitlines()
+    (out / "results.jsonl").write_text("\n".join(lines[:3]) + "\n" + lines[3][:20])  # killed in a line
+    ase_write(candidates / "new.cif", bulk("Ag", cubic=True))
+    done = screen([candidates], emt, out).unwrap()
+    assert done.skipped + sum("broken" in line for line in lines[:3]) == 3
+    assert done.answered == 5
+    assert len({row["key"] for row in done.rows}) == len(done.rows) == 7
+    with pytest.raises(BadInput, match="another model"):
+        screen([candidates], Potential.from_calculator(EMT(), "other"), out)
+
+
+def test_screen_relaxes(emt: Potential, tmp_path: Path) -> None:
+    ase_write(tmp_path / "a.cif", bulk("Cu", a=3.8, cubic=True))
+    done = screen([tmp_path / "a.cif"], emt, tmp_path / "out", relaxed=True).unwrap()
+    assert done.rows[0]["volume"] == pytest.approx(3.59**3 / 4, rel=0.01)
+    assert len(list((tmp_path / "out" / "relaxed").iterdir())) == 1
+
+
+def test_screen_wants_files_and_a_rank(emt: Potential, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such"):
+        screen([tmp_path / "nothing"], emt, tmp_path / "out")
+    with pytest.raises(BadInput, match="rank"):
+        screen([tmp_path], emt, tmp_path / "out", rank="beauty")
+
+
+def labelled(scale: float = 1.0, count: int = 6, shift: float = 0.0) -> list[Atoms]:
+    frames = []
+    for k in range(count):
+        symbol = ("Cu", "Au", "Pt")[k % 3]
+        atoms = bulk(symbol, cubic=True)
+        atoms.rattle(0.1, seed=k)
+        atoms.calc = EMT()
+        energy, forces, stress = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
+        results = {"energy": scale * energy + shift * len(atoms), "forces": forces, "stress": stress}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        frames.append(atoms)
+    return frames
+
+
+def test_evaluate_finds_no_error_in_its_own_labels(emt: Potential, tmp_path: Path) -> None:
+    ase_write(tmp_path / "labels.extxyz", labelled())
+    value = evaluate(tmp_path / "labels.extxyz", emt).unwrap()
+    assert value.structures == 6
+    assert value.force_mae is not None
+    assert value.force_mae < 1e-6
+    assert value.stress_mae is not None
+    assert value.stress_mae < 1e-4
+    assert value.force_cosine == pytest.approx(1.0)
+    assert value.coverage is None  # EMT states no spread: there is nothing to cover
+    assert len(evaluation_figure(value).axes) == 2
+
+
+def test_evaluate_fits_offsets_and_says_where_they_are_needed(emt: Potential) -> None:
+    answer = evaluate(labelled(shift=-50.0), emt)
+    assert "labels" in {f.check for f in answer.findings}
+    value = evaluate(labelled(shift=-50.0), emt, offsets=True).unwrap()
+    assert value.energy_mae == pytest.approx(0, abs=0.05)
+    assert value.offsets is not None
+    assert value.offsets["Cu"] == pytest.approx(-50.0, abs=0.1)
+
+
+def test_labels_in_the_wrong_unit() -> None:
+    rng = np.random.default_rng(0)
+    frames = []
+    for k in range(8):
+        atoms = bulk("Cu", cubic=True, a=3.4 + 0.1 * k)
+        atoms.calc = EMT()
+        energy = float(atoms.get_potential_energy()) / 27.2114
+        atoms.calc = SinglePointCalculator(atoms, energy=energy + 1e-6 * rng.normal())
+        frames.append(atoms)
+    with pytest.raises(BadInput, match="Hartree"):
+        evaluate(frames, Potential.from_calculator(EMT()))
+    total = bulk("Cu")
+    total.calc = SinglePointCalculator(total, energy=-45000.0)
+    with pytest.raises(BadInput, match="Hartree"):
+        evaluate([total], Potential.from_calculator(EMT()))
+    pressed = bulk("Cu")
+    pressed.calc = SinglePointCalculator(pressed, energy=0.0, stress=np.full(6, 120.0))
+    with pytest.raises(BadInput, match="GPa"):
+        evaluate([pressed], Potential.from_calculator(EMT()))
+    with pytest.raises(BadInput, match="no structure has an energy"):
+        evaluate([bulk("Cu")], Potential.from_calculator(EMT()))
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    def error(name: str, content: str | bytes) -> str:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(BadInput) as caught:
+            read(path)
+        assert name in str(caught.value)
+        return str(caught.value)
+
+    assert "empty" in error("a.cif", "")
+    error("b.cif", b"\x00\x01\x02")
+    error("c.unknown", "what is this")
+    assert "Qq" in error("d.xyz", "1\n\nQq 0 0 0\n")
+    error("e.xyz", "2\n\nH 0 0 0\n")
+    assert "no atoms" in error("f.xyz", "0\n\n")
+    with pytest.raises(BadInput, match="no such file"):
+        read(tmp_path / "nowhere.cif")
+    with pytest.raises(BadInput, match="folder"):
+        read(tmp_path)
+
+
+def test_partly_occupied_sites_are_refused(tmp_path: Path) -> None:
+    cif = (
+        "data_x\n_cell_length_a 4\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n"
+        "_cell_angle_beta 90\n_cell_angle_gamma 90\n_space_group_name_H-M_alt 'P 1'\nloop_\n_atom_site_label\n"
+        "_atom_site_type_symbol\n"
+        "_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n_atom_site_occupancy\n"
+        "Cu1 Cu 0 0 0 0.5\nAu1 Au 0 0 0 0.5\n"
+    )
+    (tmp_path / "alloy.cif").write_text(cif)
+    with pytest.raises(BadInput, match="partly occupied"):
+        read(tmp_path / "alloy.cif")
+
+
+def test_structures_survive_a_round_trip(tmp_path: Path) -> None:
+    atoms = bulk("NaCl", "rocksalt", 5.64)
+    for name in ("a.cif", "a.extxyz", "POSCAR.vasp"):
+        back = read(write(atoms, tmp_path / name))
+        assert sorted(back.symbols) == sorted(atoms.symbols)
+        assert back.get_volume() == pytest.approx(atoms.get_volume())
+    with pytest.raises(BadInput, match="no format"):
+        write(atoms, tmp_path / "a.nothing")
+    ase_write(tmp_path / "many.extxyz", [atoms, molecule("H2O")])
+    assert len(read_all(tmp_path / "many.extxyz")) == 2
+    assert len(read(tmp_path / "many.extxyz", 0)) == 2
+    with pytest.raises(BadInput, match="no frame 7"):
+        read(tmp_path / "many.extxyz", 7)
+
+
+def test_the_periodic_table() -> None:
+    pot = Potential.from_calculator(EMT(), elements=["Cu", "Au"])
+    tiers = {e.symbol: e.tier for e in elements(pot)}
+    assert len(tiers) == 118
+    assert tiers["Cu"] == "supported"
+    assert tiers["Na"] == "unknown"
+    assert len({place(z) for z in range(1, 119)}) == 118, "no two elements on one field"
+    assert place(2)[0] == place(10)[0] == place(86)[0] == 17
+    assert len(elements_figure(pot).axes[0].texts) >= 2 * 118
+
+
+def test_everything_refused_is_an_answer_without_an_estimate(emt: Potential) -> None:
+    bad = Atoms("Cu2", np.zeros((2, 3)))
+    bad.calc = SinglePointCalculator(bad, energy=1.0)
+    answer = evaluate([bad], emt)
+    assert answer.level is Level.REFUSE
+    assert json.loads(json.dumps(answer.to_dict()))["estimate"] is None

@@ -1,0 +1,139 @@
+"""Potential: one answer or many, as a calculator, refusals that stop what runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+from ase.md.verlet import VelocityVerlet
+from ase.optimize import BFGS
+
+from sciai.atoms.api.engines import CalculatorEngine, Calibration
+from sciai.atoms.api.foreign import named
+from sciai.atoms.api.pictures import structure_figure
+from sciai.atoms.api.potential import Potential
+from sciai.core.answer import Level, Refused
+from sciai.core.errors import BadInput
+
+
+def test_the_wrap_changes_no_number(emt: Potential) -> None:
+    atoms = bulk("Cu", cubic=True)
+    atoms.rattle(0.1, seed=1)
+    value = emt(atoms).unwrap()
+    atoms.calc = EMT()
+    assert value.energy == pytest.approx(atoms.get_potential_energy())
+    np.testing.assert_allclose(value.forces, atoms.get_forces())
+    assert value.stress is not None
+    np.testing.assert_allclose(value.stress, atoms.get_stress())
+
+
+def test_a_batch_answers_each_and_one_refusal_stops_no_other(emt: Potential) -> None:
+    bad = Atoms("Cu2", np.zeros((2, 3)))
+    answers = emt.batch([bulk("Cu"), bad, bulk("Au")])
+    assert [a.level for a in answers] == [Level.CAUTION, Level.REFUSE, Level.CAUTION]
+    assert answers[1].estimate is None
+    assert answers[2].unwrap().energy == emt(bulk("Au")).unwrap().energy
+    with pytest.raises(Refused, match="on one spot"):
+        answers[1].unwrap()
+
+
+def test_disagreement_of_calculators_is_the_spread() -> None:
+    members = [LennardJones(sigma=3.4, epsilon=e, rc=8.0) for e in (0.010, 0.011, 0.012)]
+    pot = Potential.from_calculator(members)
+    atoms = bulk("Ar", a=5.2)
+    answer = pot(atoms)
+    energies = [Potential.from_calculator(m)(atoms).unwrap().energy for m in members]
+    assert answer.estimate is not None
+    assert answer.unwrap().energy == pytest.approx(np.mean(energies))
+    assert answer.estimate.spread["energy"] == pytest.approx(np.std(energies, ddof=1))
+    assert "no_spread" not in {f.check for f in answer.findings}
+    assert "3 calculators" in answer.provenance.calibration
+
+
+def test_the_calculator_carries_spread_and_answer(emt: Potential) -> None:
+    atoms = molecule("N2")
+    atoms.calc = emt.calculator()
+    BFGS(atoms, logfile=None).run(fmax=0.01, steps=30)
+    assert {"energy", "free_energy", "forces", "forces_sd", "energy_sd"} <= set(atoms.calc.results)
+    assert atoms.calc.answer is not None
+    assert atoms.calc.worst is Level.CAUTION
+    with pytest.raises(PropertyNotImplementedError, match="not periodic"):
+        atoms.get_stress()
+
+
+def test_a_refusal_stops_dynamics_with_a_sentence(emt: Potential) -> None:
+    atoms = Atoms("Cu2", [[0, 0, 0], [2.2, 0, 0]])
+    atoms.calc = emt.calculator("strict")
+    atoms.set_velocities([[0.5, 0, 0], [-0.5, 0, 0]])
+    with pytest.raises(Refused, match=r"Cu 0 and Cu 1 .* unusually close \(1\.\d+ Å\)"):
+        VelocityVerlet(atoms, 1.0).run(200)
+    assert np.isfinite(atoms.positions).all()
+    free = Atoms("Cu2", [[0, 0, 0], [1.2, 0, 0]])
+    free.calc = emt.calculator("off")
+    assert np.isfinite(free.get_potential_energy())
+
+
+def test_unknown_elements_are_refused_before_anything_is_computed() -> None:
+    pot = Potential.from_calculator(EMT(), elements=["Cu"])
+    answer = pot(bulk("Au"))
+    assert answer.level is Level.REFUSE
+    assert "does not know Au" in str(answer.findings[0])
+
+
+def test_what_cannot_be_loaded_or_wrapped() -> None:
+    with pytest.raises(BadInput, match="no checkpoint 'nowhere'"):
+        Potential.load("nowhere")
+    with pytest.raises(BadInput, match="precision"):
+        Potential.load(dtype="float16")
+    with pytest.raises(BadInput, match="device"):
+        Potential.load(device="cuda:77")
+    with pytest.raises(BadInput, match="no ASE calculator"):
+        Potential.from_calculator("EMT")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="no element"):
+        Potential.from_calculator(EMT(), elements=["Xx"])
+    assert named("lj").provenance.model == "Lennard-Jones argon"
+
+
+def test_dispersion_is_added_and_conserves() -> None:
+    pytest.importorskip("torch_dftd")
+    atoms = Atoms("Ar2", [[0, 0, 0], [3.8, 0, 0]])
+    plain, more = (Potential.from_calculator(LennardJones(sigma=3.4), d3=d3) for d3 in (False, True))
+    difference = more(atoms).unwrap().energy - plain(atoms).unwrap().energy
+    assert -0.05 < difference < -1e-4
+    step = 1e-3
+    apart, near = atoms.copy(), atoms.copy()
+    apart.positions[1, 0] += step
+    near.positions[1, 0] -= step
+    slope = (more(apart).unwrap().energy - more(near).unwrap().energy) / (2 * step)
+    assert more(atoms).unwrap().forces[1, 0] == pytest.approx(-slope, rel=1e-3)
+    assert "D3" in more.provenance.model
+
+
+def test_calibration_covers_what_it_was_fitted_on() -> None:
+    rng = np.random.default_rng(0)
+    sd = rng.uniform(0.01, 1.0, 4000)
+    error = np.abs(rng.normal(size=4000)) * sd * np.where(sd > 0.3, 3.0, 1.0)
+    card = {"alpha": 0.1, "force": {"edges": [0.3], "quantiles": [1.645, 3 * 1.645]}}
+    spread = Calibration.of(card).forces(sd)
+    assert np.mean(error <= 1.645 * spread) == pytest.approx(0.9, abs=0.02)
+    assert not Calibration.of({}).known
+
+
+def test_engines_forget(emt: Potential) -> None:
+    engine = emt.engine
+    assert isinstance(engine, CalculatorEngine)
+    emt(bulk("Cu"))
+    engine.forget()
+    assert engine.members[0].results == {}
+
+
+def test_notebooks_get_a_table_and_a_picture(emt: Potential) -> None:
+    assert "EMT" in emt._repr_html_()
+    assert "<table>" in emt._repr_html_()
+    atoms = bulk("Cu", cubic=True)
+    assert len(emt.picture(atoms).axes) == 2
+    assert len(structure_figure(atoms, np.linspace(0, 1, 4)).axes) == 3

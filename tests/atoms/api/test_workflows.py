@@ -1,0 +1,229 @@
+"""Workflows against known answers of effective medium theory and of a pair potential."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, fcc100, fcc111, molecule
+from ase.constraints import FixAtoms
+from ase.io import read as ase_read
+
+from sciai.atoms.api.adsorption import adsorb
+from sciai.atoms.api.elasticity import elastic, voigt_reuss_hill
+from sciai.atoms.api.equation import birch_murnaghan, eos, fit_birch_murnaghan
+from sciai.atoms.api.paths import neb
+from sciai.atoms.api.potential import Potential
+from sciai.atoms.api.relaxation import relax
+from sciai.atoms.api.surfaces import surface
+from sciai.atoms.api.vibrations import phonons
+from sciai.core.answer import Level
+from sciai.core.errors import BadInput
+
+COPPER = 3.5902  # lattice constant at which EMT's copper is at rest, Å
+
+
+def copper(a: float = COPPER) -> Atoms:
+    return bulk("Cu", a=a, cubic=True)
+
+
+def test_relax_finds_the_lattice_constant_and_keeps_the_symmetry(emt: Potential, tmp_path: Path) -> None:
+    answer = relax(copper(3.7), emt, tmp_path / "run", fmax=0.001)
+    done = answer.unwrap()
+    assert done.converged
+    assert done.structure.cell[0, 0] == pytest.approx(COPPER, abs=2e-3)
+    assert done.spacegroup == ("Fm-3m", "Fm-3m")
+    assert done.energy_change < 0
+    assert done.stress is not None
+    assert np.abs(done.stress).max() < 0.05
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"job.json", "result.json", "relaxed.cif", "relaxed.extxyz", "path.traj", "structure.png"} <= files
+    assert len(ase_read(tmp_path / "run" / "path.traj", ":")) == done.steps + 1
+
+
+def test_relax_goes_on_where_it_was_stopped(emt: Potential, tmp_path: Path) -> None:
+    atoms = copper(3.7)
+    atoms.rattle(0.1, seed=2)
+    first = relax(atoms, emt, tmp_path / "run", steps=3)
+    assert "converged" in {f.check for f in first.findings}
+    done = relax(atoms, emt, tmp_path / "run", steps=200).unwrap()
+    assert done.converged
+    assert done.steps > 3
+    assert done.history[0, 0] == pytest.approx(emt(atoms).unwrap().energy)
+    assert len(done.history) == done.steps + 1
+
+
+def test_a_restart_from_another_system_is_refused_and_nothing_is_lost(emt: Potential, tmp_path: Path) -> None:
+    relax(copper(), emt, tmp_path / "run")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    with pytest.raises(BadInput, match=r"another system \(relax of Cu4, 4 atoms; this is Au4"):
+        relax(bulk("Au", cubic=True), emt, tmp_path / "run")
+    with pytest.raises(BadInput, match="another settings"):
+        relax(copper(), emt, tmp_path / "run", fmax=0.5)
+    assert before == {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    assert (
+        relax(bulk("Au", cubic=True), emt, tmp_path / "run", overwrite=True).unwrap().structure.formula
+        == "Au4"
+    )
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(BadInput, match="other files"):
+            relax(copper(), emt, tmp_path / "mine", overwrite=overwrite)
+
+
+def test_relax_keeps_what_is_fixed_and_refuses_what_is_bad(emt: Potential) -> None:
+    atoms = fcc111("Cu", (1, 1, 3), a=3.7, vacuum=6.0)
+    atoms.set_constraint(FixAtoms([0]))
+    done = relax(atoms, emt, cell=False).unwrap()
+    np.testing.assert_array_equal(done.structure.positions[0], atoms.positions[0])
+    assert not np.allclose(done.structure.positions[2], atoms.positions[2])
+    refused = relax(Atoms("Cu2", np.zeros((2, 3))), emt)
+    assert refused.level is Level.REFUSE
+    for wrong in ({"fmax": 0.0}, {"optimizer": "newton"}, {"pressure": 1.0, "cell": False}, {"steps": -1}):
+        with pytest.raises(BadInput):
+            relax(copper(), emt, **wrong)
+    with pytest.raises(BadInput, match="periodic"):
+        relax(molecule("N2"), emt, cell=True)
+
+
+def test_pressure_compresses(emt: Potential) -> None:
+    free, pressed = (relax(copper(), emt, pressure=p, fmax=0.002).unwrap() for p in (0.0, 10.0))
+    assert free.volume is not None
+    assert pressed.volume is not None
+    # 10 GPa on 134 GPa: Murnaghan with B' about 4.2
+    assert pressed.volume / free.volume == pytest.approx((1 + 4.2 * 10 / 134) ** (-1 / 4.2), abs=2e-3)
+    assert pressed.stress is not None
+    assert pressed.stress[:3] == pytest.approx(-10, abs=0.1)
+
+
+def test_equation_of_state_of_copper(emt: Potential, tmp_path: Path) -> None:
+    answer = eos(copper(3.6), emt, tmp_path / "eos")
+    found = answer.unwrap()
+    assert (4 * found.volume) ** (1 / 3) == pytest.approx(COPPER, abs=1e-3)
+    assert found.bulk_modulus == pytest.approx(134.4, abs=1.0)
+    assert answer.estimate is not None
+    assert 0 < answer.estimate.spread["bulk_modulus"] < 1
+    assert (tmp_path / "eos" / "eos.png").is_file()
+    far = eos(copper(4.2), emt, strain=0.02)
+    assert far.level is Level.REFUSE
+    assert "does not lie within" in far.findings[-1].message
+
+
+def test_the_fit_gives_back_its_own_parameters() -> None:
+    v = np.linspace(14, 22, 9)
+    for truth in ((-3.0, 18.0, 0.6, 4.5), (2.0, 17.0, 0.02, 7.0)):
+        assert fit_birch_murnaghan(v, birch_murnaghan(v, *truth)) == pytest.approx(truth, rel=1e-5)
+    with pytest.raises(BadInput, match="no minimum"):
+        fit_birch_murnaghan(v, -v)
+
+
+def test_elastic_constants_agree_with_the_equation_of_state(emt: Potential) -> None:
+    found = elastic(copper(), emt, relax_atoms=False).unwrap()
+    c = found.constants
+    assert found.stable
+    assert (c[0, 0] + 2 * c[0, 1]) / 3 == pytest.approx(134.4, abs=1.5)
+    np.testing.assert_allclose(c, c.T)
+    assert c[0, 0] == pytest.approx(c[2, 2], rel=1e-4)
+    assert c[3, 3] == pytest.approx(c[5, 5], rel=1e-4)
+
+
+def test_a_pair_potential_obeys_cauchy(lj: Potential) -> None:
+    """C12 = C44 for central forces in a crystal where every atom is an inversion centre, at rest."""
+    rest = relax(bulk("Ar", a=5.3, cubic=True), lj, fmax=1e-5).unwrap().atoms
+    c = elastic(rest, lj, relax_atoms=False, strain=0.002).unwrap().constants
+    assert c[0, 1] == pytest.approx(c[3, 3], rel=5e-3)
+    assert c[0, 0] > c[0, 1] > 0
+
+
+def test_an_unstable_crystal_is_told(lj: Potential) -> None:
+    answer = elastic(bulk("Ar", "sc", a=3.7), lj, relax_atoms=False)
+    assert {"unstable", "converged"} & {f.check for f in answer.findings}
+    assert answer.level >= Level.CAUTION
+
+
+def test_moduli_of_an_isotropic_solid_have_equal_bounds() -> None:
+    lam, mu = 50.0, 30.0
+    c = np.diag([2 * mu] * 3 + [mu] * 3)
+    c[:3, :3] += lam
+    found = voigt_reuss_hill(c)
+    assert found["bulk"] == pytest.approx([lam + 2 * mu / 3] * 3)
+    assert found["shear"] == pytest.approx([mu] * 3)
+
+
+def test_phonons_obey_the_acoustic_sum_rule_and_scale(emt: Potential, tmp_path: Path) -> None:
+    answer = phonons(bulk("Cu", a=COPPER), emt, tmp_path / "ph", supercell=(2, 2, 2))
+    found = answer.unwrap()
+    assert found.acoustic < 1e-3
+    assert not found.imaginary
+    assert 7 < found.frequencies.max() < 9
+    # Dulong-Petit at 1000 K: 3 R per atom
+    assert found.thermal[-1, 3] == pytest.approx(3 * 8.314, rel=0.02)
+    assert {"phonons.png", "phonopy.yaml"} <= {p.name for p in (tmp_path / "ph").iterdir()}
+
+
+def test_a_stretched_crystal_has_imaginary_modes(lj: Potential) -> None:
+    answer = phonons(bulk("Ar", "bcc", a=4.25), lj, supercell=(2, 2, 2))
+    assert answer.unwrap().imaginary
+    assert "imaginary" in {f.check for f in answer.findings}
+
+
+def _hop() -> tuple[Atoms, Atoms]:
+    """An adatom on fcc (100) from one hollow to the next: a path that is its own mirror image."""
+    start = fcc100("Cu", (2, 2, 2), a=COPPER, vacuum=6.0, orthogonal=True)
+    top = start.positions[:, 2].max()
+    hollow = start.positions[start.positions[:, 2] > top - 0.1].mean(0)
+    start.append("Cu")
+    start.positions[-1] = hollow
+    start.positions[-1, 2] += 1.6
+    start.set_constraint(FixAtoms(range(8)))
+    end = start.copy()
+    end.positions[-1] += [COPPER / np.sqrt(2), 0, 0]
+    return start, end
+
+
+def test_a_symmetric_path_has_a_symmetric_barrier(emt: Potential, tmp_path: Path) -> None:
+    start, end = _hop()
+    found = neb(start, end, emt, tmp_path / "neb", images=5, fmax=0.05).unwrap()
+    assert found.converged
+    assert found.top == 2
+    assert found.barrier == pytest.approx(found.reverse, abs=2e-3)
+    assert 0.2 < found.barrier < 1.0
+    np.testing.assert_allclose(found.energies, found.energies[::-1], atol=0.01)
+    assert len(ase_read(tmp_path / "neb" / "band.traj", ":")) == 5
+
+
+def test_ends_that_do_not_belong_together(emt: Potential) -> None:
+    start, end = _hop()
+    with pytest.raises(BadInput, match="9 atoms, the end 8"):
+        neb(start, end[:8], emt)
+    other = end.copy()
+    other.symbols[3] = "Au"
+    with pytest.raises(BadInput, match="atom 3 is Cu at the beginning and Au at the end"):
+        neb(start, other, emt)
+    wide = end.copy()
+    wide.set_cell(wide.cell[:] * 1.1)
+    with pytest.raises(BadInput, match="different cells"):
+        neb(start, wide, emt)
+
+
+def test_a_surface_costs_energy_and_relaxing_lowers_it(emt: Potential) -> None:
+    close, open_ = (
+        surface(copper(), emt, hkl, layers=3, fmax=0.05).unwrap() for hkl in ((1, 1, 1), (1, 1, 0))
+    )
+    assert 0 < close.energy < open_.energy, "the close-packed face is the cheapest"
+    assert open_.energy <= open_.unrelaxed
+    with pytest.raises(BadInput, match="not all 0"):
+        surface(copper(), emt, (0, 0, 0))
+
+
+def test_an_adatom_binds_in_the_hollow(emt: Potential) -> None:
+    slab = fcc100("Cu", (2, 2, 2), a=COPPER, vacuum=6.0)
+    found = adsorb(slab, Atoms("Cu"), emt, most=2, fmax=0.1).unwrap()
+    assert found.energy < -1.0
+    assert 1.0 < found.height < 2.5
+    assert len(found.tried) == 2
+    with pytest.raises(BadInput, match="vacuum"):
+        adsorb(copper(), Atoms("Cu"), emt)

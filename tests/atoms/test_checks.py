@@ -1,0 +1,194 @@
+"""Guards of structures and estimates: each kind of bad input gets a sentence that helps, good ones none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, fcc111, molecule
+
+from sciai.atoms.api.engines import Properties
+from sciai.atoms.checks import CHECKS, TIERS, Evidence, Guard, Scene, Surroundings, after, before, guard
+from sciai.atoms.checks import scene as scenes
+from sciai.atoms.checks.limits import Limits
+from sciai.core.answer import Estimate, Finding, Level
+from sciai.core.errors import BadInput
+from sciai.trust.support import Knn, Support
+
+
+def found(atoms: Atoms, evidence: Evidence | None = None, cutoff: float | None = 5.0) -> dict[str, Finding]:
+    scene = Scene(atoms, cutoff)
+    checks = before(guard(), evidence or Evidence.none())
+    return {finding.check: finding for check in checks for finding in check(scene)}
+
+
+@pytest.mark.parametrize(
+    "atoms",
+    [
+        bulk("Cu"),
+        bulk("NaCl", "rocksalt", 5.64),
+        molecule("C6H6"),
+        molecule("H2"),
+        fcc111("Pt", (1, 1, 3), vacuum=8),
+    ],
+    ids=str,
+)
+def test_matter_passes_without_a_remark(atoms: Atoms) -> None:
+    assert found(atoms) == {}
+
+
+def _nan() -> Atoms:
+    atoms = bulk("Cu", cubic=True)
+    atoms.positions[2, 1] = np.nan
+    return atoms
+
+
+BAD = {
+    "empty": (Atoms(), "no atoms"),
+    "position": (_nan(), "NaN"),
+    "element": (Atoms("X"), "placeholder"),
+    "flat": (Atoms("Cu", cell=[3, 3, 0], pbc=True), "no such vector"),
+    "half": (Atoms("Cu2", [[0, 0, 0], [2.5, 0, 0]], cell=[5, 0, 0], pbc=[True, True, False]), "along b"),
+    "parallel": (Atoms("Cu", cell=[[3, 0, 0], [3, 0, 0], [0, 0, 3]], pbc=True), "no volume"),
+    "nan cell": (Atoms("Cu", cell=[np.nan, 3, 3], pbc=True), "NaN"),
+    "vast": (Atoms("Cu", cell=[200, 200, 200], pbc=True), "per atom"),
+    "tiny": (Atoms("H4", np.zeros((4, 3)), cell=[1, 1, 1], pbc=True), "per atom"),
+    "spot": (Atoms("H2O", [[0, 0, 0], [0, 0, 0], [0.9, 0, 0]]), "on one spot"),
+    "overlap": (Atoms("Au2", [[0, 0, 0], [1.0, 0, 0]]), "overlap"),
+}
+CHECK_OF = {
+    **dict.fromkeys(("flat", "half", "parallel", "nan cell", "vast", "tiny"), "cell"),
+    "spot": "overlap",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_structures_are_refused_with_a_sentence(name: str) -> None:
+    atoms, words = BAD[name]
+    finding = found(atoms)[CHECK_OF.get(name, name)]
+    assert finding.level is Level.REFUSE
+    assert words in finding.message
+    assert len(finding.message.split()) >= 5
+
+
+def test_the_atom_is_named() -> None:
+    assert found(_nan())["position"].where == "Cu 2"
+    assert "Au 0 and Au 1" in found(BAD["overlap"][0])["overlap"].message
+
+
+def test_close_but_not_overlapping_is_only_a_caution() -> None:
+    finding = found(Atoms("Au2", [[0, 0, 0], [1.5, 0, 0]]))["close"]
+    assert finding.level is Level.CAUTION
+
+
+def test_a_lone_atom_among_others_is_told() -> None:
+    atoms = Atoms("H2He", [[0, 0, 0], [0.74, 0, 0], [0, 0, 9]])
+    assert found(atoms)["isolated"].where == "He 2"
+    assert "isolated" not in found(Atoms("He"))
+    assert "isolated" not in found(atoms, cutoff=None)
+
+
+def test_a_million_atoms_are_estimated_before_anything_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "free_memory", lambda: 2e9)
+    monkeypatch.setattr("sciai.atoms.checks.structure.free_memory", lambda: 2e9)
+    n = 100
+    grid = np.stack(np.meshgrid(*[np.arange(n)] * 3), -1).reshape(-1, 3) * 2.5
+    atoms = Atoms(numbers=np.full(n**3, 29), positions=grid, cell=[2.5 * n] * 3, pbc=True)
+    scene = Scene(atoms, 5.0, pair_bytes=1000.0)
+    findings = {f.check: f for check in before(guard(), Evidence.none()) for f in check(scene)}
+    assert "1,000,000 atoms" in findings["size"].message
+    assert "GB" in findings["size"].message
+    assert findings["size"].level is Level.REFUSE
+    assert not len(scene.distances)
+
+
+def test_the_memory_estimate_is_near_the_number_of_pairs() -> None:
+    atoms = bulk("Cu", cubic=True) * (4, 4, 4)
+    scene = Scene(atoms, 5.0)
+    assert scene.pairs_expected == pytest.approx(2 * len(scene.distances), rel=0.1)
+
+
+def test_tiers_and_unknown_elements() -> None:
+    tiers = np.zeros(119, int)
+    tiers[[11, 17, 86, 57]] = [3, 3, 1, 2]
+    evidence = Evidence(learned=True, tiers=tiers)
+    assert found(bulk("NaCl", "rocksalt", 5.64), evidence) == {}
+    assert "Rn: experimental" in found(Atoms("Rn"), evidence)["tier"].message
+    assert "La: limited" in found(Atoms("La"), evidence)["tier"].message
+    refused = found(Atoms("Cu"), evidence)["element"]
+    assert refused.level is Level.REFUSE
+    assert "it knows Na, Cl, La, Rn" in refused.message
+
+
+def test_pairs_never_seen_and_too_short_name_atoms_and_distances() -> None:
+    closest = np.full((119, 119), np.inf)
+    closest[1, 1] = 0.7
+    closest[1, 8] = closest[8, 1] = 0.95
+    evidence = Evidence(learned=True, closest=closest)
+    water = molecule("H2O")
+    assert found(water, evidence) == {}
+    squeezed = water.copy()
+    squeezed.set_distance(0, 1, 0.80, fix=0)
+    short = found(squeezed, evidence)["pair_short"]
+    assert "O 0 and H 1" in short.message
+    assert "0.80" in short.message
+    assert "0.95" in short.message
+    both = found(Atoms("OHe", [[0, 0, 0], [0, 0, 2.5]]), evidence)["pair_unseen"]
+    assert "He-O" in both.message
+
+
+def _estimate(**changes: object) -> Estimate[Properties]:
+    fields: dict[str, object] = {"energy": -1.0, "forces": np.zeros((2, 3)), "stress": None, **changes}
+    spread = {"energy": fields.pop("sd", 0.01), "forces": np.asarray(fields.pop("force_sd", [0.01, 0.02]))}
+    return Estimate(Properties(**fields), spread)  # type: ignore[arg-type]
+
+
+def judged(estimate: Estimate[Properties], evidence: Evidence | None = None) -> dict[str, Finding]:
+    scene = Scene(Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]), 5.0)
+    checks = after(guard(), evidence or Evidence.none())
+    return {f.check: f for check in checks for f in check(scene, estimate)}
+
+
+def test_estimates_are_judged() -> None:
+    assert judged(_estimate()) == {}
+    assert judged(_estimate(energy=np.nan))["finite"].level is Level.REFUSE
+    assert judged(_estimate(forces=np.array([[0, 0, 900.0], [0, 0, 0]])))["force_large"].where == "H 0"
+    assert "meV/atom" in judged(_estimate(sd=3.0))["energy_spread"].message
+    assert judged(_estimate(force_sd=[0.1, 2.0]))["force_spread"].where == "H 1"
+    assert "no_spread" in judged(_estimate(sd=np.nan, force_sd=[np.nan, np.nan]))
+
+
+def test_surroundings_say_which_atom_and_why() -> None:
+    known = np.random.default_rng(0).normal(size=(500, 3))
+    support = Support.fit(Knn.fit(known[:400], 3), known[400:], rate=0.05)
+    closest = np.full((119, 119), np.inf)
+    closest[1, 1] = 0.9
+    evidence = Evidence(learned=True, support=Surroundings.of(support, 0.02), closest=closest)
+    usual, strange = np.zeros((2, 3)), np.array([[0, 0, 0], [9.0, 9, 9]])
+    assert "support" not in judged(_estimate(descriptor=usual), evidence)
+    finding = judged(_estimate(descriptor=strange), evidence)["support"]
+    assert finding.where == "H 1"
+    assert "H 0 at 0.74 Å: closer than any such pair seen (0.90 Å)" in finding.message
+    assert "no_support" in judged(_estimate(), Evidence(learned=True))
+
+
+def test_policies() -> None:
+    assert guard("strict").level("support") is Level.REFUSE
+    assert guard("default").level("support") is Level.CAUTION
+    assert set(guard().policy) >= CHECKS, "every check has a level and a reason in the config"
+    assert not guard("off").active
+    with pytest.raises(BadInput, match="no guard"):
+        guard("loose")
+    with pytest.raises(BadInput, match="did you mean overlap"):
+        Limits.read({"overlaps": 1})
+    with pytest.raises(BadInput, match="not what this limit needs"):
+        Limits.read({"volume_per_atom": 3})
+    assert Guard().level("anything") is Level.CAUTION
+
+
+def test_elements_of_a_foreign_potential() -> None:
+    evidence = Evidence.none(frozenset({29}))
+    assert evidence.knows(29)
+    assert not evidence.knows(30)
+    assert evidence.tier(29) == TIERS[3]
+    assert not Evidence.none().knows(119)
