@@ -16,10 +16,11 @@ import numpy as np
 from sciai.core.errors import DamagedStore
 from sciai.radar.api import chunk as chunks
 from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
-from sciai.radar.api.planes import CHUNK, PlaneReader, StoredSweep, array_of
+from sciai.radar.api.planes import CHUNK, PlaneReader, array_of
 from sciai.radar.api.plans import Coded, Try, VariablePlan, cost_of, model_key, models_of
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.source import Source
+from sciai.radar.api.stored import StoredSweep
 from sciai.radar.api.views import Planes, PreviousView, View
 from sciai.radar.model.interface import F32, U8, Dependency, Kind, QuantSpec, SweepCodec, SweepContext
 from sciai.radar.model.plain import PlainCodec

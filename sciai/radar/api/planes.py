@@ -20,6 +20,7 @@ import numpy as np
 from sciai.core.errors import CheckpointError, DamagedStore, SciaiError
 from sciai.radar.api import chunk as chunks
 from sciai.radar.api.common import Table, read_table
+from sciai.radar.api.stored import StoredSweep
 from sciai.radar.model.interface import F32, I32, U8, Kind, QuantSpec, SweepCodec
 from sciai.radar.model.registry import load_codec, model_hash, shipped_codec
 
@@ -28,7 +29,6 @@ __all__ = [
     "MODEL_DIR",
     "RECORD",
     "PlaneReader",
-    "StoredSweep",
     "array_of",
     "file_fetcher",
     "forget_planes",
@@ -343,73 +343,3 @@ class PlaneReader:
     def _say(self, sweep: int, var: str, kind: Kind, problem: str) -> str:
         where = f"sweep_{sweep}/{array_of(var, kind)}"
         return f"{self.label}: chunk {where}/{CHUNK} ({kind} of {var} in sweep_{sweep}) is damaged: {problem}"
-
-
-class StoredSweep:
-    """`SweepContext` over a store: what a decoder of one chunk may look at."""
-
-    def __init__(
-        self, reader: PlaneReader, sweep: int, var: str, found: chunks.Chunk, near: bool = True
-    ) -> None:
-        self._reader = reader
-        self._sweep = sweep
-        self._var = var
-        self._chunk = found
-        self._near = near  # only the sweep being coded sees further: what is below sees nothing below itself
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rays, gates."""
-        return self._chunk.shape
-
-    @property
-    def full_circle(self) -> bool:
-        """Whether azimuth is periodic."""
-        return self._chunk.full_circle
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """Fields of the sweep, sorted."""
-        return self._reader.names(self._sweep, self._chunk.names)
-
-    def mask(self, var: str) -> U8:
-        """Mask of a field of this sweep."""
-        self._known(var)
-        return self._reader.mask(self._sweep, var)
-
-    def indices(self, var: str) -> I32:
-        """Indices of a field of this sweep."""
-        self._known(var)
-        return self._reader.indices(self._sweep, var)
-
-    def spec(self, var: str) -> QuantSpec:
-        """Quantiser of a field of this sweep."""
-        self._known(var)
-        return self._reader.chunk(self._sweep, var, "values").spec or QuantSpec(0.0, 0.0)
-
-    @property
-    def below(self) -> StoredSweep | None:
-        """The sweep that the chunk was coded against."""
-        number = self._chunk.below
-        if not self._near or number is None:
-            return None
-        if number >= self._sweep:
-            raise DamagedStore(
-                f"{self._reader.label}: sweep_{self._sweep} refers to a sweep that comes after it"
-            )
-        found = self._reader.chunk(number, self._var, "mask")
-        return StoredSweep(self._reader, number, self._var, found, near=False)
-
-    @property
-    def previous(self) -> StoredSweep | None:
-        """The same sweep of the previous volume."""
-        if not self._near or not self._chunk.previous:
-            return None
-        reader = self._reader.previous()
-        return StoredSweep(
-            reader, self._sweep, self._var, reader.chunk(self._sweep, self._var, "mask"), near=False
-        )
-
-    def _known(self, var: str) -> None:
-        if var not in self.variables:
-            raise KeyError(f"sweep_{self._sweep} has no {var}")

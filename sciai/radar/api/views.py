@@ -6,8 +6,9 @@ store, when one plane is read; so it fails here, at once.
 
 from __future__ import annotations
 
-from sciai.radar.api.planes import PlaneReader, StoredSweep
+from sciai.radar.api.planes import PlaneReader
 from sciai.radar.api.source import SweepSource
+from sciai.radar.api.stored import StoredSweep
 from sciai.radar.model.interface import F32, I32, U8, Kind, QuantSpec
 
 __all__ = ["Planes", "PreviousView", "View"]

@@ -13,8 +13,6 @@ numba's pure-Python mode).
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sciai.core.errors import CheckpointError, DamagedStore
+from sciai.core.errors import DamagedStore
 from sciai.radar.model.context import smooth
 from sciai.radar.model.context.compiled import MASK_PACE, MIXER_PACE, check_compiled, costs
 from sciai.radar.model.context.features import FEATURES
@@ -42,6 +40,7 @@ from sciai.radar.model.context.payload import REPETITIONS, every, expand, pack_h
 from sciai.radar.model.context.plan import Planner, steps_of
 from sciai.radar.model.context.tables import compander, rates, squash, stretch
 from sciai.radar.model.context.values import HIDDEN, code_values
+from sciai.radar.model.context.weights import checked, from_bytes, to_bytes
 from sciai.radar.model.interface import F32, I32, U8, Dependency, Kind, QuantSpec, SweepContext
 from sciai.radar.model.quantise import LARGEST_INDEX, dequantise, quantise
 
@@ -55,17 +54,7 @@ _TWIN_PRICE = 0.03  # beside a twin the network is so sure that the full price w
 _NO_MASK: Final = 15  # in the four bits that name a mask
 _COPY: Final = 0  # in place of a repetition: the mask is the one named
 _NONEF = np.zeros((0, 0), np.float32)
-_WEIGHT_MOST, _BIAS_MOST = 8191, 2**28  # 48 products of 2048 and a weight, and a bias: below 2^31
 SPREAD_MOST = 2**24  # the escape code of values.py has room for distances up to 2^25
-_MAGIC = b"SCM2"
-_LAYOUT: Final = (
-    ("w1", (HIDDEN, FEATURES), "<i2"),
-    ("w2", (HIDDEN, HIDDEN), "<i2"),
-    ("w3", (HIDDEN, HIDDEN), "<i2"),
-    ("b1", (len(CLASSES), HIDDEN), "<i4"),
-    ("b2", (len(CLASSES), HIDDEN), "<i4"),
-    ("b3", (len(CLASSES), HIDDEN), "<i4"),
-)
 
 
 class ContextCodec:
@@ -89,17 +78,7 @@ class ContextCodec:
     name = "context"
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
-        for key, shape, _ in _LAYOUT:
-            if key not in arrays or tuple(arrays[key].shape) != shape:
-                raise CheckpointError(
-                    f"the context model has no array {key} of shape {shape}: not one of this version"
-                )
-            most = _WEIGHT_MOST if key.startswith("w") else _BIAS_MOST
-            if arrays[key].dtype.kind != "i" or not -most <= arrays[key].min() <= arrays[key].max() <= most:
-                raise CheckpointError(
-                    f"the context model's {key} is not integers up to {most}: its sums would not be exact"
-                )
-        self.arrays = {k: np.ascontiguousarray(arrays[k], np.int32) for k, _, _ in _LAYOUT}
+        self.arrays = checked(arrays)
         self.checkpoint = ""
         """Hash of the checkpoint that the arrays came from; "" where they came from elsewhere."""
         self._tables = (compander(), squash(), stretch(), rates())
@@ -142,17 +121,7 @@ class ContextCodec:
         Raises:
             CheckpointError: where they are not a context model.
         """
-        size = sum(int(np.prod(shape)) * np.dtype(kind).itemsize for _, shape, kind in _LAYOUT)
-        if model[:4] != _MAGIC or len(model) != 8 + size:
-            raise CheckpointError("these bytes are no context model, or one of another version")
-        if struct.unpack_from("<I", model, 4)[0] != zlib.crc32(model[8:]):
-            raise CheckpointError("the context model is damaged: its checksum differs")
-        at, arrays = 8, {}
-        for key, shape, kind in _LAYOUT:
-            count = int(np.prod(shape))
-            arrays[key] = np.frombuffer(model, kind, count, at).reshape(shape).astype(np.int32)
-            at += count * np.dtype(kind).itemsize
-        return cls(arrays)
+        return cls(from_bytes(model))
 
     @cached_property
     def model(self) -> bytes:
@@ -161,8 +130,7 @@ class ContextCodec:
         Not compressed: stores name a model by the hash of these bytes, and what a compressor writes depends
         on its version.
         """
-        body = b"".join(self.arrays[key].astype(kind).tobytes() for key, _, kind in _LAYOUT)
-        return _MAGIC + struct.pack("<I", zlib.crc32(body)) + body
+        return to_bytes(self.arrays)
 
     def _network(self, var: str) -> tuple[NDArray[np.int32], ...]:
         a, k = self.arrays, class_of(var)
@@ -200,8 +168,9 @@ class ContextCodec:
         plane = np.ascontiguousarray(validity, np.uint8).copy()
         names = self._mask_names(var, ctx)
         known = [mask_of(ctx, v, plane.shape) for v in names] if ctx is not None else []
+        plain = plane.size == 0 or plane.min() == plane.max()  # costs nothing, and need not hang on another
         for k, other in enumerate(known):
-            if np.array_equal(plane, other):
+            if not plain and np.array_equal(plane, other):
                 return bytes([k * 16 + _NO_MASK, _COPY])
         chosen = best_references(plane, known)
         picked = [*chosen, _NO_MASK, _NO_MASK]

@@ -31,7 +31,7 @@ _PRICE: Final = 0.06  # of a bit, in squared steps; measured
 _TWIN_PRICE: Final = 0.03
 _KNOWN_ANSWER: Final = 0x5E04872F  # of `_check_quick`; changes only with the format of the streams
 _GATES, _MARGIN = 60_000, 0.05  # planning: gates to look at, dB above the target
-_NONEF = np.zeros((0, 0), np.float32)
+_NONEF: F32 = np.zeros((0, 0), np.float32)
 
 
 class QuickCodec(ContextCodec):
@@ -72,7 +72,7 @@ class QuickCodec(ContextCodec):
         """See `ContextCodec.encode_values`."""
         if spec.step <= 0:
             raise OverflowError("values on no grid: the context codec codes indices")
-        target = np.empty(values.shape, np.float32)
+        target: F32 = np.empty(values.shape, np.float32)
         mask = np.ascontiguousarray(validity, np.uint8)
         count, least, most = steps_and_range(
             np.ascontiguousarray(values, np.float32), mask, spec.step, spec.origin, target
