@@ -12,7 +12,7 @@ What a domain's config (``conf/domain/<name>.yaml``) provides, each with its ``_
 ``predict``    ``(net, batch) -> anything``; optional
 ``calibrate``  ``(net, data) -> mapping``, goes into the card's ``calibration``; optional
 ``evaluate``   ``(net, data) -> mapping`` of more test figures; a list under ``worst`` goes to the card's
-               worst cases; optional
+               worst cases, a mapping under ``extra`` to the card's extra; optional
 ``export``     ``(net) -> {"name": array}``, where more or other arrays than the weights ship; optional
 ``restore``    ``(net, checkpoint) -> None``, the way back from ``export``; optional
 ``card``       summary, known_limits, data, stage, extra: text for the model card; optional
@@ -34,6 +34,7 @@ from sciai.core.answer import Finding, Level, jsonable
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, CheckpointError
 from sciai.core.resources import conf_dir
+from sciai.core.seal import compare, seal_code, seal_data
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -167,9 +168,10 @@ def train(cfg: DictConfig) -> Trained:
         calibrate, more, export = (_optional(cfg, key) for key in ("calibrate", "evaluate", "export"))
         calibration = dict(calibrate(net, data)) if calibrate else {}
         extra = dict(more(net, data)) if more else {}
-        worst = tuple(extra.pop("worst", ()))
+        worst, found = tuple(extra.pop("worst", ())), dict(extra.pop("extra", {}))
+        found["evaluation"] = _sealed(lit, more, data)
         metrics |= extra
-        card = _card(cfg, data, trainer, metrics, calibration, worst)
+        card = _card(cfg, data, trainer, metrics, calibration, worst, found)
         saved = Checkpoint(export(net), card) if export else Checkpoint.from_net(net, card)
         digest = saved.save(path, overwrite=True).hash
     digest = trainer.strategy.broadcast(digest)
@@ -210,8 +212,16 @@ def evaluate(cfg: DictConfig) -> Evaluation:
     if more and trainer.is_global_zero:
         extra = dict(more(net.cpu().eval(), data))
         worst = tuple(extra.pop("worst", ()))
+        extra.pop("extra", None)
         metrics |= extra
-    return Evaluation(metrics, tuple(_compare_splits(saved.card.split, data)), worst, saved.hash)
+    findings = _compare_splits(saved.card.split, data)
+    if not findings:  # on another split there is nothing to compare
+        findings = compare(saved.card.extra.get("evaluation", {}), **_sealed(lit, more, data))
+    return Evaluation(metrics, tuple(findings), worst, saved.hash)
+
+
+def _sealed(lit: Lit, more: Any, data: DataModule) -> dict[str, Any]:
+    return {"code": seal_code([lit._loss, lit._metrics, more]), "data": seal_data(data)}
 
 
 def build_data(cfg: DictConfig) -> DataModule:
@@ -343,6 +353,7 @@ def _card(
     metrics: Mapping[str, Any],
     calibration: Mapping[str, Any],
     worst: tuple[Mapping[str, Any], ...],
+    found: Mapping[str, Any],
 ) -> Card:
     from omegaconf import OmegaConf
 
@@ -361,7 +372,7 @@ def _card(
         calibration=jsonable(calibration),
         worst=tuple(jsonable(worst)),
         software={name: _version(name) for name in ("sciai", "torch", "pytorch-lightning", "numpy")},
-        extra={**text.pop("extra", {}), "run": run},
+        extra={**text.pop("extra", {}), **jsonable(found, 10**4), "run": run},
         **text,
     )
 

@@ -1,0 +1,90 @@
+"""An edited metric, or an edited label, is found."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sciai.core.answer import Level
+from sciai.core.data import DataModule
+from sciai.core.run import compose, evaluate, train
+from sciai.core.seal import compare, seal_code, seal_data
+from sciai.core.tutorial import Sine
+
+
+def module(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("made_metric", file)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules["made_metric"] = made
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_an_edited_metric_changes_its_seal(tmp_path: Path) -> None:
+    file = tmp_path / "made_metric.py"
+    file.write_text(
+        "def error(a, b):\n    return a - b\n\nclass Report:\n    def __call__(self):\n        return 1\n"
+    )
+    made = module(file)
+    before = seal_code([partial(made.error, 1), made.Report()])
+    assert list(before) == ["made_metric"]
+    assert compare({"code": before}, before, "") == []
+    file.write_text(file.read_text().replace("a - b", "0.9 * (a - b)"))
+    found = compare({"code": before}, seal_code([made.error]), "")
+    assert [f.check for f in found] == ["evaluation-code"]
+    del sys.modules["made_metric"]
+
+
+def test_an_edited_item_changes_the_seal_of_the_data() -> None:
+    def data(seed: int = 0) -> DataModule:
+        return DataModule(Sine(64, seed=seed), 8, seed=1)
+
+    assert seal_data(data()) == seal_data(data())
+    assert seal_data(data()) != seal_data(data(1))
+    one = data()
+    place = int(one.split.parts["test"][0])
+    item = one.dataset[place]
+    one.dataset = Edited(one.dataset, place, item)
+    assert seal_data(one) != seal_data(data())
+    assert seal_data(DataModule(Sine(64), 8, {"train": 1.0})) == ""
+    found = compare({"data": "a"}, {}, "b")
+    assert [f.check for f in found] == ["evaluation-data"]
+
+
+class Edited:
+    """A dataset with one label moved."""
+
+    def __init__(self, dataset: Any, place: int, item: Any) -> None:
+        self._dataset, self._place, self._item = dataset, place, item
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        item = self._dataset[index]
+        if index != self._place:
+            return item
+        return {**item, "y": item["y"] + 1} if isinstance(item, dict) else (item[0], item[1] + 1)
+
+
+def test_evaluate_says_when_the_metric_code_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"out={tmp_path}/run", "trainer.max_epochs=1", "trainer.enable_progress_bar=false"]
+    cfg = compose("tutorial", words)
+    train(cfg)
+    assert [f for f in evaluate(cfg).findings if f.level > Level.OK] == []
+    import sciai.core.run as run
+
+    monkeypatch.setattr(run, "seal_code", lambda functions: {"sciai.core.tutorial": "edited"})
+    found = evaluate(cfg).findings
+    assert [f.check for f in found] == ["evaluation-code"]
+    assert "sciai.core.tutorial" in found[0].message
