@@ -39,7 +39,9 @@ def demo(
     if json:
         show.print_json(done.figures)
     else:
-        show.print_table("radar", ["figure", "value"], [(tile.label, tile.value) for tile in done.tiles])
+        for section in done.sections:
+            rows = [(tile.label, tile.value) for tile in section.tiles]
+            show.print_table(section.title, ["figure", "value"], rows)
         show.print_findings(done.findings, done.level.name.lower())
         typer.echo(f"report: {done.report}")
     if done.level.name == "REFUSE":

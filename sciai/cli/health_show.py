@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sciai.health.api.timeline import Timeline
     from sciai.health.data.panels import Panel
 
+_FIRST = ("age", "sex", "bmi", "sbp", "hba1c", "chol_total", "egfr", "smoking", "dx_diabetes", "rx_bp")
 NOT_A_DIAGNOSIS = (
     "A reference value, not a diagnosis: US adults, self-reported, ever told; not validated elsewhere."
 )
@@ -162,7 +163,7 @@ def print_told(answer: Answer[Any], who: str) -> None:
             low, high = told.interval
             if told.kind == "binary":
                 rows.append((told.label, percent(told.mean), f"{percent(low)} to {percent(high)}", ""))
-            elif told.mean != told.mean:
+            elif told.mean != told.mean or told.kind == "ordinal":
                 levels = ", ".join(f"{name} {percent(told.probabilities[name])}" for name in told.likely)
                 rows.append((told.label, levels, "", ""))
             else:
@@ -192,7 +193,8 @@ def _verdict(answer: Answer[Any]) -> None:
 
 def print_people(people: pd.DataFrame, title: str = "Virtual people", most: int = 10) -> None:
     """The first rows of a table, the first columns that fit."""
-    names = list(people.columns)[:9]
+    first = [name for name in _FIRST if name in people.columns]
+    names = [*first, *(name for name in people.columns if name not in first)][:10]
     rows = [tuple(_plain(v) for v in row) for row in people[names].head(most).itertuples(index=False)]
     more = f"{len(people):,} rows, {people.shape[1]} columns; -o FILE or --json gives all"
     show.print_table(title, names, rows, notes=more)

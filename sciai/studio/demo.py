@@ -15,8 +15,8 @@ from typing import Any
 from sciai import __version__
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
-from sciai.studio import radar
-from sciai.studio.report import Report, Tile, write
+from sciai.studio import health_demo, radar
+from sciai.studio.report import Report, Section, write
 
 Step = Callable[[float, str], None]
 
@@ -29,14 +29,14 @@ class Demo:
         report: the HTML file.
         level: the worst verdict of any domain.
         findings: of all domains.
-        tiles: headline figures of all domains.
+        sections: of the report, each with its headline figures.
         figures: everything that was measured, for ``--json``.
     """
 
     report: Path
     level: Level
     findings: tuple[Finding, ...]
-    tiles: tuple[Tile, ...]
+    sections: tuple[Section, ...]
     figures: Mapping[str, Any]
 
 
@@ -59,7 +59,7 @@ def run(out: Path, volume: Sequence[Path] = (), *, offline: bool = False, step: 
     except OSError as error:
         raise BadInput(f"the folder for the report cannot be made: {error.strerror}", file=out) from error
     try:
-        done = radar.demonstrate(out, volume, offline=offline, step=step or (lambda part, text: None))
+        sections, parts = _sections(out, volume, offline, step or (lambda part, text: None))
     except BaseException:
         with contextlib.suppress(OSError):  # what holds something stays
             for folder in made_here:
@@ -69,7 +69,26 @@ def run(out: Path, volume: Sequence[Path] = (), *, offline: bool = False, step: 
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     made = f"sciai {__version__} · {when} · {seconds:.0f} s · {machine}"
-    report = write(Report("sciai demo", made, (done.section,)), out / "report.html")
-    section = done.section
-    figures = {"level": section.level, "seconds": seconds, "report": report, "radar": done.figures}
-    return Demo(report, section.level, tuple(section.findings), tuple(section.tiles), figures)
+    report = write(Report("sciai demo", made, sections), out / "report.html")
+    level = max(section.level for section in sections)
+    findings = tuple(finding for section in sections for finding in section.findings)
+    figures = {"level": level, "seconds": seconds, "report": report, **parts}
+    return Demo(report, level, findings, tuple(sections), figures)
+
+
+def _sections(
+    out: Path, volume: Sequence[Path], offline: bool, step: Step
+) -> tuple[list[Section], dict[str, Any]]:
+    """The sections of every domain whose model ships, in order, and their figures by domain."""
+    done = radar.demonstrate(out, volume, offline=offline, step=_share(step, 0.0, 0.8))
+    sections, figures = [done.section], {"radar": done.figures}
+    if health_demo.available():
+        health = health_demo.demonstrate(out, step=_share(step, 0.8, 1.0))
+        sections += health.sections
+        figures["health"] = health.figures
+    return sections, figures
+
+
+def _share(step: Step, start: float, end: float) -> Step:
+    """A progress callback for one domain's share of the whole."""
+    return lambda part, text: step(start + (end - start) * part if part >= 0 else part, text)

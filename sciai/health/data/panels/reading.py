@@ -220,7 +220,8 @@ def _fasting(given: bool | None, found: Iterable[tuple[Analyte, ...]]) -> tuple[
         state = bool(stated.pop())
         said = f"{names}: taken as {'fasting' if state else 'not fasting'}, as another line of the sheet says"
         return state, Finding("fasting", Level.OK, said)
-    said = f"{names}: the sheet does not say whether fasting; read as not fasting (say so with fasting=True)"
+    said = f"{names}: the sheet does not say whether fasting; read as not fasting"
+    said += " (else say fasting=True, or --fasting)"
     return False, Finding("fasting", Level.OK, said)
 
 
