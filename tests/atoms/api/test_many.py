@@ -161,8 +161,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_partly_occupied_sites_are_refused(tmp_path: Path) -> None:
     cif = (
         "data_x\n_cell_length_a 4\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n"
-        "_cell_angle_beta 90\n_cell_angle_gamma 90\n_space_group_name_H-M_alt 'P 1'\nloop_\n_atom_site_label\n"
-        "_atom_site_type_symbol\n"
+        "_cell_angle_beta 90\n_cell_angle_gamma 90\n_space_group_name_H-M_alt 'P 1'\nloop_\n"
+        "_atom_site_label\n_atom_site_type_symbol\n"
         "_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n_atom_site_occupancy\n"
         "Cu1 Cu 0 0 0 0.5\nAu1 Au 0 0 0 0.5\n"
     )
