@@ -9,6 +9,7 @@ probabilities and adds to them. All its outputs start at zero: untrained, it is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -185,27 +186,36 @@ class JointNet(nn.Module):
         log_sd = batch.sd.log() * (1 - batch.known)
         return torch.cat([batch.scores, batch.known - 0.5, batch.mean, log_sd, *hinges], 1)
 
-    def forward(self, batch: Prepared) -> tuple[Tensor, Tensor]:
-        """Log probabilities of the bins of numeric columns (members, n, numeric, k) and of the levels of the
-        others (members, n, discrete, l); very low in the padding."""
-        x = self.features(batch)
-        told = [self._heads(member(x), batch, self.every_number, self.every_level) for member in self.members]
-        return torch.stack([t[0] for t in told]), torch.stack([t[1] for t in told])
-
-    def some(self, batch: Prepared, member: int, numeric: Tensor, discrete: Tensor) -> tuple[Tensor, Tensor]:
-        """As ``forward``, by one member and for some columns: (n, numeric, k) and (n, discrete, l).
+    def forward(
+        self,
+        batch: Prepared,
+        numeric: Tensor | None = None,
+        discrete: Tensor | None = None,
+        members: Sequence[int] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Log probabilities, very low in the padding.
 
         Args:
             batch: see ``Prepared``.
-            member: its number.
-            numeric: places among the numeric columns.
-            discrete: places among the others.
+            numeric: which of the numeric columns; None is all of them.
+            discrete: which of the others; None is all of them.
+            members: which members of the ensemble; None is all of them.
+
+        Returns:
+            Of the bins of numeric columns (members, n, numeric, k), and of the levels of the others
+            (members, n, discrete, l).
         """
-        first = (numeric[:, None] * self.per_number + torch.arange(self.per_number)).flatten()
-        start, size = self.per_number * len(self.numeric), 1 + self.level.shape[1]
-        rest = (start + discrete[:, None] * size + torch.arange(size)).flatten()
-        out = self.members[member](self.features(batch), torch.cat([first, rest]))
-        return self._heads(out, batch, numeric, discrete)
+        x = self.features(batch)
+        some = numeric is not None or discrete is not None
+        numeric = self.every_number if numeric is None else numeric
+        discrete = self.every_level if discrete is None else discrete
+        size = 1 + self.level.shape[1]
+        first = numeric[:, None] * self.per_number + torch.arange(self.per_number)
+        rest = self.per_number * len(self.numeric) + discrete[:, None] * size + torch.arange(size)
+        wanted = torch.cat([first.flatten(), rest.flatten()]) if some else None
+        chosen = range(len(self.members)) if members is None else members
+        told = [self._heads(self.members[m](x, wanted).float(), batch, numeric, discrete) for m in chosen]
+        return torch.stack([t[0] for t in told]), torch.stack([t[1] for t in told])
 
     def _heads(
         self, out: Tensor, batch: Prepared, numeric: Tensor, discrete: Tensor
