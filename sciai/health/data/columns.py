@@ -72,6 +72,7 @@ class Column:
         low: smallest plausible value (numbers only).
         high: largest plausible value.
         decimals: places that the table rounds to.
+        step: what values are multiples of, where that is coarser (thirds of a mean of three readings); 0: none.
         twin: a column that all but gives this one away; a fair test of one hides the other.
         fill: values known from skip patterns.
         note: what a reader has to know.
@@ -89,6 +90,7 @@ class Column:
     low: float = -np.inf
     high: float = np.inf
     decimals: int = 0
+    step: float = 0.0
     twin: str | None = None
     fill: tuple[Fill, ...] = ()
     note: str = ""

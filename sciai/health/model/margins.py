@@ -138,6 +138,7 @@ class Margin:
         bounds = self.bin_edges
         x = self.quantile(np.clip(bounds[k] + part * (bounds[k + 1] - bounds[k]), 1e-6, 1 - 1e-6))
         x = np.floor(x + 0.5) if self.column.kind is Kind.COUNT else x
+        x = np.round(x / self.column.step) * self.column.step if self.column.step else x
         return np.round(x, self.column.decimals) + 0.0
 
     def score(self, x: npt.ArrayLike) -> Floats:
