@@ -42,7 +42,7 @@ def build(
     ] = None,
     family: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=SHARE", help="crystal, element, around, packing, pair, molecule."),
+        typer.Option(metavar="NAME=SHARE", help="crystal, element, around, hot, packing, pair, molecule."),
     ] = None,
     largest: Annotated[int, typer.Option(min=2, help="Atoms in a cell at most.")] = 16,
     seed: Annotated[int, typer.Option(help="Same seed, same structures.")] = 0,
@@ -78,7 +78,7 @@ def build(
         shares = dict(_share(text) for text in family)
     own = [atoms for path in around or () for atoms in read_structures(path)]
     if not own:
-        shares = {name: share for name, share in shares.items() if name != "around"}
+        shares = {name: share for name, share in shares.items() if name not in ("around", "hot")}
         if not shares:
             raise BadInput(
                 "structures around your own need your own", field="around", fix="pass --around FILE"

@@ -277,6 +277,29 @@ def _around(rng: np.random.Generator, plan: Plan) -> Job:
     return []
 
 
+def _hot(rng: np.random.Generator, plan: Plan) -> Job:
+    """One's own structures as they are, hot or under pressure perhaps, and moved some more; nothing settles."""
+    own = [atoms for atoms in plan.around if len(atoms) <= 2 * plan.largest]
+    for _ in range(30 if own else 0):
+        atoms = own[int(rng.integers(len(own)))].copy()
+        if rng.random() < 0.6:
+            kinds = np.unique(atoms.numbers)
+            swap = {int(z): similar(int(z), rng) for z in kinds if rng.random() < 0.6}
+            if len({swap.get(int(z), int(z)) for z in kinds}) == len(kinds):
+                atoms = substituted(atoms, swap)
+        if not plan.allowed(atoms) or perturb.closeness(atoms) < 0.4:
+            continue
+        kept: list[Record] = []
+        for _ in range(3):
+            child = perturb.pressed(atoms, float(rng.normal(1.0, 0.02)))
+            child = perturb.strained(perturb.rattled(child, rng, float(rng.uniform(0.03, 0.25))), rng, 0.02)
+            record = yield from _ask(child, "hot")
+            if record is not None and plausible(record, 50.0, 5.0):
+                kept.append(record)
+        return kept
+    return []
+
+
 def _packing(rng: np.random.Generator, plan: Plan) -> Job:
     """Random elements thrown together, cooled a little."""
     for _ in range(30):
@@ -332,6 +355,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
     "crystal": _crystal,
     "element": _element,
     "around": _around,
+    "hot": _hot,
     "packing": _packing,
     "pair": _pair,
     "molecule": _molecule,
