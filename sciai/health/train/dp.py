@@ -13,6 +13,7 @@ and the calibration on the card, which is counts and quantiles of the people of 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -233,6 +234,8 @@ def _train(
     from opacus.optimizers import DPOptimizer
 
     net.train()
+    # the inputs need no gradient, and opacus' hooks say so at each pass
+    warnings.filterwarnings("ignore", "Full backward hook is firing")
     adam = torch.optim.Adam(net.parameters(), lr=lr)
     # not strict: the buffers are the (private) copula, not statistics of a batch
     wrapped: Any = GradSampleModule(net, strict=False, loss_reduction="sum")
