@@ -62,18 +62,22 @@ class BinnedJoint:
         """
         raise NotImplementedError
 
+    def sample(self, known: Floats, rng: np.random.Generator) -> Floats:
+        """See ``Joint``."""
+        raise NotImplementedError
+
     def predictive(self, known: Floats, targets: Sequence[str]) -> dict[str, Predictive]:
         """See ``Joint``."""
         values = self._checked(known)
         places = [self.schema.index(name) for name in targets]
         result: dict[str, Predictive] = {}
         free = [i for i in places if np.isnan(values[:, i]).all()]
-        told = dict(zip(free, self._in_chunks(values, free), strict=True)) if free else {}
+        told = dict(zip(free, self.shared(values, free), strict=True)) if free else {}
         # a target that is known somewhere is hidden for itself, but stays known for the other targets
         mixed = [i for i in places if i not in told]
         if mixed:
             some = np.asarray(np.isnan(values[:, mixed]).any(1))
-            shared = dict(zip(mixed, self._in_chunks(values[some], mixed), strict=True)) if some.any() else {}
+            shared = dict(zip(mixed, self.shared(values[some], mixed), strict=True)) if some.any() else {}
             for i in mixed:
                 told[i] = self._alone(values, i, some, shared.get(i))
         for i, name in zip(places, targets, strict=True):
@@ -92,7 +96,7 @@ class BinnedJoint:
         places = [self.schema.index(name) for name in names]
         values[np.arange(len(places)), places] = np.nan
         # other rows may know a column: what the pass says of it there is not used
-        told = self._in_chunks(values, places)
+        told = self.shared(values, places)
         return [
             Binned(self.layout.margins[i], p[k : k + 1], None if m is None else m[:, k : k + 1])
             for k, (i, (p, m)) in enumerate(zip(places, told, strict=True))
@@ -105,7 +109,7 @@ class BinnedJoint:
         own = ~np.isnan(values[:, i])
         hidden = values[own]
         hidden[:, i] = np.nan
-        p, members = self._in_chunks(hidden, [i])[0]
+        p, members = self.shared(hidden, [i])[0]
         if own.all() or shared is None:
             return p, members
         # the shared pass saw rows `some`; those of them that know column i are not used from it
@@ -120,7 +124,8 @@ class BinnedJoint:
         both[:, own], both[:, rest] = members, shared[1][:, place[rest]]
         return full, both
 
-    def _in_chunks(self, values: Floats, columns: Sequence[int]) -> list[tuple[Floats, Floats | None]]:
+    def shared(self, values: Floats, columns: Sequence[int]) -> list[tuple[Floats, Floats | None]]:
+        """``bins`` in chunks of rows. A row that knows a column gets nothing meaningful for that column."""
         parts = [
             self.bins(values[start : start + self.chunk], columns)
             for start in range(0, max(len(values), 1), self.chunk)
@@ -160,7 +165,7 @@ class BinnedJoint:
             if len(own):
                 hidden = known[own]
                 hidden[:, i] = np.nan
-                p, _ = self._in_chunks(hidden, [int(i)])[0]
+                p, _ = self.shared(hidden, [int(i)])[0]
                 total[own] += Binned(self.layout.margins[i], p).log_prob(rows[own, i])
                 known[own, i] = rows[own, i]
         return total

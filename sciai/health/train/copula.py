@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from sciai.core.checkpoint import Checkpoint
+from sciai.health.model.binned import Binned
 from sciai.health.model.calibration import calibrate as learn
+from sciai.health.model.chain import BinnedJoint
 from sciai.health.model.copula import Copula, CopulaJoint, fit_copula
+from sciai.health.model.interface import Predictive
 from sciai.health.train.masks import hide
 from sciai.health.train.source import training_people
 
@@ -68,7 +71,7 @@ def calibrate(net: CopulaNet, data: Any) -> dict[str, Any]:
     return calibration_of(CopulaJoint(net.copula), data)
 
 
-def calibration_of(joint: Any, data: Any) -> dict[str, Any]:
+def calibration_of(joint: BinnedJoint, data: Any) -> dict[str, Any]:
     """What ``sciai.health.model.calibration`` learns from the calibration part; empty where there is none.
 
     Args:
@@ -79,8 +82,29 @@ def calibration_of(joint: Any, data: Any) -> dict[str, Any]:
     if not len(rows):
         return {}
     people = data.dataset
-    told = learn(joint, people.values[rows], people.values[train], weights=people.weights[train])
+    told = learn(
+        _WhereUnknown(joint), people.values[rows], people.values[train], weights=people.weights[train]
+    )
     return {"data": f"split part 'calibrate', {len(rows)} people", **told}
+
+
+class _WhereUnknown:
+    """A model that is only believed where the target is unknown: all targets then share one pass.
+
+    Calibration asks for every column of everybody, and uses the answers of those who do not tell it.
+    """
+
+    def __init__(self, joint: BinnedJoint) -> None:
+        self.schema, self.sample, self.log_prob = joint.schema, joint.sample, joint.log_prob
+        self._joint = joint
+
+    def predictive(self, known: Floats, targets: Sequence[str]) -> dict[str, Predictive]:
+        places = [self.schema.index(name) for name in targets]
+        told = self._joint.shared(known, places)
+        return {
+            name: Binned(self._joint.layout.margins[i], p, members)
+            for name, i, (p, members) in zip(targets, places, told, strict=True)
+        }
 
 
 def export(net: CopulaNet) -> dict[str, npt.NDArray[Any]]:
