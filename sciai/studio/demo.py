@@ -15,7 +15,7 @@ from typing import Any
 from sciai import __version__
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
-from sciai.studio import health_demo, radar
+from sciai.studio import atoms_demo, health_demo, radar
 from sciai.studio.report import Report, Section, write
 
 Step = Callable[[float, str], None]
@@ -80,12 +80,16 @@ def _sections(
     out: Path, volume: Sequence[Path], offline: bool, step: Step
 ) -> tuple[list[Section], dict[str, Any]]:
     """The sections of every domain whose model ships, in order, and their figures by domain."""
-    done = radar.demonstrate(out, volume, offline=offline, step=_share(step, 0.0, 0.8))
+    done = radar.demonstrate(out, volume, offline=offline, step=_share(step, 0.0, 0.7))
     sections, figures = [done.section], {"radar": done.figures}
     if health_demo.available():
-        health = health_demo.demonstrate(out, step=_share(step, 0.8, 1.0))
+        health = health_demo.demonstrate(out, step=_share(step, 0.7, 0.85))
         sections += health.sections
         figures["health"] = health.figures
+    if atoms_demo.available():
+        atoms = atoms_demo.demonstrate(out, step=_share(step, 0.85, 1.0))
+        sections += atoms.sections
+        figures["atoms"] = atoms.figures
     return sections, figures
 
 
