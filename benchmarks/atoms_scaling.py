@@ -70,9 +70,8 @@ def main() -> None:
         ]
         row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         rate = row["atoms"] / row["seconds"]
-        print(
-            f"{row['atoms']:7d} {row['seconds']:8.3f} {rate:12.0f} {row['peak_mb']:9.0f} {row['before_mb']:13.0f}"
-        )
+        memory = f"{row['peak_mb']:9.0f} {row['before_mb']:13.0f}"
+        print(f"{row['atoms']:7d} {row['seconds']:8.3f} {rate:12.0f} {memory}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Atoms per CPU second for energy, forces and stress of one structure, beside CHGNet and SevenNet-0.
 
-One thread; rock salt with 8, 64 and 512 atoms, rattled, so that nothing is symmetric. Neighbour lists count, for
-everyone. Each potential gets a first call that does not count (compilation, allocation), then the best of several.
+One thread; rock salt with 8, 64 and 512 atoms, rattled, so that nothing is symmetric. Neighbour lists count,
+for everyone. Each potential gets a first call that does not count (compilation, allocation), then the best
+of several.
 
     OMP_NUM_THREADS=1 python -m benchmarks.atoms_throughput --peers chgnet sevennet
 """

@@ -1,4 +1,4 @@
-"""Equations of state as lessons: the pressure of a crystal at a volume, also of elements seen nowhere else."""
+"""Equations of state as lessons: pressures at volumes, also of elements that are seen nowhere else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sciai.atoms.data.records import Record, group_of
+from sciai.atoms.data.records import Record
 from sciai.core.errors import BadInput
 
 __all__ = ["MAGNETIC", "birch_murnaghan_pressure", "unaries"]
@@ -46,7 +46,7 @@ def unaries(
     """Pressures of elemental crystals (bcc, fcc, simple cubic, diamond) at several volumes.
 
     Labels are stresses only: the all-electron average of Bosoni et al. 2024, Nat. Rev. Phys. 6, 45, whose
-    energies have their own zero for each crystal.
+    energies have their own zero for each crystal. Each curve is a group of its own in splits.
 
     Args:
         path: ``acwf-unaries-PBE-AE-average.json`` of acwf-verification-scripts.
@@ -85,7 +85,7 @@ def unaries(
                     forces=None,
                     stress=-pressure * np.eye(3),
                     source=source,
-                    group=group_of(atoms.numbers, [True] * 3),
+                    group=f"eos:{symbol}/{structure}",
                     kind="eos",
                 )
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from sciai.atoms.data.tiers import element_counts, tiers_of
 from sciai.atoms.model.interface import Prediction
 from sciai.atoms.train.data import GPA, Batch
 from sciai.core.data import DataModule
@@ -81,7 +82,7 @@ class Tally:
 
 
 class Evaluate:
-    """Test figures for each source, and the structures with the worst forces.
+    """Test figures for each source, the structures with the worst forces, and the elements' tiers.
 
     Args:
         worst: how many to name.
@@ -91,10 +92,14 @@ class Evaluate:
         self.worst = worst
 
     def __call__(self, net: nn.Module, data: DataModule) -> Mapping[str, Any]:
-        """Figures ``test/<source>/<what>`` (see ``Tally.summary``), and ``worst``."""
+        """Figures ``test/<source>/<what>`` (see ``Tally.summary``), ``worst``, and ``extra`` for the card.
+
+        The extra holds ``tiers`` and ``element_counts`` (labelled atoms of each element in training).
+        """
         asked: Any = net
         tallies: dict[str, Tally] = {}
         cases: list[dict[str, Any]] = []
+        per_element: dict[int, list[float]] = {}  # sums of |error| and |label| over force components
         for batch, answer in predictions(net, data.loader("test")):
             graph = batch.graph
             for k in range(graph.n_graphs):
@@ -103,24 +108,35 @@ class Evaluate:
                 source = asked.names[int(graph.source[k])]
                 errors = _errors(batch, answer, k, mine, size)
                 tallies.setdefault(source, Tally()).add(*errors)
-                force = np.abs(errors[1])
-                if np.isfinite(force).all() and force.size:
-                    numbers = np.unique(graph.numbers[mine].numpy())
-                    cases.append(
-                        {
-                            "source": source,
-                            "elements": numbers.tolist(),
-                            "atoms": size,
-                            "force_mae": float(force.mean()),
-                        }
-                    )
+                wrong, label = np.abs(errors[1]), errors[2]
+                if not (np.isfinite(wrong).all() and wrong.size):
+                    continue
+                numbers = graph.numbers[mine].tolist()
+                for z, w, f in zip(numbers, wrong.sum(1), label.sum(1), strict=True):
+                    sums = per_element.setdefault(z, [0.0, 0.0])
+                    sums[0], sums[1] = sums[0] + float(w), sums[1] + float(f)
+                where = {"source": source, "elements": sorted(set(numbers)), "atoms": size}
+                cases.append({**where, "force_mae": float(wrong.mean())})
         figures: dict[str, Any] = {
             f"test/{source}/{name}": value
             for source, tally in sorted(tallies.items())
             for name, value in tally.summary().items()
         }
         cases.sort(key=lambda case: -case["force_mae"])
-        return {**figures, "worst": cases[: self.worst]}
+        return {**figures, "worst": cases[: self.worst], "extra": _elements(data, per_element)}
+
+
+def _elements(data: DataModule, sums: Mapping[int, Sequence[float]]) -> dict[str, Any]:
+    from ase.data import chemical_symbols
+
+    records = data.dataset.records
+    once = {id(record): record for record in (records[int(i)] for i in data.split.parts["train"])}
+    counts = element_counts(once.values())
+    errors = {chemical_symbols[z]: wrong / label for z, (wrong, label) in sums.items() if label > 0}
+    return {
+        "tiers": tiers_of(counts, errors),
+        "element_counts": {symbol: row["atoms"] for symbol, row in counts.items()},
+    }
 
 
 def _errors(batch: Batch, answer: Prediction, k: int, mine: torch.Tensor, size: int) -> tuple[Floats, ...]:
