@@ -17,10 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciai.health.api import Person, VirtualHuman
+    from sciai.health.data.panels import read_panels
 
-__all__ = ["Person", "VirtualHuman"]
+__all__ = ["Person", "VirtualHuman", "read_panels"]
 
-_HOME = {"Person": "sciai.health.api", "VirtualHuman": "sciai.health.api"}
+_HOME = {
+    "Person": "sciai.health.api",
+    "VirtualHuman": "sciai.health.api",
+    "read_panels": "sciai.health.data.panels",
+}
 
 
 def __getattr__(name: str) -> Any:

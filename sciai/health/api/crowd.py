@@ -258,8 +258,23 @@ class Crowd:
         return f"<p>{len(self)} virtual people: {self.note}. They are nobody's record.</p>{shown}"
 
 
-def gather(human: VirtualHuman, where: Mapping[str, Any], n: int, seed: int, population: bool) -> Crowd:
+def gather(
+    human: VirtualHuman,
+    where: Mapping[str, Any],
+    n: int,
+    seed: int,
+    population: bool,
+    names: Sequence[str] | None = None,
+) -> Crowd:
     """Virtual people who fulfil some conditions; see ``VirtualHuman.crowd``.
+
+    Args:
+        human: the model.
+        where: the conditions.
+        n: how many.
+        seed: of the draws.
+        population: weigh them as the US adult population.
+        names: the columns that are needed; None draws all.
 
     Raises:
         BadInput: when nobody does, or the model has no survey weight to weigh them by.
@@ -273,7 +288,11 @@ def gather(human: VirtualHuman, where: Mapping[str, Any], n: int, seed: int, pop
     state = where_state(human.model, conditions, min(n, 1024), seed)
     rng = np.random.default_rng(seed)
     picked = rng.choice(len(state.weights), n, p=state.weights)
-    rows = human.model.sample(state.rows[picked], rng)
+    rows = state.rows[picked]
+    if names is None:
+        rows = human.model.sample(rows, rng)
+    else:
+        rows = _drawn(human.model, rows, _needed(schema, [*names, *conditions.derived]), rng)
     table = schema.decode(rows)
     weights = np.ones(n)
     for name, (low, high) in conditions.derived.items():
@@ -289,4 +308,23 @@ def gather(human: VirtualHuman, where: Mapping[str, Any], n: int, seed: int, pop
     kept = weights > 0
     told = ", ".join(f"{k} {v}" for k, v in where.items()) or "everybody"
     of = "the US adult population" if population else "the survey's sample (not weighted)"
+    if names is not None:
+        table = table[list(dict.fromkeys([*names, *conditions.names]))]
     return Crowd(table[kept].reset_index(drop=True), weights[kept] / weights.sum(), schema, f"{told}; {of}")
+
+
+def _needed(schema: Schema, names: Sequence[str]) -> list[str]:
+    """Free columns that some columns are made of."""
+    inputs = [schema.derived_named(n).inputs if n not in schema else (n,) for n in names]
+    return list(dict.fromkeys(name for several in inputs for name in several))
+
+
+def _drawn(joint: Joint, rows: Floats, names: Sequence[str], rng: np.random.Generator) -> Floats:
+    """A few columns drawn one after the other, each given the ones before; the others stay unknown."""
+    rows = rows.copy()
+    for name in names:
+        i = joint.schema.index(name)
+        gap = np.flatnonzero(np.isnan(rows[:, i]))
+        if len(gap):
+            rows[gap, i] = joint.predictive(rows[gap], [name])[name].sample(rng)[:, 0]
+    return rows

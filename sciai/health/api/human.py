@@ -242,7 +242,7 @@ class VirtualHuman:
         def predict(_: object) -> Estimate[Told]:
             conditions = Conditions.read(self.schema, where or {})
             if population or conditions.derived or target in conditions.names:
-                told = self.crowd(where, n, seed, population).distribution(target)
+                told = gather(self, where or {}, n, seed, population, [target]).distribution(target)
                 return Estimate(Told({target: told}), {target: told.interval})
             state = where_state(self.model, conditions, min(n, 256), seed)
             return tell(self.model, state, [target], self.calibration.plain(), "all")
@@ -279,7 +279,7 @@ class VirtualHuman:
             A ``Crowd``: ``.table`` (DataFrame), ``.weights``, ``.correlation()``, ``.figure()``.
         """
         wanted = [column_named(self.schema, name) for name in names]
-        return self.crowd(where, n, seed, population).only(wanted)
+        return gather(self, where or {}, n, seed, population, wanted).only(wanted)
 
     # ---- tables
 

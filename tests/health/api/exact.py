@@ -43,7 +43,7 @@ SCHEMA = Schema(
 
 YES_NO = ("sex", "rx_insulin", "dx_diabetes", "death_5y")
 NUMBERS = tuple(n for n in SCHEMA.names if n not in YES_NO)
-SD = np.array([12.0, 7.0, 12.0, 0.6, 30.0, 10.0, 0.3])
+SD = np.array([12.0, 7.0, 12.0, 0.6, 30.0, 10.0, 0.8])
 CORRELATION = np.array(
     [  # age height weight hba1c chol hdl weight(survey)
         [1.0, -0.2, 0.05, 0.3, 0.2, 0.1, 0.3],
@@ -131,10 +131,10 @@ class Told:
         return np.sqrt(self._s**2 + (self._w * self._m**2).sum(1) - self.mean() ** 2)
 
     def sample(self, rng: np.random.Generator, k: int = 1) -> Floats:
-        u = rng.random((self.rows, k))
-        return np.stack(
-            [self.quantile(u[:, j])[np.arange(self.rows), np.arange(self.rows)] for j in range(k)], 1
-        )
+        if self._p is not None:
+            return (rng.random((self.rows, k)) < self._p[:, None]).astype(float)
+        state = (rng.random((self.rows, 1, k)) > np.cumsum(self._w, 1)[:, :, None]).sum(1)
+        return np.take_along_axis(self._m, state, 1) + self._s * rng.standard_normal((self.rows, k))
 
     def spread(self) -> Floats:
         return np.zeros(self.rows)
@@ -236,6 +236,12 @@ class Several(Told):
 
     def quantile(self, p: Floats) -> Floats:
         return self._each("quantile", p, split=False)
+
+    def sample(self, rng: np.random.Generator, k: int = 1) -> Floats:
+        found = np.empty((self.rows, k))
+        for own, told in self._parts:
+            found[own] = told.sample(rng, k)
+        return found
 
     def mean(self) -> Floats:
         return self._each("mean")
