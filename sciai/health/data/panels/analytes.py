@@ -52,7 +52,8 @@ class Analyte:
         cv_analytical: analytical variation in %, None where ``cv_within`` is None.
         specimen: "blood" or "urine" ("" for body measures).
         fasting: True / False where the column is of fasting / any blood; None where it does not matter.
-        unverified: which fields were quoted and not checked at their source.
+        language: "ja" where Japanese sheets mean this one and others its namesake; else "".
+    unverified: which fields were quoted and not checked at their source.
         note: one sentence a reader should know.
     """
 
@@ -74,6 +75,7 @@ class Analyte:
     cv_analytical: float | None = None
     specimen: str = "blood"
     fasting: bool | None = None
+    language: str = ""
     unverified: tuple[str, ...] = ()
     note: str = ""
 
@@ -236,7 +238,11 @@ def load_table(path: Path) -> Table:
     for analyte in analytes.values():
         # the model's own column name always means that column
         if analyte.column:
-            names[fold(analyte.column)] = [analyte]
+            own = fold(analyte.column)
+            names[own] = [
+                analyte,
+                *(other for other in names[own] if other.language and other is not analyte),
+            ]
     return Table(
         analytes,
         {name: tuple(found) for name, found in names.items()},
@@ -291,6 +297,7 @@ def _analyte(key: str, entry: Mapping[str, Any]) -> Analyte:
         cv_analytical=None if within is None else within / 2 if analytical is None else float(analytical),
         specimen=str(entry.get("specimen", "" if entry["group"] == "body" else "blood")),
         fasting=entry.get("fasting"),
+        language=str(entry.get("language", "")),
         unverified=tuple(entry.get("unverified", ())),
         note=str(entry.get("note", "")),
     )

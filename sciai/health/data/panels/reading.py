@@ -8,12 +8,13 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
-from sciai.health.data.panels.analytes import Analyte, table
+from sciai.health.data.panels.analytes import Analyte, fold, table
 from sciai.health.data.panels.dates import parse_date
 from sciai.health.data.panels.numbers import parse_number
 from sciai.health.data.panels.panel import Item, Panel, Reading, Unknown
@@ -32,6 +33,7 @@ _SEXES: Final = {
 _WORDS_ONLY: Final = re.compile(
     r"\(?[-+±]{1,3}\)?|\d?\(?\+{1,4}\)?|\d\+|陰性|陽性|negative|positive|neg|pos|trace|normal|正常"
 )
+_PRESSURE: Final = ("血圧", "血圧値", "bp", "bloodpressure")
 _JAPANESE: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
 
@@ -166,6 +168,7 @@ def _cell(value: Any) -> str:
 def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
     labels = " ".join(item.label for item in sheet.items)
     language = "ja" if _JAPANESE.search(labels) else "en"
+    sheet.items = [part for item in sheet.items for part in _pressures(item)]
     found = {id(item): _look_up(item) for item in sheet.items}
     if not any(found.values()):
         seen = ", ".join(dict.fromkeys(item.label for item in sheet.items[:6])) or "nothing with a value"
@@ -202,6 +205,18 @@ def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
     return panels
 
 
+def _pressures(item: Item) -> Sequence[Item]:
+    """ "血圧, 135/82" as the two tests that it is; anything else as it stands."""
+    both = re.fullmatch(r"\s*(\d{2,3})\s*/\s*(\d{2,3})\s*(mm\s*\[?Hg\]?)?\s*", str(item.text), re.IGNORECASE)
+    if both is None or fold(item.label) not in _PRESSURE:
+        return (item,)
+    unit = item.unit or "mm[Hg]"
+    return (
+        replace(item, label=f"{item.label} (systolic)", code="8480-6", text=both[1], unit=unit),
+        replace(item, label=f"{item.label} (diastolic)", code="8462-4", text=both[2], unit=unit),
+    )
+
+
 def _look_up(item: Item) -> tuple[Analyte, ...]:
     if item.code and (found := table().of_code(item.code)):
         return found
@@ -229,6 +244,9 @@ def _choose(found: tuple[Analyte, ...], item: Item, fasting: bool, language: str
     """One of the tests that a label may mean: by fasting, then by what its unit measures, then by size."""
     if len({a.fasting for a in found}) > 1:
         found = tuple(a for a in found if a.fasting in (None, fasting)) or found
+    if any(a.language for a in found):
+        # Japanese laboratories print their own equation of the eGFR under the same name
+        found = tuple(a for a in found if a.language == (language if language == "ja" else "")) or found
     if len(found) < 2:
         return found[0] if found else None
     number = _number_or_none(item.text)
@@ -391,15 +409,13 @@ def _without_doubles(readings: list[Reading], name: object) -> list[Reading]:
                 fix="leave one of them out, or give each its date",
             )
     columns = {reading.column for reading in result if reading.used}
-    if {"egfr", "creatinine"} <= columns:
-        why = "computed from creatinine, age and sex instead (sheets use other equations)"
-        result = [_set_aside(r, why) if r.column == "egfr" else r for r in result]
+    if "creatinine" in columns:
+        why = "computed from creatinine, age and sex instead"
+        result = [_set_aside(r, why) if r.column in ("egfr", "egfr_japan") else r for r in result]
     return result
 
 
 def _set_aside(reading: Reading, why: str) -> Reading:
-    from dataclasses import replace
-
     finding = Finding("derived", Level.OK, f"eGFR of the sheet ({reading.written}): not used; {why}", "egfr")
     return replace(reading, used=False, why=why, findings=(*reading.findings, finding))
 

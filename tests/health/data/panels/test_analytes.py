@@ -43,7 +43,7 @@ def test_columns_are_those_of_the_model() -> None:
         ("中性脂肪(TG・トリグリセリド・トリグリセライド)", ["trig_fasting", "trig_serum"]),
         ("グルコース（血糖・空腹時血糖）(BS・GLU)", ["glucose_fasting"]),
         ("血糖(随時)", ["glucose_serum"]),
-        ("eGFR(推算式)", ["egfr"]),
+        ("eGFR(推算式)", ["egfr", "egfr_japan"]),
         ("HbA1c (NGSP)", ["hba1c"]),
         ("HbA1c(JDS)", ["hba1c_jds"]),
         ("クレアチニン(尿)", ["urine_creatinine"]),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput
@@ -124,6 +128,101 @@ def test_fasting_is_taken_from_the_sheet_or_the_caller_and_said(tmp_path: Path) 
     assert set(read_panels(sheet, fasting=True)[0].values) == {"trig_fasting", "glucose_fasting"}
     other = _write(tmp_path, "test,value\nTG,120\nFasting glucose,99\n")
     assert set(read_panels(other)[0].values) == {"trig_fasting", "glucose_fasting"}
+
+
+def test_what_one_name_means_in_two_countries(tmp_path: Path) -> None:
+    japanese = _write(tmp_path, "検査項目,測定値\neGFR,70\n尿酸,6\n")
+    assert read_panels(japanese)[0].values["egfr_japan"] == 70
+    english = _write(tmp_path, "test,value\neGFR,70\nALT,20\n")
+    assert read_panels(english)[0].values["egfr"] == 70
+    # beside creatinine it is not needed, and said to be left out
+    both = read_panels(_write(tmp_path, "検査項目,測定値\neGFR,70\nクレアチニン,0.8\n"))[0]
+    assert both.values == {"creatinine": 0.8}
+    assert any(f.check == "derived" for f in both.findings)
+
+
+def test_both_blood_pressures_in_one_cell(tmp_path: Path) -> None:
+    (panel,) = read_panels(_write(tmp_path, "検査項目,測定値\n血圧,135/82\n"))
+    assert panel.values == {"sbp": 135, "dbp": 82}
+    (panel,) = read_panels({"Blood pressure": "120/75 mmHg"})
+    assert panel.values == {"sbp": 120, "dbp": 75}
+
+
+_CELLS = [
+    *(
+        "検査項目",
+        "測定値",
+        "単位",
+        "基準値",
+        "検査日",
+        "test",
+        "value",
+        "unit",
+        "range",
+        "date",
+        "LDL",
+        "HDL",
+        "HbA1c",
+    ),
+    *(
+        "γ-GTP",
+        "血糖(随時)",
+        "中性脂肪",
+        "クレアチニン",
+        "CRP",
+        "2024/1/1",
+        "R5.3.4",
+        "1/2/2024",
+        "23/1/1",
+        "mg/dL",
+        "%",
+    ),
+    *(
+        "万/μL",
+        "kg",
+        "120",
+        "5.5",
+        "<0.3",
+        "12o",
+        "1,234",
+        "(-)",
+        "-",
+        "未実施",
+        "氏名",
+        "性別",
+        "男",
+        "年齢",
+        "64",
+    ),
+    *(
+        "生年月日",
+        "【生化学】",
+        "#c",
+        "120/80",
+        "40-149",
+        "99999",
+        "-3",
+        "1e400",
+        "nan",
+        "∞",
+        "判定",
+        "H",
+        "loinc",
+    ),
+    *("2160-0", "3F077000002391901", "メモ", "血圧", "呪文", "", ""),
+]
+
+
+@given(st.lists(st.lists(st.sampled_from(_CELLS), min_size=1, max_size=5), min_size=1, max_size=6))
+def test_any_table_is_read_or_refused_in_words(rows: list[list[str]]) -> None:
+    width = max(map(len, rows))
+    full = [row + [""] * (width - len(row)) for row in rows]
+    frame = pd.DataFrame(full[1:], columns=full[0])
+    with contextlib.suppress(BadInput):  # anything else would fail
+        panels = read_panels(frame)
+        assert any(panel.readings for panel in panels)
+        for panel in panels:
+            assert all(np.isfinite(v) for v in panel.values.values())
 
 
 def test_a_suspicious_unit_holds_the_value_back_and_keeps_the_rest(tmp_path: Path) -> None:
