@@ -50,7 +50,8 @@ class Loss:
         with_stress = torch.isfinite(batch.stress).flatten(1).all(1) & (volume > 1e-6)
         stress = out.virial / volume.clamp(min=1e-6)[:, None, None]
         off = torch.where(with_stress[:, None, None], stress - batch.stress.nan_to_num(), 0.0)
-        s = (w * (off.square().sum((1, 2)) + 1e-12).sqrt()).sum() / (w * with_stress).sum().clamp(min=1e-9)
+        ws = w * with_stress
+        s = (ws * (off.square().sum((1, 2)) + 1e-12).sqrt()).sum() / ws.sum().clamp(min=1e-9)
         # the spread of the heads around their (frozen) mean; and the size of a force component's error
         center = heads.detach().mean(1, keepdim=True)
         variance = (heads - center).square().sum(1) / max(1, heads.shape[1] - 1) + 1e-6
