@@ -5,7 +5,7 @@ forces.
     python -m benchmarks.atoms_speed_against_dft --model atoms --cp2k cp2k.psmp
 
 A molecule: PBE/def2-SVP with pyscf (density fitting), energy and gradient. Crystals: PBE with CP2K, a
-Gaussian and plane-wave code (Debian package cp2k; GTH pseudopotentials, DZVP-MOLOPT-SR, 400 Ry, 3x3x3
+Gaussian and plane-wave code (Debian package cp2k; GTH pseudopotentials, DZVP-MOLOPT-SR, 600 Ry, 3x3x3
 k-points). Without --cp2k the crystal is left out. Levels differ (basis, pseudopotentials), so the
 difference of the forces is not our error alone. CPU seconds, which other work on the machine does not
 change much; ours is the median of twenty calls.
@@ -97,7 +97,7 @@ CP2K = """&GLOBAL
 """
 
 
-def cp2k_pbe(atoms: Atoms, command: str, cutoff: float = 400) -> tuple[float, Forces, float]:
+def cp2k_pbe(atoms: Atoms, command: str, cutoff: float = 600) -> tuple[float, Forces, float]:
     """Energy (eV), forces (eV/Å) and CPU seconds of PBE with CP2K."""
     rows = "\n".join(
         f"      {name} " + " ".join(f"{x:.8f}" for x in row)
@@ -137,7 +137,7 @@ def cases(cp2k: str | None) -> dict[str, tuple[Atoms, Callable[[Atoms], tuple[fl
     if cp2k is not None:
         for name, atoms in (
             ("Si, 8 atoms, PBE (CP2K)", bulk("Si", cubic=True)),
-            ("MgO, 8 atoms, PBE (CP2K)", bulk("MgO", "rocksalt", 4.25, cubic=True)),
+            ("SiC, 8 atoms, PBE (CP2K)", bulk("SiC", "zincblende", 4.36, cubic=True)),
         ):
             atoms.rattle(0.08, seed=1)
             found[name] = (atoms, lambda a: cp2k_pbe(a, cp2k))
@@ -156,7 +156,7 @@ def main() -> None:
     rows = []
     for name, (atoms, dft) in cases(options.cp2k).items():
         _, forces, seconds = dft(atoms)
-        record = from_atoms(atoms, "none")
+        record, net = from_atoms(atoms, "none"), 1000 * float(np.abs(forces.sum(0)).max())
         for model, asked in models.items():
             times = []
             for _ in range(21):
@@ -176,9 +176,9 @@ def main() -> None:
             }
             rows.append(row)
             print(
-                f"{name:32s} {model[-24:]:24s} DFT {seconds:7.1f} CPU-s, potential {1000 * row['ours_cpu_s']:6.1f} ms: "
-                f"{row['times_faster']:8.0f} times; forces differ by {row['force_mae_mev_A']:.0f} of "
-                f"{row['force_mean_mev_A']:.0f} meV/Å",
+                f"{name:30s} {model[-20:]:20s} {seconds:.1f} CPU-s against {1000 * row['ours_cpu_s']:.1f} ms: "
+                f"{row['times_faster']:6.0f} times; forces differ by {row['force_mae_mev_A']:.0f} of "
+                f"{row['force_mean_mev_A']:.0f} meV/Å (net force of the DFT {net:.0f})",
                 file=sys.stderr if options.json else sys.stdout,
                 flush=True,
             )

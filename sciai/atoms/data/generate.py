@@ -278,7 +278,7 @@ def _around(rng: np.random.Generator, plan: Plan) -> Job:
 
 
 def _hot(rng: np.random.Generator, plan: Plan) -> Job:
-    """One's own structures as they are, hot or under pressure perhaps, and moved some more; nothing settles."""
+    """One's own structures as they are, perhaps hot or pressed, and moved some more; nothing settles."""
     own = [atoms for atoms in plan.around if len(atoms) <= 2 * plan.largest]
     for _ in range(30 if own else 0):
         atoms = own[int(rng.integers(len(own)))].copy()

@@ -267,8 +267,9 @@ def _check_distances(atoms: Atoms, closest: float, file: object) -> None:
 def check_labels(record: Record, *, file: object = None) -> None:
     """Refuse labels that cannot be in eV, eV/Å and eV/Å³.
 
-    An energy of 10 keV per atom and more, unless it is that of all the electrons (0.6 to 0.97 of what Thomas's
-    and Fermi's atoms have, 0.77 Z^(7/3) Hartree); a force over 1,000 eV/Å; a stress over 10 eV/Å³ (1,600 GPa).
+    An energy of 10 keV per atom and more, unless it is that of all the electrons (0.6 to 0.97 of what the
+    atoms of Thomas and Fermi have, 0.77 Z^(7/3) Hartree); a force over 1,000 eV/Å; a stress over 10 eV/Å³
+    (1,600 GPa).
 
     Raises:
         BadInput: naming the label, its size and the unit that it may be in.
