@@ -15,7 +15,7 @@ from sciai.core.errors import BadInput
 from sciai.health.api.known import OLDEST, solve_for
 from sciai.health.checks import YOUNGEST
 from sciai.health.data.columns import Kind, Schema
-from sciai.health.model.calibration import group_of, illness_known
+from sciai.health.model.calibration import groups_of, illness_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ def _one(human: VirtualHuman, rows: Floats, column: str) -> Floats:
         return found
     if about.kind is Kind.CATEGORICAL:
         return told.probabilities()
-    groups = _groups(human.schema, rows)
+    groups = groups_of(human.schema, rows)
     low, high = np.empty(len(rows)), np.empty(len(rows))
     for group in np.unique(groups):
         own = groups == group
@@ -132,7 +132,7 @@ def _calculated(human: VirtualHuman, rows: Floats, column: str, draws: int = 32,
         if not unknown:
             drawn[:] = drawn[:, :1]
             break
-    groups = _groups(schema, rows)
+    groups = groups_of(schema, rows)
     ends = np.empty((len(rows), 2))
     with np.errstate(all="ignore"):
         for group in np.unique(groups):
@@ -367,14 +367,6 @@ def _checked(schema: Schema, table: pd.DataFrame, target: str | None) -> list[Fi
         message = f"the table's own {target} is not used, nor what is calculated from it"
         findings.append(Finding("target_given", Level.OK, message, target))
     return findings
-
-
-def _groups(schema: Schema, rows: Floats) -> npt.NDArray[np.str_]:
-    sex, age = rows[:, schema.index("sex")], rows[:, schema.index("age")]
-    levels = schema["sex"].levels
-    return np.array(
-        [group_of(levels[int(s)] if s == s else None, a) for s, a in zip(sex, age, strict=True)], dtype=str
-    )
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ __all__ = [
     "calibrate",
     "decade",
     "group_of",
+    "groups_of",
     "hide_like_a_panel",
     "illness_known",
 ]
@@ -45,6 +46,9 @@ MOST = 1000  # people whose calculated columns are drawn: it is the slow part
 JUDGED = ("body", "lab", "blood_count")  # groups whose numbers make a combination
 _VERSION = 1
 _TOLD = "|told"
+# A model's log-odds are trusted to about a tenth: people of one place are alike, so the few places of the
+# calibration part tell less than their number of people does, and a freer line fitted new places worse.
+_PRIOR = (0.1, 0.1)
 _FEWEST_STRANGE = 300  # people behind the scale of strange combinations
 _SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -82,7 +86,7 @@ class Calibration:
     Attributes:
         people: number of people it was calibrated on; 0 for a model that was not calibrated.
         trained_on: number of people the model learned from.
-        widths: column -> group ("F|20-39", ..., "all") -> quantile of ``|2 cdf - 1|``.
+        widths: column -> group ("female|20-39", ..., "all") -> quantile of ``|2 cdf - 1|``.
         risks: yes/no column -> its line in log-odds, for people of whom no illness or drug is known.
         told: the same for people of whom one is known: risks are then so clear that they need another line.
         groups: yes/no column -> group -> how well the risk fits it.
@@ -216,8 +220,8 @@ def decade(age: float) -> str:
 def group_of(sex: str | None, age: float | None) -> str:
     """The group whose quantiles a person gets; "all" where sex or age are unknown.
 
-    >>> group_of("F", 71.0), group_of(None, 71.0)
-    ('F|60+', 'all')
+    >>> group_of("female", 71.0), group_of(None, 71.0)
+    ('female|60+', 'all')
     """
     return "all" if sex is None or age is None or not np.isfinite(age) else f"{sex}|{age_band(age)}"
 
@@ -284,7 +288,7 @@ def calibrate(
         for start in range(0, len(values), chunk):
             rows = slice(start, start + chunk)
             _score(joint, known[rows], values[rows], start, scored)
-    groups = _groups(schema, values)
+    groups = groups_of(schema, values)
     ethnic = _names(schema, values, "race_eth")
     widths: dict[str, dict[str, float]] = {}
     risks: dict[str, dict[str, Any]] = {}
@@ -293,14 +297,14 @@ def calibrate(
     for column in schema.columns:
         if column.kind is Kind.BINARY and len(scored[column.name + _TOLD]) >= FEWEST:
             first, second = np.array(list(scored[column.name + _TOLD].values())).T
-            told[column.name] = _plain(Platt.fit(np.clip(first, 0, 1), second))
+            told[column.name] = _plain(Platt.fit(np.clip(first, 0, 1), second, _PRIOR))
         seen = scored[column.name]
         if not seen:
             continue
         people = np.fromiter(seen, int)
         first, second = np.array(list(seen.values())).T
         if column.kind is Kind.BINARY:
-            line = Platt.fit(np.clip(first, 0, 1), second)
+            line = Platt.fit(np.clip(first, 0, 1), second, _PRIOR)
             risks[column.name] = _plain(line)
             fits[column.name] = _fits(line(np.clip(first, 0, 1)), second, groups[people], ethnic[people])
         elif column.kind is not Kind.CATEGORICAL:
@@ -491,7 +495,13 @@ def _names(schema: Schema, values: Floats, column: str) -> npt.NDArray[np.str_]:
     return levels[np.where(np.isfinite(codes), codes, len(levels) - 1).astype(int)]
 
 
-def _groups(schema: Schema, values: Floats) -> npt.NDArray[np.str_]:
+def groups_of(schema: Schema, values: Floats) -> npt.NDArray[np.str_]:
+    """The group of each row, as ``group_of`` names it, shape (n,).
+
+    Args:
+        schema: the columns, with age and sex among them.
+        values: shape (n, d).
+    """
     sex, age = _names(schema, values, "sex"), values[:, schema.index("age")]
     return np.array(
         [group_of(None if s == "unknown" else str(s), a) for s, a in zip(sex, age, strict=True)], dtype=str
