@@ -188,7 +188,7 @@ def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -
     if not column.numeric:
         count = len(column.levels)
         mass = np.bincount(known.astype(int), minlength=count) + 0.5
-        edges, share = np.arange(count + 1) - 0.5, np.array(mass / mass.sum(), dtype=np.float64)
+        edges, share = np.linspace(-0.5, count - 0.5, count + 1), mass / mass.sum()
         return Margin(column, edges, share, (0.0, 0.0), (1.0, 1.0), np.arange(1, count))
     if len(known) < 4 * fewest:
         low = column.low if np.isfinite(column.low) else float(known.min(initial=0.0)) - 1

@@ -16,10 +16,11 @@ from sciai.health.model.calibration import calibrate as learn
 from sciai.health.model.chain import BinnedJoint
 from sciai.health.model.copula import Copula, CopulaJoint, fit_copula
 from sciai.health.model.interface import Predictive
+from sciai.health.train.figures import figures
 from sciai.health.train.masks import hide
 from sciai.health.train.source import training_people
 
-__all__ = ["CopulaNet", "calibrate", "export", "loss", "network", "restore"]
+__all__ = ["CopulaNet", "calibrate", "evaluate", "export", "loss", "network", "restore"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,25 +67,25 @@ def bin_nll(joint: CopulaJoint, values: Floats, known: Floats, asked: npt.NDArra
     return float(nll[asked].mean())
 
 
-def calibrate(net: CopulaNet, data: Any) -> dict[str, Any]:
+def calibrate(net: CopulaNet, data: Any, passes: int = 4) -> dict[str, Any]:
     """Intervals, risks and counts from the calibration part (``sciai.health.model.calibration``)."""
-    return calibration_of(CopulaJoint(net.copula), data)
+    return calibration_of(CopulaJoint(net.copula), data, passes)
 
 
-def calibration_of(joint: BinnedJoint, data: Any) -> dict[str, Any]:
+def calibration_of(joint: BinnedJoint, data: Any, passes: int = 4) -> dict[str, Any]:
     """What ``sciai.health.model.calibration`` learns from the calibration part; empty where there is none.
 
     Args:
         joint: the model.
         data: the data module; its dataset is ``People`` or like it.
+        passes: how often each person is looked at, with other parts hidden.
     """
     rows, train = (np.asarray(data.split.parts.get(p, []), int) for p in ("calibrate", "train"))
     if not len(rows):
         return {}
     people = data.dataset
-    told = learn(
-        _WhereUnknown(joint), people.values[rows], people.values[train], weights=people.weights[train]
-    )
+    held, seen = people.values[rows], people.values[train]
+    told = learn(_WhereUnknown(joint), held, seen, weights=people.weights[train], passes=passes)
     return {"data": f"split part 'calibrate', {len(rows)} people", **told}
 
 
@@ -105,6 +106,11 @@ class _WhereUnknown:
             name: Binned(self._joint.layout.margins[i], p, members)
             for name, i, (p, members) in zip(targets, places, told, strict=True)
         }
+
+
+def evaluate(net: CopulaNet, data: Any) -> dict[str, float]:
+    """NLL and AUROC on the test part (``sciai.health.train.figures``)."""
+    return figures(CopulaJoint(net.copula), data)
 
 
 def export(net: CopulaNet) -> dict[str, npt.NDArray[Any]]:

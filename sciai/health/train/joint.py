@@ -15,10 +15,11 @@ from sciai.health.model.copula import fit_copula
 from sciai.health.model.joint import NeuralJoint
 from sciai.health.model.network import JointNet
 from sciai.health.train.copula import calibration_of
+from sciai.health.train.figures import figures
 from sciai.health.train.masks import masks
 from sciai.health.train.source import training_people
 
-__all__ = ["calibrate", "export", "loss", "network", "restore"]
+__all__ = ["calibrate", "evaluate", "export", "loss", "network", "restore"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,9 +83,14 @@ def loss(net: JointNet, batch: Mapping[str, Tensor], diagnoses: float = 1.0) -> 
     return {"loss": total / count, "n": len(values), **told_of}
 
 
-def calibrate(net: JointNet, data: Any) -> dict[str, Any]:
+def calibrate(net: JointNet, data: Any, passes: int = 4) -> dict[str, Any]:
     """Intervals, risks and counts from the calibration part (``sciai.health.model.calibration``)."""
-    return calibration_of(NeuralJoint(net), data)
+    return calibration_of(NeuralJoint(net), data, passes)
+
+
+def evaluate(net: JointNet, data: Any) -> dict[str, float]:
+    """NLL and AUROC on the test part (``sciai.health.train.figures``)."""
+    return figures(NeuralJoint(net), data)
 
 
 def export(net: JointNet) -> dict[str, npt.NDArray[Any]]:

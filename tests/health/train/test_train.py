@@ -18,6 +18,7 @@ from sciai.health.model.copula import CopulaJoint, fit_copula
 from sciai.health.model.interface import load_joint
 from sciai.health.model.joint import NeuralJoint
 from sciai.health.model.network import JointNet
+from sciai.health.train.figures import _auroc
 from sciai.health.train.joint import loss
 from sciai.health.train.masks import PANELS, hide, masks, panel
 
@@ -79,6 +80,13 @@ def test_the_copula_through_the_shared_path(tmp_path: Path) -> None:
     assert evaluate(compose("health", options)).metrics["test/loss"] == pytest.approx(
         done.metrics["test/loss"], rel=1e-5
     )
+
+
+def test_auroc_against_counting_pairs() -> None:
+    rng = np.random.default_rng(0)
+    score, yes = rng.integers(0, 8, 60).astype(float), rng.random(60) < 0.3
+    pairs = [(a > b) + 0.5 * (a == b) for a in score[yes] for b in score[~yes]]
+    assert _auroc(score, yes) == pytest.approx(np.mean(pairs))
 
 
 def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
