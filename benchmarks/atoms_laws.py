@@ -1,0 +1,193 @@
+"""The laws that any potential has to obey, measured on a checkpoint through the public api.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.atoms_laws [--model FOLDER]
+
+Slopes are checked by finite differences in double precision; the last rows say what single precision costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk, fcc111, molecule
+from ase.data import covalent_radii
+
+from sciai.atoms.api.foreign import named
+from sciai.atoms.api.potential import Potential
+
+
+@dataclass(frozen=True)
+class Law:
+    """A law, how much it is broken, and how much may be."""
+
+    name: str
+    found: float
+    allowed: float
+    unit: str
+
+
+def samples() -> list[Atoms]:
+    """A salt, a metal surface, a semiconductor, a molecule, an alloy; all rattled."""
+    slab = fcc111("Pt", (2, 2, 2), vacuum=7.0)
+    slab.pbc = True
+    alloy = bulk("Cu", cubic=True)
+    alloy.symbols[0] = "Au"
+    crystals = [bulk("NaCl", "rocksalt", 5.64), bulk("GaAs", "zincblende", 5.65)]
+    found = [*crystals, slab, molecule("C2H6"), alloy]
+    for k, atoms in enumerate(found):
+        atoms.rattle(0.08, seed=k)
+    return found
+
+
+def slopes(pot: Potential, atoms: Atoms, rng: np.random.Generator) -> tuple[float, float]:
+    """Largest difference of forces (eV/Å) and stress (eV/Å^3) from finite differences, random directions."""
+    value, h = pot(atoms).unwrap(), 1e-4
+    force = stress = 0.0
+    for _ in range(3):
+        direction = rng.normal(size=atoms.positions.shape)
+        direction /= np.linalg.norm(direction)
+        ends = []
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions += sign * h * direction
+            ends.append(pot(moved).unwrap().energy)
+        slope = (ends[0] - ends[1]) / (2 * h)
+        force = max(force, abs(slope + float((value.forces * direction).sum())))
+        if value.stress is None:
+            continue
+        strain = rng.normal(size=(3, 3))
+        strain = (strain + strain.T) / np.linalg.norm(strain)
+        ends = []
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.set_cell(atoms.cell[:] @ (np.eye(3) + sign * h * strain), scale_atoms=True)
+            ends.append(pot(moved).unwrap().energy)
+        full = value.stress[[[0, 5, 4], [5, 1, 3], [4, 3, 2]]]
+        slope = (ends[0] - ends[1]) / (2 * h) / atoms.get_volume()
+        stress = max(stress, abs(slope - float((full * strain).sum())))
+    return force, stress
+
+
+def symmetries(pot: Potential, atoms: Atoms, rng: np.random.Generator) -> Iterator[tuple[str, float]]:
+    """Differences per atom of energies (eV) and of forces (eV/Å) under what must not matter."""
+    value, n = pot(atoms).unwrap(), len(atoms)
+    moved = atoms.copy()
+    moved.positions += rng.normal(size=3)
+    yield "translation", abs(pot(moved).unwrap().energy - value.energy) / n
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    turned = atoms.copy()
+    turned.set_cell(atoms.cell[:] @ rotation)
+    turned.positions = atoms.positions @ rotation
+    other = pot(turned).unwrap()
+    yield "rotation of energies", abs(other.energy - value.energy) / n
+    yield "rotation of forces", float(np.abs(other.forces - value.forces @ rotation).max())
+    order = rng.permutation(n)
+    yield "permutation", float(np.abs(pot(atoms[order]).unwrap().forces - value.forces[order]).max())
+    yield "sum of forces", float(np.abs(value.forces.sum(0)).max()) / n
+    if atoms.pbc.all():
+        twice = pot(atoms * (2, 1, 1)).unwrap()
+        yield "supercell", abs(twice.energy - 2 * value.energy) / n
+
+
+def holes(pot: Potential, pairs: list[tuple[str, str]]) -> float:
+    """Deepest fall of energy, eV, when two atoms are pushed together beyond their bond.
+
+    Bonds may be as short as 0.65 of the covalent distance (uranyl); from the lowest energy at 0.6 to 1.3 of
+    it inwards, down to 0.3, the energy has to rise all the way.
+    """
+    deepest, shares = 0.0, np.arange(1.3, 0.29, -0.02)
+    for a, b in pairs:
+        pair = Atoms([a, b], positions=[[0, 0, 0], [1, 0, 0]])
+        touch = float(covalent_radii[pair.numbers].sum())
+        energies = []
+        for share in shares:
+            pair.positions[1, 0] = share * touch
+            energies.append(pot(pair).unwrap().energy)
+        bond = int(np.argmin(np.where(shares >= 0.6, energies, np.inf)))
+        inwards = np.array(energies[bond:])
+        deepest = max(deepest, float((np.maximum.accumulate(inwards) - inwards).max()))
+    return deepest
+
+
+def cutoff_jump(pot: Potential) -> float:
+    """Largest change of the force, eV/Å, over 1e-4 Å as a neighbour leaves the cutoff."""
+    reach = float(pot.engine.cutoff or 6.0)
+    worst = 0.0
+    for a, b in (("Cu", "Cu"), ("Na", "Cl"), ("C", "O"), ("H", "H"), ("Cs", "I")):
+        pair = Atoms([a, b], positions=[[0, 0, 0], [1, 0, 0]])
+        where = np.arange(reach - 3.0, reach + 0.2, 0.02)
+        for x in where:
+            forces = []
+            for shift in (0.0, 1e-4):
+                pair.positions[1, 0] = x + shift
+                forces.append(pot(pair).unwrap().forces[1, 0])
+            worst = max(worst, abs(forces[1] - forces[0]))
+    return worst
+
+
+def laws(load: Callable[[str], Potential]) -> list[Law]:
+    """Every law.
+
+    Args:
+        load: precision -> potential without guard.
+    """
+    rng = np.random.default_rng(0)
+    double, single = load("float64"), load("float32")
+    worst: dict[str, float] = {}
+    force = stress = energy32 = force32 = 0.0
+    for atoms in samples():
+        f, s = slopes(double, atoms, rng)
+        force, stress = max(force, f), max(stress, s)
+        for name, broken in symmetries(double, atoms, rng):
+            worst[name] = max(worst.get(name, 0.0), broken)
+        one, two = double(atoms).unwrap(), single(atoms).unwrap()
+        energy32 = max(energy32, abs(one.energy - two.energy) / len(atoms))
+        force32 = max(force32, float(np.abs(one.forces - two.forces).max()))
+    pairs = [
+        ("H", "H"),
+        ("C", "C"),
+        ("Na", "Cl"),
+        ("Cu", "Cu"),
+        ("O", "U"),
+        ("Cs", "F"),
+        ("Pt", "H"),
+        ("Fe", "O"),
+    ]
+    return [
+        Law("forces against slopes", force, 1e-5, "eV/Å"),
+        Law("stress against slopes", stress, 1e-6, "eV/Å^3"),
+        *(
+            Law(name, broken, 1e-6, "eV/Å" if "force" in name or name == "permutation" else "eV/atom")
+            for name, broken in worst.items()
+        ),
+        Law("jump at the cutoff", cutoff_jump(double), 1e-3, "eV/Å"),
+        Law("holes at short range", holes(double, pairs), 0.0, "eV"),
+        Law("single precision, energy", energy32, 1e-4, "eV/atom"),
+        Law("single precision, force", force32, 1e-3, "eV/Å"),
+    ]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = laws(lambda dtype: named(options.model, guard="off", dtype=dtype, device="cpu"))
+    if options.json:
+        print(json.dumps([law.__dict__ | {"holds": law.found <= law.allowed} for law in found]))
+        return
+    for law in found:
+        verdict = "holds" if law.found <= law.allowed else "BROKEN"
+        print(f"{law.name:28s} {law.found:10.2e} {law.unit:8s} (allowed {law.allowed:.0e})  {verdict}")
+
+
+if __name__ == "__main__":
+    main()
