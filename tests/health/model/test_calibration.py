@@ -33,7 +33,7 @@ def _people(n: int, seed: int) -> Any:
     return JOINT.sample(np.repeat(NOBODY, n, 0), np.random.default_rng(seed))
 
 
-TRAIN, HELD = _people(900, 0), _people(500, 1)
+TRAIN, HELD = _people(900, 0), _people(700, 1)
 
 
 class Sure(ExactJoint):
@@ -71,7 +71,7 @@ def test_a_model_that_is_right_is_left_alone(right: Calibration) -> None:
         line = right.risk(name)
         assert line.slope == pytest.approx(1, abs=0.25)
         assert line.offset == pytest.approx(0, abs=0.35)
-    assert right.people == 500
+    assert right.people == 700
     assert right.trained_on == 900
     cases, asked = right.cases["dx_diabetes"]
     assert (cases, asked) == (int(TRAIN[:, SCHEMA.index("dx_diabetes")].sum()), 900)
