@@ -176,7 +176,7 @@ def main() -> None:
             }
             rows.append(row)
             print(
-                f"{name:30s} {model[-20:]:20s} {seconds:.1f} CPU-s against {1000 * row['ours_cpu_s']:.1f} ms: "
+                f"{name:30s} {model[-20:]:20s} {seconds:.1f} CPU-s, ours {1000 * row['ours_cpu_s']:.1f} ms: "
                 f"{row['times_faster']:6.0f} times; forces differ by {row['force_mae_mev_A']:.0f} of "
                 f"{row['force_mean_mev_A']:.0f} meV/Å (net force of the DFT {net:.0f})",
                 file=sys.stderr if options.json else sys.stdout,
