@@ -41,7 +41,7 @@ class Codec(StrEnum):
 
 
 class Effort(StrEnum):
-    """best is smallest; fast is several times faster, for some 10 % more bits."""
+    """best is smallest; fast is several times faster, for some 5 % more bits."""
 
     best = "best"
     fast = "fast"
@@ -77,7 +77,7 @@ def compress(
     codec: Annotated[Codec, typer.Option(help="Which codec may write.")] = Codec.auto,
     effort: Annotated[
         Effort,
-        typer.Option(help="best: smallest; fast: many times faster, some 10 % more bits, same promises."),
+        typer.Option(help="best: smallest; fast: many times faster, some 5 % more bits, same promises."),
     ] = Effort.best,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.zarr where it exists.")] = False,
     json: AsJson = False,

@@ -42,7 +42,9 @@ def prove(path: Path | list[Path], folder: Path, codec: str = "auto") -> None:
             np.testing.assert_array_equal(other.values, variable.values)
 
 
-@pytest.mark.parametrize(("name", "codec"), [(FEW[0], "plain"), (FEW[1], "plain"), (FEW[2], "auto")])
+@pytest.mark.parametrize(
+    ("name", "codec"), [(FEW[0], "plain"), (FEW[1], "quick"), (FEW[2], "quick"), (FEW[2], "auto")]
+)
 def test_a_few_real_volumes(shared_data: Path, tmp_path: Path, name: str, codec: str) -> None:
     prove(shared_data / "radar" / name, tmp_path, codec)
 
@@ -103,7 +105,7 @@ else:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("codec", ["plain", "auto"])
+@pytest.mark.parametrize("codec", ["plain", "quick", "auto"])
 def test_memory_of_a_full_size_volume(tmp_path: Path, codec: str) -> None:
     """114 x 300 x 800 gates x 8 variables in memory (1.1 GB of them the volume itself): never above 2 GB."""
     for what in ("compress", "decompress"):

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sciai.radar.model.context.smooth import CLASSES, TERMS, Filter, fit, shifts
+from sciai.radar.model.context import smooth as module
+from sciai.radar.model.context.smooth import CLASSES, TERMS, Filter, fit, shifts, values_of
 from tests.radar.synthetic import smooth, validity
 
 FILTERS = st.builds(
@@ -111,3 +112,32 @@ def test_text_round_trip(filt: Filter) -> None:
 def test_another_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         Filter.from_text(text)
+
+
+@given(
+    st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    st.sampled_from([0, 2, 17, 60]),
+    st.sampled_from([1, 2, 5, 50, 2**29]),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_row_by_row_is_gate_by_gate(
+    shape: tuple[int, int], period: int, spread: int, wide: bool, circle: bool, seed: int
+) -> None:
+    """Vector code gives the very shifts of the loop over gates and neighbours, which stores depend on."""
+    rng = np.random.default_rng(seed)
+    low, high = (0, period) if period and not wide else (-spread, spread + 1)
+    mask = np.where(rng.random(shape) < rng.random(), 2, 0).astype(np.uint8)
+    indices = np.where(mask == 0, rng.integers(low, high, shape), 0).astype(np.int32)
+    weights = rng.integers(-127, 128, (CLASSES, TERMS)).astype(np.int8)
+    filt = Filter(weights, (int(rng.integers(0, 10)), int(rng.integers(10, 40))))
+    slow = np.zeros(shape, np.int16)
+    module._shifts(
+        indices, mask, weights.astype(np.int64), *filt.thresholds, period, circle, module._OFFSETS, slow
+    )
+    np.testing.assert_array_equal(shifts(indices, mask, filt, period, circle), slow)
+    values = values_of(indices, mask, slow, 0.37, -3.3)
+    wide_values = (indices * np.float64(256) + slow) * (0.37 / 256) - 3.3
+    expected = np.where(mask == 0, wide_values, np.nan).astype(np.float32)
+    np.testing.assert_array_equal(values.view(np.int32), expected.view(np.int32))
