@@ -291,7 +291,8 @@ def spread(question: Question, estimate: Estimate[Any]) -> Iterable[Finding]:
 
 
 def withheld(question: Question, estimate: Estimate[Any]) -> Iterable[Finding]:
-    """Risks of a list that are not shown, and why."""
+    """Risks of a list that are not shown, or shown with doubts, and why."""
+    yield from getattr(estimate.value, "doubts", ())
     for name, reason in getattr(estimate.value, "withheld", {}).items():
         yield Finding("cannot_tell", Level.CAUTION, f"cannot tell: {reason}", name)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import numpy as np
 import numpy.typing as npt
 
-from sciai.core.answer import Estimate, Level
+from sciai.core.answer import Estimate, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health import checks
 from sciai.health.api.distribution import percent
@@ -90,14 +90,20 @@ class Risk:
 
 
 class RiskList(Sequence[Risk]):
-    """Risks, those most above the peers' first; known and withheld ones last, outcomes apart at the end."""
+    """Risks, those most above the peers' first; known and withheld ones last, outcomes apart at the end.
 
-    def __init__(self, risks: Sequence[Risk], peers: str) -> None:
+    Attributes:
+        peers: who the peers are.
+        doubts: what makes single risks doubtful: few cases, a group they did not fit, a treatment.
+    """
+
+    def __init__(self, risks: Sequence[Risk], peers: str, doubts: Sequence[Finding] = ()) -> None:
         def place(risk: Risk) -> tuple[bool, bool, float]:
             return risk.outcome, risk.risk is None, -(risk.ratio or 0.0)
 
         self._risks = tuple(sorted(risks, key=place))
         self.peers = peers
+        self.doubts = tuple(doubts)
 
     @overload
     def __getitem__(self, key: int | str) -> Risk: ...
@@ -178,6 +184,7 @@ def risks(person: Person, peers: Sequence[str], drivers: int) -> Estimate[RiskLi
         return bool(illness_known(schema, state.rows[:1], name)[0])
 
     told = []
+    doubts: list[Finding] = []
     for name in names:
         column = schema[name]
         outcome = column.group == "outcome"
@@ -212,18 +219,17 @@ def risks(person: Person, peers: Sequence[str], drivers: int) -> Estimate[RiskLi
             p, low, high = risk_of(
                 Blend(mine[name], person.state.weights), calibration, ill(person.state, name)
             )
-            revealed = [f.message for f in checks.revealed(question, name)]
-            doubts = [
-                f.message for f in (*checks.few_cases(question, name), *checks.subgroup(question, name))
-            ]
+            revealed = list(checks.revealed(question, name))
+            own = [*revealed, *checks.few_cases(question, name), *checks.subgroup(question, name)]
+            doubts += own
             told.append(
                 Risk(
                     name, column.label_en, p, low, high, other, p / other if other else None,
                     moved.get(name, ()), "treated" if revealed else "estimated",
-                    "; ".join([*revealed, *doubts]), outcome,
+                    "; ".join(f.message for f in own), outcome,
                 )
             )  # fmt: skip
-    value = RiskList(told, _peers(person, shared))
+    value = RiskList(told, _peers(person, shared), doubts)
     return Estimate(value, {r.name: (r.low, r.high) for r in value if r.risk is not None} or 0.0)
 
 

@@ -81,7 +81,9 @@ def test_too_few_cases_are_withheld_everywhere() -> None:
 def test_a_badly_calibrated_group_is_named() -> None:
     off = {"dx_diabetes": {"male|60+": Group(400, 120, 60.0), "female|60+": Group(400, 60, 60.0)}}
     wrong = human(groups=off)
-    assert "too low" in wrong.given(ME).risks().unwrap()["dx_diabetes"].reason
+    listed = wrong.given(ME).risks()
+    assert "too low" in listed.unwrap()["dx_diabetes"].reason
+    assert ("subgroup", "dx_diabetes") in {(f.check, f.where) for f in listed.findings}
     answer = wrong.given(ME).ask("dx_diabetes")
     assert "subgroup" in {f.check for f in answer.findings if f.level is Level.CAUTION}
     assert "subgroup" not in {f.check for f in wrong.given(ME, sex="F").ask("dx_diabetes").findings}
