@@ -54,7 +54,8 @@ def build(
         teacher: labels them.
         plan: what to generate.
         structures: stop when the store holds so many.
-        seed: seed of all jobs; the same seed, plan and teacher give the same store.
+        seed: seed of all jobs; the same seed, plan and teacher give the same store, up to the
+            rounding of a teacher whose batches differ.
         minutes: stop after this time.
         shard: records per shard, at least; a shard ends with a round of jobs.
         together: jobs side by side, which is what the teacher's batches are filled from.
