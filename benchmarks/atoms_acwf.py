@@ -1,13 +1,14 @@
-"""Equilibrium volume and bulk modulus of the elements against all-electron PBE (ACWF unaries, 96 elements x
-4).
+"""Equilibrium volume and bulk modulus of the elements against all-electron PBE (ACWF unaries,
+96 elements in 4 structures).
 
     python -m benchmarks.atoms_acwf acwf-unaries-PBE-AE-average.json --model atoms --model 7net-0
 
 Energies at seven volumes, 94 to 106 % of the reference's V0, a Birch-Murnaghan fit, and its V0 and B0
 against the reference's (Bosoni et al. 2024, Nat. Rev. Phys. 6, 45). Medians are over all 384 curves; one
-that a model cannot give (unknown element, no minimum) counts as infinitely wrong. "unseen": curves that ours was not trained on, which are 15 % by a hash of the name, and those of Cr, Mn,
-Fe, Co and Ni: the reference is not spin-polarised and differs from what magnetic labels teach. Their
-elements it knows from other structures, mostly at other volumes.
+that a model cannot give (unknown element, no minimum) counts as infinitely wrong. "unseen": curves that
+ours was not trained on, which are 15 % by a hash of the name, and those of Cr, Mn, Fe, Co and Ni: the
+reference is not spin-polarised and differs from what magnetic labels teach. Their elements it knows from
+other structures, mostly at other volumes.
 """
 
 from __future__ import annotations
