@@ -164,7 +164,7 @@ def audit(
         members: people it was trained on, shape (m, d), NaN where unknown.
         others: people of the same population it never saw (nor was calibrated on), shape (n, d).
         references: models trained on neither; how likely a person is to them says how ordinary the person is,
-            so that an ordinary member is not taken for a remembered one (offline LiRA, Carlini et al. 2022,
+            so that an ordinary member is not taken for a remembered one (as offline LiRA, Carlini et al. 2022,
             "Membership Inference Attacks From First Principles", IEEE S&P).
         planted: canaries that were in the training (``sciai.health.data.canaries``), shape (k, d).
         groups: sampling unit of each member and of each other; see ``membership``.
@@ -230,17 +230,24 @@ def audit(
 
 
 def _calibrated(loss: Floats, people: Floats, references: Sequence[Joint]) -> Floats:
-    """Log probability less what models without the person give; in their standard deviations from four on."""
+    """Log probability less the mean of what models without the person give.
+
+    A model of few people may call a value impossible: it is left out for that person. Who is impossible to all
+    of them, or to the attacked model, gets the middle score.
+    """
     told = np.stack([reference.log_prob(people) for reference in references])
-    gap = loss - told.mean(0)
-    return np.asarray(gap / (told.std(0, ddof=1) + 1e-3) if len(references) >= 4 else gap)
+    seen = np.isfinite(told)
+    gap = loss - np.where(seen, told, 0).sum(0) / np.maximum(seen.sum(0), 1)
+    usable = np.isfinite(loss) & seen.any(0)
+    middle = float(np.median(gap[usable])) if usable.any() else 0.0
+    return np.where(usable, gap, middle)
 
 
 def _typicality(model: Joint, people: Floats, references: Sequence[Joint]) -> Floats:
     """Log probability per known value, so that canaries with more gaps are not the likelier ones."""
     loss = model.log_prob(people)
     if references:
-        return np.asarray(loss - np.mean([reference.log_prob(people) for reference in references], 0))
+        return _calibrated(loss, people, references)
     return np.asarray(loss / np.maximum((~np.isnan(people)).sum(1), 1))
 
 
