@@ -30,7 +30,7 @@ NOT_A_DIAGNOSIS = (
 def risk_figures(report: PanelReport, panel: Panel, page: Path | None) -> dict[str, Any]:
     """Everything that `risk` found, for JSON."""
     return {
-        "risks": report.risks.to_dict(),
+        "risks": risk_answer(report.risks),
         "unusual": None if report.unusual is None else report.unusual.to_dict(),
         "panel": {
             "date": None if panel.date is None else str(panel.date),
@@ -43,6 +43,16 @@ def risk_figures(report: PanelReport, panel: Panel, page: Path | None) -> dict[s
         },
         "html": page,
     }
+
+
+def risk_answer(answer: Answer[Any]) -> dict[str, Any]:
+    """The answer of ``Person.risks`` for JSON: one object for each disease."""
+    from sciai.core.answer import jsonable
+
+    figures = answer.to_dict()
+    if figures["estimate"] is not None:
+        figures["estimate"]["value"] = [jsonable(risk) for risk in answer.unwrap()]
+    return figures
 
 
 def print_risk(report: PanelReport, panel: Panel, dates: int, page: Path | None) -> None:

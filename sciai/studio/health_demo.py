@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sciai.core.answer import Level
 from sciai.core.resources import checkpoints_dir, data_dir
 from sciai.studio.health import FOOTER, panel_section, timeline_section
 from sciai.studio.report import Section, Table, Tile
@@ -94,7 +95,7 @@ def demonstrate(out: Path, *, step: Step, human: VirtualHuman | None = None) -> 
         "people": PEOPLE,
         "people_per_second": PEOPLE / drawn,
         "seconds_for_a_panel": asked,
-        "risks": report.risks.to_dict(),
+        "risks": [] if report.risks.level >= Level.REFUSE else list(report.risks.unwrap()),
         "unusual": None if report.unusual is None else report.unusual.to_dict(),
         "timeline": course.to_dict(),
     }
@@ -109,8 +110,6 @@ def _visit(vh: VirtualHuman, people: pd.DataFrame) -> dict[str, Any]:
 
 
 def _people(people: pd.DataFrame, seconds: float) -> Section:
-    from sciai.core.answer import Level
-
     rows = []
     for name in (n for n in SHOWN if n in people.columns):
         column = people[name]

@@ -113,7 +113,7 @@ def timeline_pictures(value: Timeline, most: int = 8) -> list[tuple[str, str]]:
     if moved:
         words = (
             "Risks that moved most, in %, with 90 % intervals; dashed: people of the same age and sex. They "
-            "move because the values do: association, not effect. Dates with fewer values tell less."
+            "move because the values do: association, not effect. A value not measured again is the last one."
         )
         found.append((risk_courses(moved), words))
     return found

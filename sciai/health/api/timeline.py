@@ -210,7 +210,7 @@ def timeline(human: VirtualHuman, panels: Sequence[Panel], person: Person) -> He
             person = person.given({name: stated[-1]})
     last = dated[-1].date
     at = [person_at(person, visit.panel, last) for visit in dated]
-    answers = [p.risks(drivers=0) for p in at]
+    carried, answers = _risks_at(person, dated)
     names = list(dict.fromkeys(name for visit in dated for name in visit.panel.values))
     peers = _Peers(human, names)
     refusal = peers.refusal(at[-1])
@@ -227,8 +227,27 @@ def timeline(human: VirtualHuman, panels: Sequence[Panel], person: Person) -> He
         tuple(dict.fromkeys(aside)),
     )
     spread = {c.name: c.limit for c in courses if c.limit is not None} or 0.0
-    findings = tuple(_findings(value, [visit.panel for visit in dated], answers))
+    findings = tuple(_findings(value, [visit.panel for visit in dated], answers, carried))
     return HealthAnswer(Estimate(value, spread), findings, human.provenance())
+
+
+def _risks_at(person: Person, visits: Sequence[_Visit]) -> tuple[list[str], list[HealthAnswer]]:
+    """Risks at each date, from its values and, where a value was not measured again, the latest earlier one.
+
+    Without that a risk would move because a test was left out. Calculated values are not carried: what they
+    follow from is.
+    """
+    answers, carried = [], []
+    known: dict[str, float] = {}
+    for visit in visits:
+        values = visit.panel.values
+        old = {name: value for name, value in known.items() if name not in values}
+        if old:
+            carried.append(f"{visit.date}: {', '.join(old)}")
+        now = person_at(person, visit.panel, visits[-1].date)
+        answers.append((now.given(old) if old else now).risks(drivers=0))
+        known |= {name: value for name, value in values.items() if name in person.schema}
+    return carried, answers
 
 
 @dataclass(frozen=True)
@@ -366,7 +385,9 @@ def _peers(person: Person) -> str:
     return "people of the same " + ", ".join(known) if known else "all adults"
 
 
-def _findings(value: Timeline, panels: Sequence[Panel], answers: Sequence[HealthAnswer]) -> Iterator[Finding]:
+def _findings(
+    value: Timeline, panels: Sequence[Panel], answers: Sequence[HealthAnswer], carried: Sequence[str]
+) -> Iterator[Finding]:
     seen: set[tuple[str, str]] = set()
     for finding in (f for panel in panels for f in panel.findings):
         # the same line is converted, or not known, on every date: once is enough
@@ -382,6 +403,9 @@ def _findings(value: Timeline, panels: Sequence[Panel], answers: Sequence[Health
             finding = Finding(finding.check, Level.CAUTION, said, finding.where)
         if (finding.check, finding.message) not in seen:
             yield finding
+    if carried:
+        said = f"for the risks, values not measured again are those of the date before ({'; '.join(carried)})"
+        yield Finding("carried", Level.OK, said)
     for course in value.courses:
         analyte = analyte_of_column(course.name)
         if analyte is not None and analyte.note and not 5 <= course.percentile[-1] <= 95:

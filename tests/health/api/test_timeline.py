@@ -96,6 +96,17 @@ def test_gaps_unknown_tests_and_one_date_are_told() -> None:
         value.course("sbp")
 
 
+def test_a_test_left_out_does_not_move_the_risk() -> None:
+    panels = read_panels({DATES[0]: {"HbA1c": 6.4, "HDL": 50}, DATES[1]: {"HDL": 50}})
+    answer = timeline(VH, panels, VH.given(age=60, sex="male"))
+    (risk,) = [r for r in answer.unwrap().risks if r.name == "dx_diabetes"]
+    expected = VH.given(age=60, sex="male", hba1c=6.4, hdl=50).ask("dx_diabetes")["dx_diabetes"]
+    assert risk.risk[1] == pytest.approx(expected.probability)
+    assert any(f.check == "carried" and "2023-07-10: hba1c" in f.message for f in answer.findings)
+    # the course of the value itself is not made up
+    assert answer.unwrap().course("hba1c").values == (6.4,)
+
+
 def test_age_and_sex_may_come_from_the_sheet() -> None:
     panels = read_panels({"age": 60, "sex": "男", DATES[0]: {"HDL": 50}, DATES[1]: {"HDL": 52}})
     value = timeline(VH, panels, VH.given()).unwrap()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import re
 import unicodedata
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.data.panels.analytes import Analyte, fold, table
-from sciai.health.data.panels.dates import parse_date
 from sciai.health.data.panels.numbers import parse_number
 from sciai.health.data.panels.panel import Item, Panel, Reading, Unknown
 from sciai.health.data.panels.sheet import Sheet, decode, items_of_rows, read_bytes, rows_of_text
+from sciai.health.data.panels.sources import of_frame, of_json, of_mapping
 from sciai.health.data.panels.units import convert, guess_unit, parse_quantity, parse_unit
 
 if TYPE_CHECKING:
@@ -68,19 +67,19 @@ def read_panels(
         raise BadInput("a list that does not hold panels", fix="give a file, a mapping or a DataFrame")
     name: object = "the table"
     if isinstance(source, Mapping):
-        sheet = _of_mapping(source)
+        sheet = of_mapping(source)
         name = "the mapping"
     elif isinstance(source, str | os.PathLike):
         path = Path(source)
         name = path.name
         text = decode(read_bytes(path), path)
         if text.lstrip()[:1] in "{[":
-            sheet = _of_json(text, path)
+            sheet = of_json(text, path)
         else:
             rows, numbers = rows_of_text(text)
             sheet = items_of_rows(rows, numbers, path)
     elif hasattr(source, "columns") and hasattr(source, "itertuples"):
-        sheet = _of_frame(source)
+        sheet = of_frame(source)
     else:
         raise BadInput(
             f"cannot read panels from {type(source).__name__}", fix="give a file, mapping or DataFrame"
@@ -103,66 +102,6 @@ def parse_sex(text: object, where: str = "sex") -> str:
             f"unknown sex {text!r}", field=where, fix="use male or female (男, 女): the survey has these two"
         )
     return found
-
-
-def _of_mapping(source: Mapping[str, Any]) -> Sheet:
-    if "resourceType" in source:
-        from sciai.health.data.panels.fhir import sheet_of_bundle
-
-        return sheet_of_bundle(source, "the bundle")
-    sheet = Sheet()
-    for key, value in source.items():
-        label = str(key)
-        if isinstance(value, Mapping):
-            date = parse_date(label, "key of the mapping")
-            for inner, cell in value.items():
-                _add(sheet, str(inner), cell, date)
-        else:
-            _add(sheet, label, value, None)
-    return sheet
-
-
-def _add(sheet: Sheet, label: str, value: Any, date: dt.date | None) -> None:
-    if label.casefold() in ("age", "sex", "年齢", "性別"):
-        sheet.person["age" if label.casefold() in ("age", "年齢") else "sex"] = value
-    elif value is not None:
-        text = value if isinstance(value, str | float | int) else str(value)
-        sheet.items.append(Item(label, text, f"key {label!r}", date=date))
-
-
-def _of_json(text: str, path: Path) -> Sheet:
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise BadInput(f"not valid JSON: {error}", file=path, fix="export the bundle again") from error
-    if not isinstance(data, Mapping):
-        raise BadInput(
-            "a JSON list, not a FHIR bundle", file=path, fix="give a Bundle, or a mapping of test: value"
-        )
-    if "resourceType" not in data:
-        return _of_mapping(data)
-    from sciai.health.data.panels.fhir import sheet_of_bundle
-
-    return sheet_of_bundle(data, path)
-
-
-def _of_frame(frame: Any) -> Sheet:
-    import pandas as pd
-
-    if not isinstance(frame.index, pd.RangeIndex):
-        frame = frame.reset_index()
-    head = [c.strftime("%Y-%m-%d") if hasattr(c, "strftime") else str(c) for c in frame.columns]
-    rows = [head]
-    for values in frame.itertuples(index=False):
-        rows.append(["" if v is None or v != v else _cell(v) for v in values])
-    rows = [[unicodedata.normalize("NFKC", cell).strip() for cell in row] for row in rows]
-    return items_of_rows(rows, range(len(rows)), "the DataFrame")
-
-
-def _cell(value: Any) -> str:
-    if hasattr(value, "strftime"):
-        return str(value.strftime("%Y-%m-%d"))
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:

