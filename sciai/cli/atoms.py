@@ -61,7 +61,9 @@ def energy(
             from sciai.atoms.api.pictures import structure_figure
             from sciai.core.atomic import whole_file
 
-            figure = structure_figure(atoms, answer.estimate.spread["forces"], title=str(file.name))
+            figure = structure_figure(
+                atoms, answer.estimate.spread["forces"], title=f"{file.name}: {atoms.symbols}"
+            )
             with whole_file(picture, overwrite=True) as temporary:
                 figure.savefig(temporary, format="png", dpi=150)
     atoms_show.finish(answer, json, lambda: atoms_show.properties(answer, atoms, str(file)))

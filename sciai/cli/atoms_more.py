@@ -257,7 +257,9 @@ def elements(
         names = [element.symbol for element in known if element.tier == tier]
         if names:
             rows.append((tier, len(names), " ".join(names)))
-    show.print_table(f"elements of {pot.provenance.model}", ["tier", "count", "elements"], rows)
+    show.print_table(
+        f"elements that the potential {pot.provenance.model!r} knows", ["tier", "count", "elements"], rows
+    )
     if output is not None:
         typer.echo(str(output))
 

@@ -100,7 +100,9 @@ def elements_figure(potential: Potential) -> Any:
         if counts[tier]
     ]
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.42, 1.0), frameon=False, fontsize=9)
-    figure.suptitle(f"Elements of {potential.provenance.model}", color=INK, fontsize=13)
+    figure.suptitle(
+        f"Elements that the potential {potential.provenance.model!r} knows", color=INK, fontsize=13
+    )
     return figure
 
 
