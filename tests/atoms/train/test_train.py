@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sciai.atoms.model.interface import load_net, predict
+from sciai.atoms.model.network import Network
+from sciai.atoms.model.potential import closest_seen, support
+from sciai.atoms.train.calibrate import Calibrate
+from sciai.atoms.train.data import collate, module
+from sciai.atoms.train.figures import Evaluate
+from sciai.atoms.train.loss import Loss
+from sciai.atoms.train.setup import network
+from sciai.core.checkpoint import Card, Checkpoint
+from sciai.core.data import DataModule
+from sciai.core.errors import CheckpointError
+from tests.atoms.toy import records
+
+OPTIONS = {
+    "channels": 16, "layers": 2, "lmax": 1, "carried": 1, "triples": [], "heads": 4,
+    "reach": [3.4, 0.66, 6.5], "sources": {"mptrj": 0},
+}  # fmt: skip
+FRACTIONS = {"train": 0.6, "val": 0.2, "calibrate": 0.2}
+
+
+@pytest.fixture(scope="module")
+def data() -> DataModule:
+    return module(records(per_system=2), OPTIONS["sources"], OPTIONS["reach"], 8, FRACTIONS)
+
+
+@pytest.fixture(scope="module")
+def learned(data: DataModule) -> tuple[Network, list[float]]:
+    """A tiny network, and its errors of forces before and after a hundred steps."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    net, loss = network(**OPTIONS), Loss()
+    optimizer = torch.optim.AdamW(net.parameters(), 0.01)
+    test = collate([data.part("test")[k] for k in range(len(data.part("test")))])
+    errors = [loss(net, test)["f"].item()]
+    stream = iter(data.train_dataloader())
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss(net, next(stream))["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+    errors.append(loss(net, test)["f"].item())
+    return net.requires_grad_(False), errors
+
+
+@pytest.fixture(scope="module")
+def saved(
+    learned: tuple[Network, list[float]], data: DataModule, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("atoms") / "model"
+    calibration = Calibrate()(learned[0], data)
+    card = Card("toy", "atoms", config={"domain": {"net": OPTIONS}}, calibration=calibration)
+    Checkpoint.from_net(learned[0], card).save(folder)
+    return folder
+
+
+def test_it_learns_systems_it_never_saw(learned: tuple[Network, list[float]]) -> None:
+    before, after = learned[1]
+    assert after < 0.65 * before
+
+
+def test_offsets_come_from_the_training_part(learned: tuple[Network, list[float]], data: DataModule) -> None:
+    torch.testing.assert_close(learned[0].offsets, data.dataset.offsets)
+
+
+def test_a_checkpoint_answers_as_the_network_did(
+    learned: tuple[Network, list[float]], saved: Path, data: DataModule
+) -> None:
+    graph = data.part("test")[0].graph
+    net = load_net(Checkpoint.load(saved))
+    ours, theirs = predict(learned[0], graph), predict(net, graph)
+    torch.testing.assert_close(ours.energy, theirs.energy)
+    torch.testing.assert_close(ours.forces, theirs.forces)
+    assert not theirs.forces.requires_grad
+
+
+def test_intervals_cover_and_support_is_there(saved: Path, data: DataModule) -> None:
+    checkpoint = Checkpoint.load(saved)
+    force = checkpoint.card.calibration["force"]
+    assert 0.88 <= force["coverage"] <= 0.95
+    assert len(force["quantiles"]) == len(force["edges"]) + 1
+    net = load_net(checkpoint)
+    known = support(net)
+    p = known.p_value(predict(net, data.part("calibrate")[0].graph).descriptor.numpy())
+    assert p.min() > 0.01  # one of the structures that set the scale
+    strange = np.full((1, OPTIONS["channels"]), 50.0)
+    assert known.p_value(strange)[0] <= 1.0 / len(known.held_out)
+    closest = closest_seen(net)
+    assert 1.8 < closest[13, 29] < 3.2
+    assert np.isinf(closest[1, 8])
+
+
+def test_a_network_without_calibration_has_no_support() -> None:
+    with pytest.raises(CheckpointError, match="not calibrated"):
+        support(network(**OPTIONS))
+
+
+def test_figures_by_source_and_tiers(learned: tuple[Network, list[float]], data: DataModule) -> None:
+    found = Evaluate(worst=3)(learned[0], data)
+    assert found["test/mptrj/force_relative"] < 1
+    assert len(found["worst"]) == 3
+    forces = [case["force_mae"] for case in found["worst"]]
+    assert forces == sorted(forces, reverse=True)
+    tiers = found["extra"]["tiers"]
+    assert {"Al", "Cu"} <= {symbol for symbols in tiers.values() for symbol in symbols}
+
+
+def test_going_on_from_a_checkpoint_with_another_source(saved: Path, data: DataModule) -> None:
+    fresh = network(start=str(saved), **{**OPTIONS, "sources": {"mine": 1, "mptrj": 0}})
+    old = load_net(Checkpoint.load(saved))
+    graph = data.part("test")[0].graph
+    graph.source[:] = 1
+    theirs = predict(fresh, graph)
+    graph.source[:] = 0
+    torch.testing.assert_close(theirs.energy, predict(old, graph).energy)
+    assert not fresh.offsets[0].any()  # to be fitted when the first batch comes
+    batch = collate([data.part("train")[0]])
+    batch.offsets = torch.ones(2, 119, dtype=torch.float64)
+    Loss()(fresh, batch)
+    assert bool((fresh.offsets[0] == 1).all())
+    assert bool((fresh.offsets[1] != 1).any())
+
+
+def test_a_batch_without_stress_or_forces_counts_energies_alone(data: DataModule) -> None:
+    net = network(**OPTIONS)
+    batch = collate([data.part("train")[k] for k in range(2)])
+    batch.forces[:] = torch.nan
+    batch.stress[:] = torch.nan
+    found = Loss()(net, batch)
+    assert float(found["f"]) == 0
+    assert float(found["s"]) == 0
+    assert torch.isfinite(found["loss"])
+
+
+def test_not_a_potential(tmp_path: Path) -> None:
+    other = Checkpoint({"w": np.ones(2, "f4")}, Card("x", "radar")).save(tmp_path / "x")
+    with pytest.raises(CheckpointError, match="no potential"):
+        load_net(other)
