@@ -11,6 +11,10 @@ __all__ = ["BLOCKS", "drawing_plan"]
 
 BLOCKS = 12
 _FIRST = (("cycle",), ("age", "sex", "race_eth"))  # everything else depends on them, in curved ways
+_LAST = (
+    "trig_fasting",
+    "glucose_fasting",
+)  # known of people who fasted: who has one did so for the other too
 
 
 def drawing_plan(copula: Copula, blocks: int = BLOCKS) -> list[list[int]]:
@@ -19,7 +23,8 @@ def drawing_plan(copula: Copula, blocks: int = BLOCKS) -> list[list[int]]:
     The survey cycle and a person's age, sex and ethnicity come first. The others are taken in the order of
     how much they hang together with the rest, each into the block in which it correlates least with those
     already there. A column whose levels have no order is drawn independently of its block, so it should share
-    one with nothing like it.
+    one with nothing like it. Fasting values come last: who has them came fasting, so that a value drawn after
+    them would be a fasting one.
 
     Args:
         copula: gives the correlation.
@@ -35,6 +40,8 @@ def drawing_plan(copula: Copula, blocks: int = BLOCKS) -> list[list[int]]:
     np.maximum.at(strength, (copula.owner[:, None], copula.owner[None, :]), latent)
     plan = [[schema.index(name) for name in names if name in schema] for names in _FIRST]
     placed = {i for block in plan for i in block}
+    last = [schema.index(name) for name in _LAST if name in schema]
+    placed |= set(last)
     rest = [int(i) for i in np.argsort(-strength.sum(1), kind="stable") if int(i) not in placed]
     room = -(-len(rest) // max(blocks, 1))
     bins: list[list[int]] = [[] for _ in range(max(blocks, 1))]
@@ -43,4 +50,4 @@ def drawing_plan(copula: Copula, blocks: int = BLOCKS) -> list[list[int]]:
         weight = 3.0 if schema.columns[i].kind is Kind.CATEGORICAL else 1.0
         cost = [weight * float((strength[i, b] ** 2).sum()) for b in free]
         free[int(np.argmin(cost))].append(i)
-    return [block for block in [*plan, *bins] if block]
+    return [block for block in [*plan, *bins, last] if block]
