@@ -163,9 +163,9 @@ def audit(
         joint: the model, or anything with one as ``.model`` (a ``VirtualHuman``).
         members: people it was trained on, shape (m, d), NaN where unknown.
         others: people of the same population it never saw (nor was calibrated on), shape (n, d).
-        references: models trained on neither; how likely a person is to them says how ordinary the person is,
-            so that an ordinary member is not taken for a remembered one (as offline LiRA, Carlini et al. 2022,
-            "Membership Inference Attacks From First Principles", IEEE S&P).
+        references: models trained on neither; how likely a person is to them says how ordinary the person
+            is, so that an ordinary member is not taken for a remembered one (as offline LiRA, Carlini et al.
+            2022, "Membership Inference Attacks From First Principles", IEEE S&P).
         planted: canaries that were in the training (``sciai.health.data.canaries``), shape (k, d).
         groups: sampling unit of each member and of each other; see ``membership``.
         secrets: columns to guess; those the schema lacks are left out.
@@ -232,8 +232,8 @@ def audit(
 def _calibrated(loss: Floats, people: Floats, references: Sequence[Joint]) -> Floats:
     """Log probability less the mean of what models without the person give.
 
-    A model of few people may call a value impossible: it is left out for that person. Who is impossible to all
-    of them, or to the attacked model, gets the middle score.
+    A model of few people may call a value impossible: it is left out for that person. Who is impossible to
+    all of them, or to the attacked model, gets the middle score.
     """
     told = np.stack([reference.log_prob(people) for reference in references])
     seen = np.isfinite(told)

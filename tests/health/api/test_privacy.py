@@ -14,13 +14,13 @@ from sciai.health.api.privacy_attacks import exposure, membership, singling_out
 from sciai.health.data.canaries import canaries
 from tests.health.kernel_joint import SCHEMA, KernelJoint, people
 
-MEMBERS, OTHERS, ELSEWHERE = people(300, seed=3), people(300, seed=4), people(300, seed=5)
+MEMBERS, OTHERS, ELSEWHERE = people(200, seed=3), people(200, seed=4), people(200, seed=5)
 PLANTED = canaries(MEMBERS, 12, seed=0)
 SECRETS = ("dx_diabetes", "hba1c")
 
 
 def attacked(model: KernelJoint, **options: object) -> Audit:
-    references = [KernelJoint(people(200, seed=20 + k), width=0.5) for k in range(4)]
+    references = [KernelJoint(people(100, seed=20 + k), width=0.5) for k in range(2)]
     return audit(
         model,
         MEMBERS,
@@ -28,7 +28,7 @@ def attacked(model: KernelJoint, **options: object) -> Audit:
         references=references,
         planted=PLANTED,
         secrets=SECRETS,
-        attempts=300,
+        attempts=200,
         **options,  # type: ignore[arg-type]
     )
 
@@ -86,7 +86,7 @@ def test_it_never_says_private(memoriser: Audit, honest: Audit) -> None:
 def test_it_is_plain_json(memoriser: Audit) -> None:
     told = json.loads(json.dumps(memoriser.as_dict()))
     assert told["passed"] is False
-    assert told["memberships"][0]["members"] == 300
+    assert told["memberships"][0]["members"] == 200
 
 
 def test_without_canaries_their_exposure_is_not_made_up() -> None:
