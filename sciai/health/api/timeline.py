@@ -408,8 +408,8 @@ def _findings(
         yield Finding("carried", Level.OK, said)
     for course in value.courses:
         analyte = analyte_of_column(course.name)
-        if analyte is not None and analyte.note and not 5 <= course.percentile[-1] <= 95:
-            yield Finding("assay", Level.CAUTION, f"{course.label}: {analyte.note}", course.name)
+        if analyte is not None and analyte.assay and not 5 <= course.percentile[-1] <= 95:
+            yield Finding("assay", Level.CAUTION, f"{course.label}: {analyte.assay}", course.name)
     if any(c.limit is not None for c in value.courses):
         said = "within-person variation is quoted from the literature and was not checked at its source"
         yield Finding("variation", Level.OK, said)

@@ -54,7 +54,8 @@ class Analyte:
         fasting: True / False where the column is of fasting / any blood; None where it does not matter.
         language: "ja" where Japanese sheets mean this one and others its namesake; else "".
     unverified: which fields were quoted and not checked at their source.
-        note: one sentence a reader should know.
+    assay: what the reader of an outlying value has to know about how it is measured; "" for nothing.
+    note: one sentence a reader should know.
     """
 
     key: str
@@ -77,6 +78,7 @@ class Analyte:
     fasting: bool | None = None
     language: str = ""
     unverified: tuple[str, ...] = ()
+    assay: str = ""
     note: str = ""
 
     @property
@@ -299,6 +301,7 @@ def _analyte(key: str, entry: Mapping[str, Any]) -> Analyte:
         fasting=entry.get("fasting"),
         language=str(entry.get("language", "")),
         unverified=tuple(entry.get("unverified", ())),
+        assay=str(entry.get("assay", "")),
         note=str(entry.get("note", "")),
     )
 
