@@ -46,7 +46,7 @@ TREATMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 CHECKS: Final = frozenset(
     {
         *("meaning", "age", "nobody", "pregnant", "implausible", "unit-conversion", "unit-suspicion"),
-        *("unit-guess", "bound", "rounded", "ignored", "calculated", "contradiction", "era", "era_known"),
+        *("unit-guess", "bound", "rounded", "ignored", "calculated", "contradiction", "era"),
         *("outlier", "similar", "subgroup", "few_cases", "target_given", "revealed", "uncalibrated"),
         *("constraint", "spread", "finite", "association", "cannot_tell", "extrapolation"),
     }

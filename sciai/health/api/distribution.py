@@ -41,7 +41,6 @@ class Distribution:
         grid: values at which ``density`` is given, shape (k,), for pictures of numbers.
         density: per unit, shape (k,).
         spread: epistemic standard deviation of ``mean``: how much the model's members disagree.
-        known: the person's own value where it was known (and not used), else None.
 
     >>> told = Distribution("dx_gout", "Gout", "", "binary", 0.1, 0.3, (0.07, 0.14),
     ...                     probabilities={"no": 0.9, "yes": 0.1})
@@ -63,7 +62,6 @@ class Distribution:
     grid: Floats = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     density: Floats = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     spread: float = 0.0
-    known: float | None = None
 
     @property
     def median(self) -> float:
@@ -87,7 +85,7 @@ class Distribution:
         chosen: list[str] = []
         total = 0.0
         for name, p in sorted(self.probabilities.items(), key=lambda item: -item[1]):
-            if total >= self.coverage:
+            if total >= self.coverage - 1e-9:
                 break
             chosen.append(name)
             total += p
@@ -112,6 +110,10 @@ class Distribution:
         if math.isnan(self.mean):
             parts = (f"{name} {percent(self.probabilities[name])}" for name in self.likely)
             return f"{self.label}: {', '.join(parts)}"
+        if self.probabilities:  # levels in an order: the number of a level means nothing to a reader
+            names = list(self.probabilities)
+            likely, first, last = names[round(self.median)], names[round(low)], names[round(high)]
+            return f"{self.label}: {likely} ({first} to {last})"
         unit = f" {self.unit}" if self.unit else ""
         return f"{self.label}: {self.median:.4g}{unit} ({low:.4g} to {high:.4g})"
 

@@ -63,9 +63,8 @@ def distribution_figure(
     low, high = told.interval
     inside = (told.grid >= low) & (told.grid <= high)
     axes.fill_between(told.grid[inside], told.density[inside], color=BLUE, alpha=0.2, lw=0, label="90 %")
-    mark = told.known if value is None else value
-    if mark is not None:
-        axes.axvline(mark, color=RED, lw=1.5, label=f"this person: {mark:.4g}")
+    if value is not None:
+        axes.axvline(value, color=RED, lw=1.5, label=f"this person: {value:.4g}")
     axes.set_xlabel(f"{told.label} ({told.unit})" if told.unit else told.label)
     axes.set_yticks([])
     axes.set_ylim(bottom=0)

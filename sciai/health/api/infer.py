@@ -58,12 +58,6 @@ class State:
     rows: Floats
     weights: Floats
 
-    def hide(self, schema: Schema, *names: str) -> State:
-        """The same with some columns unknown."""
-        rows = self.rows.copy()
-        rows[:, [schema.index(name) for name in names]] = np.nan
-        return State(rows, self.weights)
-
 
 def uniform(n: int, k: int, seed: int) -> Floats:
     """Low-discrepancy numbers in (0, 1), shape (n, k): steadier than random ones at the same count.
@@ -172,11 +166,6 @@ class Blend:
         points = np.atleast_1d(np.asarray(x, float))
         return np.asarray(self.weights @ self.told.cdf(np.tile(points, (len(self.weights), 1))))
 
-    def log_prob(self, x: float) -> float:
-        """Nats."""
-        each = np.asarray(self.told.log_prob(np.full(len(self.weights), float(x))))
-        return float(np.logaddexp.reduce(each + np.log(self.weights)))
-
     def quantile(self, p: npt.ArrayLike) -> Floats:
         """Shape (m,) for p of shape (m,)."""
         levels = np.atleast_1d(np.asarray(p, float))
@@ -255,7 +244,6 @@ def describe(
     blend: Blend,
     calibration: Calibration,
     group: str,
-    known: float | None = None,
     ill: bool = False,
 ) -> Distribution:
     """The distribution of a free column, calibrated.
@@ -266,7 +254,6 @@ def describe(
         blend: what the model says.
         calibration: what held-out people taught.
         group: of the person, as ``calibration.group_of`` names it.
-        known: the person's own value, where it was known and not used.
         ill: whether an illness or drug of the person is known.
     """
     column = schema[name]
@@ -276,13 +263,12 @@ def describe(
         "unit": "" if column.unit == "1" else column.unit,
     }
     if column.kind is Kind.BINARY:
-        return _yes_no(about, blend, calibration, column.levels, known, ill)
+        return _yes_no(about, blend, calibration, column.levels, ill)
     if column.kind is Kind.CATEGORICAL:
         p = blend.probabilities()
         return Distribution(
             **about, kind=str(column.kind), mean=math.nan, sd=math.nan, interval=(math.nan, math.nan),
             probabilities=dict(zip(column.levels, p.tolist(), strict=True)), spread=blend.spread(),
-            known=known,
         )  # fmt: skip
     width, calibrated = calibration.width(name, group)
     ends = ((1 - width) / 2, (1 + width) / 2)
@@ -300,7 +286,7 @@ def describe(
     return Distribution(
         **about, kind=str(column.kind), mean=blend.mean(), sd=blend.sd(), interval=(low, high),
         conformal=calibrated, quantiles=found, probabilities=probabilities, grid=grid, density=density,
-        spread=blend.spread(), known=known,
+        spread=blend.spread(),
     )  # fmt: skip
 
 
@@ -351,14 +337,13 @@ def _yes_no(
     blend: Blend,
     calibration: Calibration,
     levels: Sequence[str],
-    known: float | None,
     ill: bool = False,
 ) -> Distribution:
     p, low, high = risk_of(blend, calibration, ill)
     return Distribution(
         **about, kind="binary", mean=p, sd=math.sqrt(p * (1 - p)), interval=(low, high),
         conformal=about["name"] in calibration.risks, probabilities={levels[0]: 1 - p, levels[1]: p},
-        spread=blend.spread(), known=known,
+        spread=blend.spread(),
     )  # fmt: skip
 
 
@@ -380,7 +365,6 @@ def describe_draws(
     weights: Floats,
     width: float,
     calibrated: bool,
-    known: float | None = None,
 ) -> Distribution:
     """The distribution of a calculated quantity from weighted draws.
 
@@ -404,7 +388,6 @@ def describe_draws(
         derived.name, derived.label_en or derived.name, "" if derived.unit == "1" else derived.unit,
         "continuous", mean, sd, (low, high), conformal=calibrated,
         quantiles=dict(zip(QUANTILES, at(QUANTILES).tolist(), strict=True)), grid=grid, density=density,
-        known=known,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -134,7 +135,8 @@ def _calculated(human: VirtualHuman, rows: Floats, column: str, draws: int = 32,
             break
     groups = groups_of(schema, rows)
     ends = np.empty((len(rows), 2))
-    with np.errstate(all="ignore"):
+    with warnings.catch_warnings():  # where it is not defined for any draw the row stays empty
+        warnings.simplefilter("ignore", RuntimeWarning)
         for group in np.unique(groups):
             own = groups == group
             width, _ = human.calibration.width(column, str(group))

@@ -107,14 +107,14 @@ def column_named(schema: Schema, text: str) -> str:
 
     Args:
         schema: the columns.
-        text: its name, or its English or Japanese label, in any case and width.
+        text: its name, its English or Japanese label, or a common name of the test, in any case and width.
 
     Raises:
         BadInput: when there is none; with the closest names, or why it is left out.
 
     >>> from sciai.health.data.columns import default_schema
-    >>> column_named(default_schema(), "尿酸"), column_named(default_schema(), "BMI")
-    ('uric_acid', 'bmi')
+    >>> [column_named(default_schema(), name) for name in ("尿酸", "BMI", "γ-GTP")]
+    ['uric_acid', 'bmi', 'ggt']
     """
     names = _names(schema)
     found = names.get(normal(text)) or names.get(normal(text).replace(" ", "_").replace("-", "_"))
@@ -122,6 +122,15 @@ def column_named(schema: Schema, text: str) -> str:
         return found
     if text in schema.left_out:
         raise BadInput(f"{text} is not modelled: {schema.left_out[text]}", field=text, fix="leave it out")
+    from sciai.health.data.panels.analytes import table  # a table of tests, read only for names that are none
+
+    tests = table().find(text)
+    columns = sorted({test.column for test in tests if test.column is not None})
+    if len(columns) == 1 and columns[0] in names.values():
+        return columns[0]
+    if tests and not columns:
+        why = f" ({tests[0].note})" if tests[0].note else ""
+        raise BadInput(f"{tests[0].en} is not modelled{why}", field=text, fix="leave it out")
     near = difflib.get_close_matches(normal(text), names, 3, 0.6)
     meant = ", ".join(dict.fromkeys(names[name] for name in near))
     raise BadInput(

@@ -95,6 +95,13 @@ def test_a_column_that_is_left_out_is_said_to_be() -> None:
     assert "second analyser" in found.message
 
 
+def test_tests_by_their_common_names() -> None:
+    known = NOBODY.add({"γ-GTP": 59, "ＧＯＴ": 28, "中性脂肪(空腹時)": 139})
+    assert known.given == {"ggt": 59, "ast": 28, "trig_fasting": 139}
+    with pytest.raises(BadInput, match="not modelled"):
+        NOBODY.add({"コリンエステラーゼ": 340})
+
+
 def test_an_unseen_era_is_marginalised() -> None:
     known = _add(cycle="2021-2022")
     assert known.names == ()

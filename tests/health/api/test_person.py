@@ -174,3 +174,14 @@ def test_shows_itself() -> None:
     assert "HbA1c" not in VH.given(hba1c=5.5).ask("hba1c")._repr_html_().split("<ul>")[0]
     assert "exact" in VH._repr_html_()
     assert "<table" in me._repr_html_()
+
+
+def test_an_ordinal_answer_names_its_levels() -> None:
+    from sciai.health.api.distribution import Distribution
+
+    p = {"excellent": 0.1, "good": 0.6, "poor": 0.3}
+    told = Distribution(
+        "h", "Health", "", "ordinal", 1.2, 0.6, (0.0, 2.0), quantiles={0.5: 1.0}, probabilities=p
+    )
+    assert str(told) == "Health: good (excellent to poor)"
+    assert told.likely == ("good", "poor")
