@@ -258,6 +258,28 @@ def _element(rng: np.random.Generator, plan: Plan) -> Job:
     return (yield from _bulk(atoms, rng, plan, int(rng.integers(4, 8))))
 
 
+def _oxide(rng: np.random.Generator, plan: Plan) -> Job:
+    """Any element with oxygen, in a prototype of two kinds and at several volumes, as equations of state ask."""
+    library = [proto for proto in prototypes(plan.largest) if len(proto.kinds) == 2]
+    for _ in range(50):
+        proto = library[int(rng.integers(len(library)))]
+        other = int(rng.choice([z for z in KNOWN if z != 8]))
+        # the more electronegative site is oxygen's, or all but always
+        sites = proto.kinds if rng.random() < 0.95 else proto.kinds[::-1]
+        atoms = substituted(proto.atoms, {sites[0]: other, sites[1]: 8})
+        if not plan.allowed(atoms) or perturb.closeness(atoms) < 0.5:
+            continue
+        frames = yield from _settled(atoms, 6)
+        kept = [replace(frame, kind="settling") for frame in _kept(frames, 3)]
+        for _ in range(4 if kept else 0):
+            child = perturb.pressed(frames[-1].to_atoms(), float(rng.uniform(0.9, 1.12)) ** (1 / 3))
+            record = yield from _ask(child, "eos")
+            if record is not None and plausible(record):
+                kept.append(record)
+        return kept
+    return []
+
+
 def _around(rng: np.random.Generator, plan: Plan) -> Job:
     """One of the user's own structures, half of the time with an element replaced by a similar one."""
     own = [atoms for atoms in plan.around if len(atoms) <= 2 * plan.largest]
@@ -354,6 +376,7 @@ def _molecule(rng: np.random.Generator, plan: Plan) -> Job:
 FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
     "crystal": _crystal,
     "element": _element,
+    "oxide": _oxide,
     "around": _around,
     "hot": _hot,
     "packing": _packing,
