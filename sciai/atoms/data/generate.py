@@ -259,7 +259,7 @@ def _element(rng: np.random.Generator, plan: Plan) -> Job:
 
 
 def _oxide(rng: np.random.Generator, plan: Plan) -> Job:
-    """Any element with oxygen, in a prototype of two kinds and at several volumes, as equations of state ask."""
+    """Any element with oxygen, in a prototype of two kinds and at several volumes, as an equation of state."""
     library = [proto for proto in prototypes(plan.largest) if len(proto.kinds) == 2]
     for _ in range(50):
         proto = library[int(rng.integers(len(library)))]
