@@ -182,7 +182,8 @@ def _bulk(start: Atoms, rng: np.random.Generator, plan: Plan, children: int) -> 
                 kept += yield from _relaxing(both, "adsorbate", rng)
     elif way < 0.28:
         cut = perturb.rattled(perturb.cluster(parent, rng, int(rng.integers(2, 11))), rng, 0.08)
-        kept += yield from _relaxing(cut, "cluster", rng)
+        if plan.allowed(cut):
+            kept += yield from _relaxing(cut, "cluster", rng)
     return kept
 
 
@@ -259,7 +260,7 @@ def _element(rng: np.random.Generator, plan: Plan) -> Job:
 
 
 def _oxide(rng: np.random.Generator, plan: Plan) -> Job:
-    """Any element with oxygen, in a prototype of two kinds and at several volumes, as an equation of state."""
+    """Any element with oxygen, in a prototype of two kinds, at several volumes."""
     library = [proto for proto in prototypes(plan.largest) if len(proto.kinds) == 2]
     for _ in range(50):
         proto = library[int(rng.integers(len(library)))]
