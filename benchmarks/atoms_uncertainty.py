@@ -105,6 +105,13 @@ def ood_figures(
     def far(chosen: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return np.array([measure.distance(rows[k]).max() for k in chosen if k in rows])
 
+    elements = {int(z) for k in learned for z in frames[k].numbers}
+
+    def judged(chosen: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        # the whole check of the question: an element that was never learned is refused, whatever its distance
+        new = np.array([bool(set(frames[k].numbers.tolist()) - elements) for k in chosen if k in rows])
+        return np.where(new, np.inf, far(chosen))
+
     def loud(chosen: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return np.array([float(np.max(estimates[k].spread["forces"])) for k in chosen if k in rows])
 
@@ -112,6 +119,7 @@ def ood_figures(
         "known": len(known),
         "strange": len(strange),
         "auroc_support": auroc(far(known), far(strange)),
+        "auroc_with_elements": auroc(judged(known), judged(strange)),
         "auroc_spread": auroc(loud(known), loud(strange)),
     }
 
@@ -163,7 +171,8 @@ def main() -> None:
     for name, row in out["ood"].items():
         print(
             f"without {name:16s} {row['known']:4d} known {row['strange']:4d} strange  "
-            f"AUROC {row['auroc_support']:.3f} by support, {row['auroc_spread']:.3f} by spread  ({kind})"
+            f"AUROC {row['auroc_support']:.3f} by support, {row['auroc_with_elements']:.3f} with the "
+            f"check of elements, {row['auroc_spread']:.3f} by spread  ({kind})"
         )
 
 
