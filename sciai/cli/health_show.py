@@ -261,9 +261,11 @@ def print_card_privacy(human: VirtualHuman, json: bool) -> None:
     from sciai.core.answer import jsonable
 
     card = human.card
-    found = card.metrics.get("privacy") if isinstance(card.metrics, dict) else None
+    # figures of an audit stand among the metrics, what training promised (epsilon) beside the calibration
+    found: dict[str, Any] = dict(card.calibration.get("privacy") or {})
+    found |= {key: value for key, value in card.metrics.items() if key.startswith("privacy")}
     if json:
-        show.print_json({"model": card.name, "checkpoint": human.hash, "privacy": found})
+        show.print_json({"model": card.name, "checkpoint": human.hash, "privacy": found or None})
         return
     if not found:
         typer.echo(

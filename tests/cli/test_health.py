@@ -294,3 +294,25 @@ def test_the_page_has_to_be_html(run: Run) -> None:
     code, _, err = run("risk", "one.csv", *WHO, "--html", "risk.pdf")
     assert code == 1
     assert "something.html" in err
+
+
+def test_the_shipped_model_answers_the_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["health", "example"]) == 0
+    capsys.readouterr()
+    assert main(["health", "risk", "example_panel.csv", "--json", "--html", "risk.html", "-q"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    told = {risk["name"]: risk for risk in figures["risks"]["estimate"]["value"]}
+    assert len(told) >= 19
+    assert {name for name, risk in told.items() if risk["outcome"]} == {"death_5y"}
+    for risk in told.values():
+        if risk["risk"] is not None:
+            assert 0 < risk["low"] <= risk["risk"] <= risk["high"] < 1, risk
+    # an HbA1c of 5.9 % and fasting glucose of 108 mg/dL: told of prediabetes more often than her peers
+    assert told["dx_prediabetes"]["ratio"] > 1
+    assert len(figures["panel"]["values"]) == 18
+    page = Path("risk.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 3
+    assert "TSH" in page
