@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -120,8 +119,3 @@ def run_jobs(jobs: list[Job], teacher: Teacher) -> tuple[list[Record], int]:
         for k, answer in zip(order, answers, strict=True):
             advance(k, answer)
     return [record for k in sorted(results) for record in results[k]], asked
-
-
-def counts(store: Store) -> dict[str, int]:
-    """Structures of each kind."""
-    return dict(Counter(str(kind) for kind in store.column("kind")))

@@ -7,7 +7,6 @@ shrink).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -301,10 +300,3 @@ def check_labels(record: Record, *, file: object = None) -> None:
                 f"{name} as large as {np.abs(label).max():.3g}", file=file, field=name, unit=unit,
                 fix=f"check the unit ({fix})",
             )  # fmt: skip
-
-
-def composition(records: Iterable[Record], elements: int = 119) -> Floats:
-    """How many atoms of each element each record has, float64 (records, elements); column = atomic number."""
-    return np.array([np.bincount(r.numbers, minlength=elements) for r in records], float).reshape(
-        -1, elements
-    )

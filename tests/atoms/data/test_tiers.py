@@ -1,13 +1,10 @@
-"""Offsets of energies, and tiers of elements."""
+"""Tiers of elements from what was trained on."""
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from sciai.atoms.data.offsets import energy_offsets
 from sciai.atoms.data.records import Record, from_atoms
 from sciai.atoms.data.tiers import element_counts, tiers_of
 
@@ -19,25 +16,6 @@ def sample(formula: str, energy: float | None, source: str) -> Record:
     if energy is not None:
         atoms.calc = SinglePointCalculator(atoms, energy=energy)
     return from_atoms(atoms, source)
-
-
-def test_offsets_are_found_per_source_and_survive_an_outlier():
-    truth = {"a": {"Fe": -8.0, "O": -5.0, "H": -3.0}, "b": {"Fe": -30.0, "O": -400.0, "H": -13.0}}
-    formulas = ["FeO", "Fe2O3", "FeH2", "H2O", "Fe", "O2", "H2", "FeOH", "Fe3O4", "FeO2"]
-    records = []
-    for source, table in truth.items():
-        for formula in formulas:
-            energy = sum(table[symbol] for symbol in Atoms(formula).symbols)
-            records.append(sample(formula, energy, source))
-    records.append(sample("FeO", 500.0, "a"))
-    offsets = energy_offsets(records)
-    for source, table in truth.items():
-        for number, symbol in ((26, "Fe"), (8, "O"), (1, "H")):
-            assert offsets[source][number] == pytest.approx(table[symbol], abs=0.5)
-    # an element that was never seen gets the source's middle
-    assert offsets["a"][79] == pytest.approx(
-        np.median([-6.5, -6.2, -14 / 3, -11 / 3, -8, -5, -3, -16 / 3]), abs=2
-    )
 
 
 def test_tiers_follow_the_evidence():
