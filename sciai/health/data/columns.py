@@ -72,7 +72,8 @@ class Column:
         low: smallest plausible value (numbers only).
         high: largest plausible value.
         decimals: places that the table rounds to.
-        step: what values are multiples of, where that is coarser (thirds of a mean of three readings); 0: none.
+        step: what values are multiples of, where that is coarser (thirds, of a mean of three); 0: none.
+        partial: asked of some people only, by design (one era, the fasting half): who has a value is special.
         twin: a column that all but gives this one away; a fair test of one hides the other.
         fill: values known from skip patterns.
         note: what a reader has to know.
@@ -91,6 +92,7 @@ class Column:
     high: float = np.inf
     decimals: int = 0
     step: float = 0.0
+    partial: bool = False
     twin: str | None = None
     fill: tuple[Fill, ...] = ()
     note: str = ""

@@ -11,10 +11,6 @@ __all__ = ["BLOCKS", "drawing_plan"]
 
 BLOCKS = 12
 _FIRST = (("cycle",), ("age", "sex", "race_eth"))  # everything else depends on them, in curved ways
-_LAST = (
-    "trig_fasting",
-    "glucose_fasting",
-)  # known of people who fasted: who has one did so for the other too
 
 
 def drawing_plan(copula: Copula, blocks: int = BLOCKS) -> list[list[int]]:
@@ -23,8 +19,8 @@ def drawing_plan(copula: Copula, blocks: int = BLOCKS) -> list[list[int]]:
     The survey cycle and a person's age, sex and ethnicity come first. The others are taken in the order of
     how much they hang together with the rest, each into the block in which it correlates least with those
     already there. A column whose levels have no order is drawn independently of its block, so it should share
-    one with nothing like it. Fasting values come last: who has them came fasting, so that a value drawn after
-    them would be a fasting one.
+    one with nothing like it. Columns that only some people were asked for, by design, come last: that one is
+    known tells the era, or that the person fasted, and what is drawn after it would follow.
 
     Args:
         copula: gives the correlation.
@@ -40,7 +36,7 @@ def drawing_plan(copula: Copula, blocks: int = BLOCKS) -> list[list[int]]:
     np.maximum.at(strength, (copula.owner[:, None], copula.owner[None, :]), latent)
     plan = [[schema.index(name) for name in names if name in schema] for names in _FIRST]
     placed = {i for block in plan for i in block}
-    last = [schema.index(name) for name in _LAST if name in schema]
+    last = [i for i, c in enumerate(schema.columns) if c.partial and i not in placed]
     placed |= set(last)
     rest = [int(i) for i in np.argsort(-strength.sum(1), kind="stable") if int(i) not in placed]
     room = -(-len(rest) // max(blocks, 1))

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import CheckpointError
-from sciai.health.data.synthetic import Synthetic
+from sciai.health.data.columns import default_schema
+from sciai.health.data.synthetic import Synthetic, invent
 from sciai.health.model.copula import CopulaJoint, fit_copula
 from sciai.health.model.interface import load_joint
 from sciai.health.model.joint import NeuralJoint
 from sciai.health.model.network import JointNet
+from sciai.health.model.plan import drawing_plan
 
 COLUMNS = [
     "age",
@@ -121,6 +123,16 @@ def test_samples_keep_what_is_known() -> None:
 
 def test_every_column_is_drawn_once() -> None:
     assert sorted(i for block in JOINT.plan for i in block) == list(range(len(COLUMNS)))
+
+
+def test_columns_of_some_people_only_are_drawn_last() -> None:
+    """That one is known tells the era, or that the person fasted: nothing may follow from it."""
+    schema = default_schema()
+    copula = fit_copula(schema, invent(schema, 300), rounds=1)
+    plan = drawing_plan(copula)
+    assert [schema.names[i] for i in plan[0]] == ["cycle"]
+    assert {schema.names[i] for i in plan[-1]} == {c.name for c in schema.columns if c.partial}
+    assert sorted(i for block in plan for i in block) == list(range(len(schema)))
 
 
 def test_likelihood_by_the_chain_rule() -> None:
