@@ -297,7 +297,7 @@ def test_the_page_has_to_be_html(run: Run) -> None:
 
 
 def test_the_shipped_model_answers_the_example(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["health", "example"]) == 0
