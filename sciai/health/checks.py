@@ -29,8 +29,8 @@ YOUNGEST: Final = 20.0
 OLDEST: Final = 80.0
 FEWEST_CASES: Final = 50  # below it a risk is refused
 FEW_CASES: Final = 200  # below it a risk is doubtful
-FEW_PEOPLE: Final = 50.0  # similar people among those learned from
-TOO_FEW_PEOPLE: Final = 5.0
+FEW_PEOPLE: Final = 20.0  # similar people among those learned from
+TOO_FEW_PEOPLE: Final = 3.0
 RARE: Final = 0.001  # share of people with a stranger combination of values
 WIDE: Final = 0.1  # disagreement of the model's members about a risk
 
@@ -258,8 +258,8 @@ def similar(question: Question) -> Iterable[Finding]:
         level = Level.REFUSE if n < TOO_FEW_PEOPLE else Level.CAUTION
         count = "fewer than 1" if n < 1 else f"about {n:.0f}"
         message = (
-            f"{count} of {question.calibration.trained_on} people learned from are of this age (within 5 "
-            "years) and sex and share the given answers: too few to lean on"
+            f"{count} of the {question.calibration.trained_on} people learned from are of this sex and "
+            "decade of age and gave the rarest of the given answers: few to lean on"
         )
         yield Finding("similar", level, message)
 

@@ -108,11 +108,11 @@ def test_targets() -> None:
 
 
 def test_outliers_and_similar_people_are_only_looked_at_where_asked() -> None:
-    options = {"strangeness": lambda: 1e-5, "similar": lambda: 3.0}
+    options = {"strangeness": lambda: 1e-5, "similar": lambda: 2.4}
     found = _found(_question(("sbp",), options))
     assert found["outlier"].level is Level.CAUTION
     assert found["similar"].level is Level.REFUSE
-    assert "about 3 of" in found["similar"].message
+    assert "about 2 of" in found["similar"].message
     calm = {"strangeness": lambda: 0.3, "similar": lambda: 300.0}
     assert set(_found(_question(("sbp",), calm))) == {"meaning"}
 

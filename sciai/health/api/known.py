@@ -341,6 +341,8 @@ def _agree(schema: Schema, derived: Derived, inputs: Mapping[str, float], wanted
             "calculated", Level.OK, "not defined for these values; what was given is ignored", derived.name
         )
     gap = abs(own - wanted) / max(abs(own), 1e-9)
+    if abs(own - wanted) <= 2.5 * 10.0**-derived.decimals:
+        gap = 0.0  # the rounding of what went in
     near, far = _APART.get(derived.name, (0.03, 0.12))
     rest = ", ".join(f"{n} {show(schema, n, v)}" for n, v in inputs.items())
     both = f"{show(schema, derived.name, wanted)} was given, {rest} make {show(schema, derived.name, own)}"

@@ -229,9 +229,9 @@ class Person:
 
     @cached_property
     def similar(self) -> float:
-        """Expected number of people learned from who are like this one in age, sex and given answers.
+        """How many people of this sex and decade with the rarest given answer were learned from.
 
-        Within 5 years of age; numbers other than age do not count (see ``strangeness`` for those).
+        Numbers other than age do not count (see ``strangeness`` for those).
         """
         from sciai.health.api.unusual import similar
 

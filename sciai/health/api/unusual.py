@@ -381,24 +381,23 @@ def strangeness(person: Person) -> float:
 
 
 def similar(person: Person) -> float:
-    """Expected number of people learned from with this age (within 5 years), sex and these answers."""
+    """Expected number of people learned from of this sex and decade of age with the rarest given answer.
+
+    One answer at a time: nobody shares all of thirty answers, and the model does not need them to.
+    """
     schema, calibration = person.schema, person.human.calibration
     cells = _cells(person, calibration.population)
     names = [
         c.name
         for c in schema.columns
-        if not c.numeric and c.group != "design" and c.name not in ("sex", "race_eth", "pregnant")
+        if not c.numeric and c.group != "design" and c.name != "sex"
         if c.name in person.known.names
     ]
     if not names or not cells:
         return cells
-    base = _only(person, ["age", "sex", "race_eth"])
-    rows = np.repeat(base, len(names), 0)
-    for k, name in enumerate(names):
-        rows[k + 1 :, schema.index(name)] = person.known.values[schema.index(name)]
-    for told, name in zip(each(person.human.model, rows, names), names, strict=True):
-        cells *= float(told.probabilities()[0, int(person.known.values[schema.index(name)])])
-    return cells
+    told = person.human.model.predictive(_only(person, ["age", "sex"]), names)
+    value = person.known.values
+    return cells * min(float(told[n].probabilities()[0, int(value[schema.index(n)])]) for n in names)
 
 
 def _cells(person: Person, population: Mapping[str, tuple[int, float]]) -> float:
@@ -409,7 +408,7 @@ def _cells(person: Person, population: Mapping[str, tuple[int, float]]) -> float
         return None if own is None else schema[name].levels[int(own)]
 
     age = value("age")
-    wanted = (level("sex"), None if age is None else decade(age), level("race_eth"))
+    wanted = (level("sex"), None if age is None else decade(age), None)
     return float(
         sum(
             n
