@@ -29,6 +29,13 @@ SCRIPTS = {
     "radar_next_volume": "bits against it on the next volume of a known radar",
     "radar_rate_distortion": "all codecs side by side, 30 to 50 dB",
     "radar_speed": "encode, decode and memory on 114 x 300 x 800, as multiples of 355 Mbps",
+    "health_parity": "one joint model against one tuned LightGBM per question: log loss, AUROC",
+    "health_calibration": "risks that mean what they say, intervals that hold, in every group",
+    "health_consistency": "P(a, b) the same in both orders; identities of a body in samples",
+    "health_fidelity": "20,000 virtual humans beside people who were held out",
+    "health_anomalies": "bodies put together from two people, every value in range",
+    "health_privacy": "what attackers learn of the training people",
+    "health_speed": "latency of a question, virtual humans per second",
 }
 SEED = "0 (data order and simulation; the codecs use no randomness)"
 
