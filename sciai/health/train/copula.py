@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from sciai.core.checkpoint import Checkpoint
 from sciai.health.model.binned import Binned
-from sciai.health.model.calibration import calibrate as learn
 from sciai.health.model.chain import BinnedJoint
 from sciai.health.model.copula import Copula, CopulaJoint, fit_copula
+from sciai.health.model.held_out import calibrate as learn
 from sciai.health.model.interface import Predictive
 from sciai.health.train.figures import figures
 from sciai.health.train.masks import hide

@@ -15,14 +15,11 @@ from sciai.health.model.calibration import (
     Calibration,
     Group,
     age_band,
-    calibrate,
-    chain_p,
     decade,
     group_of,
-    hide_like_a_panel,
     illness_known,
-    off_centre,
 )
+from sciai.health.model.held_out import calibrate, chain_p, hide_like_a_panel, off_centre
 from tests.health.api.exact import NUMBERS, SCHEMA, ExactJoint, Told, human
 
 JOINT = ExactJoint()
