@@ -1,8 +1,8 @@
 """Virtual humans beside real ones: single columns, pairs of columns, and whether a classifier sees it.
 
-Virtual humans are drawn with nothing known. Each gets the gaps of a real person of the same cycle, sex, age
-decade, smoking and drinking (people are asked and measured by what they are). They are held against people
-who were not in the training. How far those are from the training people is printed beside it, because they
+Virtual humans are drawn with nothing known. Each gets the gaps of a real person of the same cycle, sex,
+diabetes, smoking, age decade and drinking (people are asked and measured by what they are). They are held
+against people who were not in the training. How far those are from the training people is printed beside it, because they
 live in other places: no model can be expected to be nearer to them than real people are. The classifier is
 also shown the training people: what it finds there is the model's own error (or would be, if the model had
 learned them by heart).
@@ -29,7 +29,7 @@ LEAST = 200  # people who have both columns, for a correlation to be compared
 def strata(schema: Schema, values: np.ndarray) -> np.ndarray:
     """What decides which gaps a person has, as one number per person, from coarse to fine columns."""
     keys = []
-    for name, step in (("cycle", 1), ("sex", 1), ("smoking", 1), ("age", 10)):
+    for name, step in (("cycle", 1), ("sex", 1), ("dx_diabetes", 1), ("smoking", 1), ("age", 10)):
         keys.append(np.nan_to_num(values[:, schema.index(name)], nan=-1) // step)
     drinks = values[:, schema.index("alcohol_days_per_year")]
     keys.append(np.where(np.isnan(drinks), -1, drinks > 0))

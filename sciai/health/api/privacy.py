@@ -132,10 +132,9 @@ class Audit:
         )
         if self.passed:
             return f"Measured risk: no attack that was tried got beyond its limit. {bound}"
-        failed = sorted({f.check for f in self.findings() if f.level is Level.REFUSE})
-        return (
-            f"Measured risk: beyond the limit for {', '.join(failed)}; keep this model to yourself. {bound}"
-        )
+        failed = ", ".join(sorted({f.check for f in self.findings() if f.level is Level.REFUSE}))
+        advice = "do not give it away where membership is a secret"
+        return f"Measured risk: beyond the limit for {failed}; {advice}. {bound}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and for a card."""

@@ -58,7 +58,7 @@ def test_a_memoriser_fails_every_part(memoriser: Audit) -> None:
     assert memoriser.canaries.mean > 4
     assert memoriser.singling.members > 2 * memoriser.singling.others
     assert max(a.excess for a in memoriser.attributes) > 0.3
-    assert "keep this model to yourself" in memoriser.words()
+    assert "where membership is a secret" in memoriser.words()
 
 
 def test_a_model_that_never_saw_the_members_passes(honest: Audit) -> None:
