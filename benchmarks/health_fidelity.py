@@ -2,12 +2,10 @@
 
 Virtual humans are drawn with nothing known. Each gets the gaps of a real person of the same cycle, sex,
 diabetes, smoking, age decade and drinking (people are asked and measured by what they are). They are held
-against people who were not in the training. How far those are from the training people is printed beside it, because they
-live in other places: no model can be expected to be nearer to them than real people are. The classifier is
-also shown the training people: what it finds there is the model's own error (or would be, if the model had
-learned them by heart).
-
-    python -m benchmarks.health_fidelity --model health [--people 20000]
+against people who were not in the training. How far those are from the training people is printed beside it,
+because they live in other places: no model can be expected to be nearer to them than real people are. The
+classifier is also shown the training people: what it finds there is the model's own error (or would be, if
+the model had learned them by heart).
 """
 
 from __future__ import annotations
