@@ -115,7 +115,7 @@ def holes(pot: Potential, pairs: list[tuple[str, str]]) -> float:
 
 
 def cutoff_jump(pot: Potential) -> float:
-    """Largest change of the force, eV/Å, over 1e-4 Å as a neighbour leaves the cutoff."""
+    """Largest change of the force, eV/Å, over 1e-6 Å as a neighbour leaves the cutoff."""
     reach = float(pot.engine.cutoff or 6.0)
     worst = 0.0
     for a, b in (("Cu", "Cu"), ("Na", "Cl"), ("C", "O"), ("H", "H"), ("Cs", "I")):
@@ -123,7 +123,7 @@ def cutoff_jump(pot: Potential) -> float:
         where = np.arange(reach - 3.0, reach + 0.2, 0.02)
         for x in where:
             forces = []
-            for shift in (0.0, 1e-4):
+            for shift in (0.0, 1e-6):
                 pair.positions[1, 0] = x + shift
                 forces.append(pot(pair).unwrap().forces[1, 0])
             worst = max(worst, abs(forces[1] - forces[0]))
