@@ -303,13 +303,17 @@ def _solve(data: list[_Row], prior: NDArray[np.float64], pull: float, robust: bo
 
 
 def load(
-    stores: Sequence[str] = (), files: Sequence[Mapping[str, Any]] = (), curves: Sequence[str] = ()
+    stores: Sequence[str] = (),
+    files: Sequence[Mapping[str, Any]] = (),
+    curves: Sequence[str] = (),
+    encounters: int = 0,
 ) -> list[Record]:
     """Labelled structures from disk.
 
     Args:
         stores: folders that ``sciai atoms data build`` wrote.
         files: each with ``path`` (extxyz, ase.db, OUTCAR ...), ``source``, and optionally ``weight``.
+        encounters: close pairs of atoms for each pair of elements (``sciai.atoms.train.repulsion``).
         curves: tables of equations of state of the elements (``sciai.atoms.train.curves.unaries``).
 
     Raises:
@@ -317,6 +321,7 @@ def load(
     """
     from sciai.atoms.data.readers import records_from
     from sciai.atoms.data.store import Store
+    from sciai.atoms.train import repulsion
     from sciai.atoms.train.curves import unaries
 
     records: list[Record] = list(Store(*stores)) if stores else []
@@ -330,7 +335,7 @@ def load(
             field="domain.data.records",
             fix="name files, or stores built by sciai atoms data",
         )
-    return records
+    return records + (repulsion.encounters(encounters) if encounters else [])
 
 
 def module(
