@@ -4,8 +4,8 @@
         --teachers chgnet 7net-0 --cache runs/judges
 
 Development systems were not trained on (`sciai.atoms.data.records.is_dev`); the teachers were trained on
-MPtrj, which two of these sets are drawn from. Energies: ours answers at MPtrj's level, so other sets are also given
-with the set's own element offsets ("own zero", least squares on its training systems); CHGNet's energies hold
+MPtrj, which two of these sets are drawn from. Energies: ours answers at MPtrj's level, so other sets are also
+given with the set's own element offsets ("own zero", least squares on its training systems); CHGNet's energies hold
 corrections that these labels do not have, so they are given for completeness only. Frames of
 mptrj-highest-stress with more than 35 GPa of tension are left out: failed calculations.
 """
@@ -139,7 +139,7 @@ def main() -> None:
         print(json.dumps(table))
         return
     print(
-        "mean absolute errors on development systems; energy meV/atom (bias: median), forces meV/Å, stress GPa"
+        "mean absolute errors, development systems; energy meV/atom (bias: median), forces meV/Å, stress GPa"
     )
     for name, rows in table.items():
         print(f"\n{name} ({rows.pop('n')['structures']:.0f} structures)")

@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.atoms_architectures --stores runs/dft --minutes 4
 
-Each network trains for so many minutes of CPU time (not wall time: the machine may be shared) on the real DFT of
-the store, on one thread, with the rate falling to zero as the time is used up.
+Each network trains for so many minutes of CPU time (not wall time: the machine may be shared) on the real DFT
+of the store, on one thread, with the rate falling to zero as the time is used up.
 """
 
 from __future__ import annotations

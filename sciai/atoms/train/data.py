@@ -240,8 +240,8 @@ def fit_offsets(
 ) -> NDArray[np.float64]:
     """Each source's energy per element: least squares on energies per atom, drawn to its level's own.
 
-    Frames of one chemical system count as one together, and crystals far from zero pressure hardly at all: the
-    energy of compression belongs to the structure, not to its elements.
+    Frames of one chemical system count as one together, and crystals far from zero pressure hardly at
+    all: the energy of compression belongs to the structure, not to its elements.
 
     Args:
         records: training structures.

@@ -1,8 +1,8 @@
 """Close encounters as lessons: two atoms nearer to each other than any crystal shows.
 
-Labels are the forces of the universal screened nuclear repulsion (Ziegler, Biersack & Littmark 1985, "The
-Stopping and Range of Ions in Matter"), which is good to some 10-20 % where it exceeds about 10 eV. Without them
-a network is free to dig holes between the shortest distance of its data and the wall.
+Labels are the forces of the universal screened nuclear repulsion (Ziegler, Biersack & Littmark 1985,
+"The Stopping and Range of Ions in Matter"), which is good to some 10-20 % where it exceeds about 10 eV. Without
+them a network is free to dig holes between the shortest distance of its data and the wall.
 """
 
 from __future__ import annotations
