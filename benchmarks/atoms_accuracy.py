@@ -5,8 +5,8 @@
 
 Development systems were not trained on (`sciai.atoms.data.records.is_dev`); the teachers were trained on
 MPtrj, which two of these sets are drawn from. Energies: ours answers at MPtrj's level, so other sets are also
-given with the set's own element offsets ("own zero", least squares on its training systems); CHGNet's energies hold
-corrections that these labels do not have, so they are given for completeness only. Frames of
+given with the set's own element offsets ("own zero", least squares on its training systems); CHGNet's
+energies hold corrections that these labels do not have, so they are given for completeness only. Frames of
 mptrj-highest-stress with more than 35 GPa of tension are left out: failed calculations.
 """
 

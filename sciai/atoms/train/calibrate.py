@@ -17,6 +17,7 @@ from torch import nn
 
 from sciai.atoms.train.data import Structures, collate
 from sciai.atoms.train.figures import predictions
+from sciai.atoms.train.repulsion import ENCOUNTER
 from sciai.core.data import DataModule
 from sciai.trust.conformal import quantile
 
@@ -84,7 +85,8 @@ class Calibrate:
 
         rng = np.random.default_rng(self.seed)
         part = data.part("train")
-        chosen = rng.permutation(len(part))[: self.structures]
+        seen_there = [i for i, k in enumerate(part.indices) if data.dataset.records[k].kind != ENCOUNTER]
+        chosen = rng.permutation(seen_there)[: self.structures]
         target: Any = net
         seen: dict[int, list[Floats]] = {}
         batches = (
@@ -158,6 +160,8 @@ def _closest(data: DataModule) -> Floats:
     dataset: Structures = data.dataset
     out = np.full((ELEMENTS, ELEMENTS), np.inf)
     for index in map(int, data.split.parts["train"]):
+        if dataset.records[index].kind == ENCOUNTER:
+            continue  # nothing is known there but that it repels
         graph = dataset[index].graph
         i, j = graph.edges.numpy()
         vectors = (graph.positions[j] - graph.positions[i] + graph.shifts).numpy()

@@ -14,6 +14,7 @@ from torch import nn
 from sciai.atoms.data.tiers import element_counts, tiers_of
 from sciai.atoms.model.interface import Prediction
 from sciai.atoms.train.data import GPA, Batch
+from sciai.atoms.train.repulsion import ENCOUNTER
 from sciai.core.data import DataModule
 
 __all__ = ["Evaluate", "Tally", "predictions"]
@@ -130,7 +131,8 @@ def _elements(data: DataModule, sums: Mapping[int, Sequence[float]]) -> dict[str
     from ase.data import chemical_symbols
 
     records = data.dataset.records
-    once = {id(record): record for record in (records[int(i)] for i in data.split.parts["train"])}
+    chosen = (records[int(i)] for i in data.split.parts["train"])
+    once = {id(record): record for record in chosen if record.kind != ENCOUNTER}
     counts = element_counts(once.values())
     errors = {chemical_symbols[z]: wrong / label for z, (wrong, label) in sums.items() if label > 0}
     return {

@@ -1,7 +1,7 @@
 """Close encounters as lessons: two atoms nearer to each other than any crystal shows.
 
 Labels are the forces of the universal screened nuclear repulsion (Ziegler, Biersack & Littmark 1985,
-"The Stopping and Range of Ions in Matter"), which is good to some 10-20 % where it exceeds about 10 eV. Without
+"The Stopping and Range of Ions in Matter"), which is good to some 10-20 % where it exceeds 10 eV. Without
 them a network is free to dig holes between the shortest distance of its data and the wall.
 """
 
@@ -11,7 +11,10 @@ import numpy as np
 
 from sciai.atoms.data.records import Record
 
-__all__ = ["encounters", "zbl"]
+__all__ = ["ENCOUNTER", "encounters", "zbl"]
+
+ENCOUNTER = "encounter"
+"""Kind of these records: they teach repulsion, and are no evidence that an element or a pair is known."""
 
 _COULOMB = 14.399645  # e^2 / (4 pi eps0), eV Å
 _TERMS = ((0.18175, 3.1998), (0.50986, 0.94229), (0.28022, 0.4029), (0.02817, 0.20162))
@@ -75,9 +78,9 @@ def encounters(
                         forces=np.array([-force, force]),
                         stress=None,
                         source="zbl",
-                        group="encounter",
+                        group=ENCOUNTER,
                         weight=weight,
-                        kind="encounter",
+                        kind=ENCOUNTER,
                     )
                 )
     return records
