@@ -80,7 +80,7 @@ def relax(
     ] = None,
     symmetry: Annotated[bool, typer.Option("--symmetry/--no-symmetry", help="Keep the symmetry.")] = True,
     pressure: Annotated[float, typer.Option(help="Outer pressure, GPa.")] = 0.0,
-    optimizer: Annotated[str, typer.Option(help="lbfgs, fire or bfgs.")] = "lbfgs",
+    optimizer: Annotated[str, typer.Option(help="auto, bfgs, fire or lbfgs.")] = "auto",
     model: Model = None,
     guard: Guard = "default",
     device: Device = None,

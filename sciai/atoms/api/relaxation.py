@@ -24,7 +24,8 @@ __all__ = ["OPTIMIZERS", "Relaxed", "relax", "spacegroup"]
 
 GPA: Final = 160.21766208
 """GPa in one eV/Å^3."""
-OPTIMIZERS: Final = ("lbfgs", "fire", "bfgs")
+UPHILL: Final = 1e-3  # eV/atom that an end may lie above its start
+OPTIMIZERS: Final = ("auto", "bfgs", "fire", "lbfgs")
 MUCH: Final = 0.3
 """Change of volume that is worth a remark."""
 SYMMETRY_TOLERANCE: Final = 0.01
@@ -78,7 +79,7 @@ def relax(
     cell: bool | None = None,
     symmetry: bool = True,
     pressure: float = 0.0,
-    optimizer: str = "lbfgs",
+    optimizer: str = "auto",
     overwrite: bool = False,
     progress: Step | None = None,
 ) -> Answer[Relaxed]:
@@ -94,7 +95,8 @@ def relax(
         cell: relax the cell too; None does so where all directions are periodic.
         symmetry: keep the symmetry that the structure has (to 0.01 Å).
         pressure: outer pressure, GPa.
-        optimizer: lbfgs, fire or bfgs.
+        optimizer: bfgs, fire or lbfgs; auto takes BFGS up to 100 atoms and FIRE beyond. Both hold where the
+            energy curves downwards; LBFGS is quickest near the end, but can cycle there.
         overwrite: start again in a folder that holds another run.
         progress: called with the part done and what is being done.
 
@@ -135,7 +137,7 @@ def relax(
         run.go(with_cell, symmetry, pressure, optimizer, notes)
     except Refused as stop:
         return _refused(stop.answer, folder, notes)
-    answer = _answer(atoms, run, potential, with_cell, notes)
+    answer = _answer(atoms, run, potential, with_cell, pressure, notes)
     _write(answer, run, folder)
     return answer
 
@@ -182,7 +184,8 @@ class _Run:
         moving: Any = self.atoms
         if with_cell:
             moving = FrechetCellFilter(self.atoms, scalar_pressure=pressure / GPA)
-        kind = {"lbfgs": LBFGS, "fire": FIRE, "bfgs": BFGS}[optimizer]
+        few = len(self.atoms) <= 100  # BFGS keeps a dense Hessian
+        kind = {"lbfgs": LBFGS, "fire": FIRE, "bfgs": BFGS, "auto": BFGS if few else FIRE}[optimizer]
         path = self.folder.path("path.traj")
         mode = "a" if path is not None and path.is_file() and self.folder.resumed else "w"
         trajectory = None if path is None else Trajectory(str(path), mode)
@@ -275,7 +278,7 @@ def _refused(answer: Answer[Any], folder: RunFolder, notes: Any) -> Answer[Relax
 
 
 def _answer(
-    given: Atoms, run: _Run, potential: Potential, with_cell: bool, notes: list[Finding]
+    given: Atoms, run: _Run, potential: Potential, with_cell: bool, pressure: float, notes: list[Finding]
 ) -> Answer[Relaxed]:
     atoms = _plain(run.atoms)
     last = potential(atoms)
@@ -284,6 +287,13 @@ def _answer(
     value, level = last.estimate.value, potential.guard.level
     before, after = spacegroup(given), spacegroup(atoms)
     change = atoms.get_volume() / given.get_volume() - 1 if with_cell else None
+    gained = (value.energy - run.start_energy) / len(atoms)
+    if gained > UPHILL and not pressure:  # under pressure the enthalpy falls, not the energy
+        message = (
+            f"the end lies {gained * 1000:.1f} meV/atom above the start: this is no relaxation; try another "
+            "optimiser, and do not use the result"
+        )
+        notes.append(Finding("uphill", level("uphill"), message))
     if not run.converged:
         left = run.history[-1][1] if run.history else float("nan")
         message = (

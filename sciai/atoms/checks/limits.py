@@ -21,7 +21,17 @@ CHECKS: Final = frozenset(
         *("empty", "position", "element", "tier", "cell", "size"),
         *("overlap", "close", "isolated", "pair_unseen", "pair_short"),
         *("support", "no_support", "energy_spread", "force_spread", "no_spread", "force_large"),
-        *("converged", "symmetry", "volume", "fit", "unstable", "imaginary", "endpoint", "desorbed"),
+        *(
+            "converged",
+            "uphill",
+            "symmetry",
+            "volume",
+            "fit",
+            "unstable",
+            "imaginary",
+            "endpoint",
+            "desorbed",
+        ),
         *("left_domain", "drift", "temperature", "labels", "skipped"),
     }
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, fcc100, fcc111, molecule
+from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixAtoms
 from ase.io import read as ase_read
 
@@ -227,3 +229,39 @@ def test_an_adatom_binds_in_the_hollow(emt: Potential) -> None:
     assert len(found.tried) == 2
     with pytest.raises(BadInput, match="vacuum"):
         adsorb(copper(), Atoms("Cu"), emt)
+
+
+class Ridge(Calculator):
+    """A pair on a curve that bends downwards first: LBFGS cycles or climbs there, BFGS and FIRE go down."""
+
+    implemented_properties = ["energy", "forces"]
+
+    def calculate(self, atoms: Any = None, properties: Any = None, system_changes: Any = all_changes) -> None:
+        super().calculate(atoms, properties, system_changes)
+        way = self.atoms.positions[1] - self.atoms.positions[0]
+        length = float(np.linalg.norm(way))
+        # minimum at 4 Å, inflection at 3: between 2 and 3 Å the curvature is negative
+        slope = np.pi / 4 * np.sin(np.pi * (length - 2) / 2)
+        pull = slope * way / length
+        self.results = {"energy": 0.5 * np.cos(np.pi * (length - 2) / 2), "forces": np.array([-pull, pull])}
+
+
+def test_a_relaxation_goes_down_where_the_energy_curves_downwards() -> None:
+    start = Atoms("Ar2", positions=[[0, 0, 0], [2.3, 0, 0]])
+    done = relax(start, Potential.from_calculator(Ridge(), guard="off"), cell=False).unwrap()
+    assert done.converged
+    assert done.energy_change < 0
+    assert done.atoms.get_distance(0, 1) == pytest.approx(4.0, abs=0.05)
+
+
+def test_an_end_above_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sciai.atoms.api.relaxation as relaxation
+
+    def climb(run: Any, *rest: Any) -> None:
+        run.atoms.positions[1, 0] += 0.5
+        run.history.append((run.atoms.get_potential_energy(), 1.0))
+
+    monkeypatch.setattr(relaxation._Run, "go", climb)
+    start = Atoms("Ar2", positions=[[0, 0, 0], [4.0, 0, 0]])
+    answer = relax(start, Potential.from_calculator(Ridge()), cell=False)
+    assert "uphill" in {f.check for f in answer.findings if f.level == Level.REFUSE}
