@@ -22,6 +22,7 @@ class TestAtoms(DomainSuite):
         "~domain.data.records.stores",
         "~domain.data.records.files",
         "~domain.data.records.curves",
+        "~domain.data.records.encounters",
         "domain.data.fractions={train: 0.6, val: 0.2, calibrate: 0.2}",
         "domain.data.batch_size=4",
         "domain.net.channels=16",
