@@ -35,7 +35,9 @@ def test_no_cuda_is_installed() -> None:
     import torch
 
     names = sorted((dist.metadata["Name"] or "").lower() for dist in metadata.distributions())
-    assert [name for name in names if name.startswith("nvidia-") or name == "triton"] == []
+    # chgnet (a teacher, an extra) brings the Python face of nvidia-smi, which is no CUDA
+    cuda = [name for name in names if name.startswith("nvidia-") or name == "triton"]
+    assert set(cuda) <= {"nvidia-ml-py3", "nvidia-ml-py"}
     assert torch.version.cuda is None
 
 
