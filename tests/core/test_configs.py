@@ -21,7 +21,13 @@ GROUPS = ("domain", "trainer", "guard", "experiment")
 OVERRIDES = {"trainer": ["trainer.accelerator=cpu", "trainer.devices=1"]}  # the test machine has no more
 
 
-ASKED = {"atoms_finetune": ["mine=structures.extxyz"]}  # what a user has to say
+ASKED = {
+    "atoms_finetune": ["mine=structures.extxyz"],  # what a user has to say
+    "health_dp": [
+        "domain.net.steps=1"
+    ],  # this network is trained where it is made: see sciai.health.train.dp
+    "domain/health@domain=private": ["domain.net.steps=1"],
+}
 
 
 def names(group: str) -> list[str]:
@@ -79,7 +85,7 @@ def test_there_is_nothing_that_no_test_sees() -> None:
 
 @pytest.mark.parametrize("overrides", domains(), ids=" ".join)
 def test_domain_without_its_data(overrides: list[str]) -> None:
-    cfg = compose(None, overrides)
+    cfg = compose(None, [*overrides, *ASKED.get(overrides[-1], [])])
     check_targets(cfg)
     assert cfg.domain.name
     assert build_lit(cfg).parameter_groups()
