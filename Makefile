@@ -18,11 +18,12 @@ help: ## this list
 
 setup: $(DEV_STAMP) ## only install, into .venv (nothing is run)
 
-check: $(DEV_STAMP) ## format, lint, docstrings, types, walls between rooms, doctests, README blocks
+check: $(DEV_STAMP) ## format, lint, docstrings, types, walls between rooms, risk register, doctests, README blocks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/sciai risks check
 	$(BIN)/python -m pytest --doctest-modules sciai --durations=0 --durations-min=2 -q
 	$(BIN)/python -m pytest tests/house/test_readme.py --durations=0 --durations-min=2 -q
 
