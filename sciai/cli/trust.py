@@ -400,10 +400,17 @@ def _standing(name: str) -> tuple[Checkpoint, Conditions, Standing, dict[str, An
 
 
 def _folder(name: str) -> Path:
+    from sciai.core.errors import BadInput
     from sciai.core.resources import checkpoints_dir
 
-    own = Path(name)
-    return own if (own / "MANIFEST.json").is_file() else checkpoints_dir() / name
+    own, shipped = Path(name), checkpoints_dir()
+    folder = own if (own / "MANIFEST.json").is_file() else shipped / name
+    if not folder.is_dir():
+        names = sorted(entry.name for entry in shipped.iterdir() if entry.is_dir())
+        raise BadInput(
+            "there is no such checkpoint", file=name, fix=f"give a folder, or one of {', '.join(names)}"
+        )
+    return folder
 
 
 def _release_file(name: str) -> Path:

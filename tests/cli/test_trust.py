@@ -133,3 +133,9 @@ def test_the_shipped_radar_checkpoint_is_a_pilot_and_says_why(capsys: pytest.Cap
     assert "next_volume" in capsys.readouterr().err
     assert main(["card", "radar"]) == 0
     assert "What we would rather not see" in capsys.readouterr().out
+
+
+def test_an_unknown_checkpoint_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("release", "card"):
+        assert main([command, "nosuch"]) == 1
+        assert "one of atoms, health, radar" in capsys.readouterr().err

@@ -427,7 +427,8 @@ def _check(atoms: Atoms, settings: Settings, steps: int, on_refusal: str) -> Non
             fix="use 0.5 to 2; no more than a tenth of the fastest vibration",
         )
     if not 0 <= settings.temperature <= 1e5:
-        raise BadInput(f"a temperature of {settings.temperature:g} K", field="temperature", unit="K")
+        problem = f"a temperature of {settings.temperature:g} K"
+        raise BadInput(problem, field="temperature", unit="K", fix="give one from 0 to 100000 K")
     if settings.ensemble != "nve" and settings.temperature == 0:
         raise BadInput("a thermostat at 0 K", field="temperature", fix="relax instead")
     if settings.every < 1 or steps < 0:
