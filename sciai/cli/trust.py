@@ -41,7 +41,7 @@ key = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Keys that
 @contextmanager
 def recording(folder: Path, key: Path | None, queue: Path | None, use: str) -> Iterator[None]:
     """While in the block, every answer is recorded in a ledger (and refused ones are referred)."""
-    from sciai.core.answer import listening
+    from sciai.core.listen import listening
     from sciai.core.errors import BadInput
     from sciai.trust.ledger import Ledger
     from sciai.trust.record import Recorder

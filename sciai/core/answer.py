@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import PurePath
@@ -16,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from sciai.core.errors import BadInput, SciaiError
+from sciai.core.listen import tell
 
 __all__ = [
     "Answer",
@@ -27,7 +26,6 @@ __all__ = [
     "Refused",
     "ask",
     "jsonable",
-    "listening",
     "read_policy",
 ]
 
@@ -224,6 +222,7 @@ def ask(
     policy: Mapping[str, Level | str] | None = None,
     *,
     provenance: Provenance | Callable[[], Provenance],
+    told: Any = None,
 ) -> Answer[V]:
     """Check the question, estimate, check the estimate.
 
@@ -236,6 +235,7 @@ def ask(
         policy: check name -> level; overrides the level of a finding worse than OK (a finding that is OK
             says that a check passed and stays OK).
         provenance: where the answer comes from; a function where that is known only after predicting.
+        told: what listeners hear as the question (see ``core.listen``); the query itself where None.
 
     Returns:
         The answer. An estimate that was refused afterwards stays in ``answer.estimate`` for a reviewer;
@@ -264,34 +264,8 @@ def ask(
             found.extend(_judge(check_after(query, estimate), levels))
     origin = provenance if isinstance(provenance, Provenance) else provenance()
     answer = Answer(estimate, tuple(found), origin)
-    for listener in _LISTENERS.get():
-        listener(query, answer)
+    tell(query if told is None else told, answer)
     return answer
-
-
-Listener = Callable[[Any, "Answer[Any]"], None]
-_LISTENERS: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
-
-
-@contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """While in the block, every answer that ``ask`` gives is told to somebody first (a ledger, a monitor).
-
-    Args:
-        listener: called with the question and the answer. What it raises, ``ask`` raises: an answer that
-            could not be recorded is not given.
-
-    >>> heard = []
-    >>> with listening(lambda query, answer: heard.append((query, answer.level.name))):
-    ...     _ = ask(4.0, lambda x: Estimate(x**0.5, 0.0), provenance=Provenance("root"))
-    >>> heard
-    [(4.0, 'OK')]
-    """
-    token = _LISTENERS.set((*_LISTENERS.get(), listener))
-    try:
-        yield
-    finally:
-        _LISTENERS.reset(token)
 
 
 def _judge(findings: Iterable[Finding], levels: Mapping[str, Level]) -> Iterable[Finding]:
@@ -336,9 +310,10 @@ def jsonable(value: Any, max_items: int = 1000) -> Any:
         return {f.name: jsonable(getattr(value, f.name), max_items) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): jsonable(item, max_items) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
-        return [jsonable(item, max_items) for item in items]
+    if isinstance(value, set | frozenset):
+        return [jsonable(item, max_items) for item in sorted(value, key=str)]
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        return [jsonable(item, max_items) for item in value]
     return value.as_posix() if isinstance(value, PurePath) else str(value)
 
 

@@ -54,7 +54,8 @@ class Recorder:
     """Writes answers into a ledger; give it to ``core.answer.listening``.
 
     >>> import tempfile
-    >>> from sciai.core.answer import Estimate, Provenance, ask, listening
+    >>> from sciai.core.answer import Estimate, Provenance, ask
+    >>> from sciai.core.listen import listening
     >>> from sciai.trust.sign import Signer
     >>> ledger = Ledger.create(tempfile.mkdtemp() + "/ledger", Signer.new("service"))
     >>> with listening(Recorder(ledger, use="teaching")):

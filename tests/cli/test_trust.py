@@ -28,7 +28,8 @@ def figures(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> o
 
 
 def fill(folder: Path, count: int = 3) -> None:
-    from sciai.core.answer import Estimate, Finding, Level, Provenance, ask, listening
+    from sciai.core.answer import Estimate, Finding, Level, Provenance, ask
+    from sciai.core.listen import listening
     from sciai.trust.ledger import Ledger
     from sciai.trust.record import Recorder
     from sciai.trust.referral import Queue

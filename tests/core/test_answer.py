@@ -20,7 +20,6 @@ from sciai.core.answer import (
     Refused,
     ask,
     jsonable,
-    listening,
     read_policy,
 )
 from sciai.core.errors import BadInput, SciaiError
@@ -168,25 +167,3 @@ def test_json_is_strict_json() -> None:
     big = jsonable(np.arange(5000.0).reshape(50, 100))
     assert big == {"shape": [50, 100], "dtype": "float64", "min": 0.0, "max": 4999.0}
     assert jsonable({3, 1, 2}) == [1, 2, 3]
-
-
-def test_listeners_hear_every_answer_and_only_while_listening() -> None:
-    heard: list[tuple[float, Level]] = []
-
-    def double(x: float) -> Answer[float]:
-        return ask(x, lambda q: Estimate(2 * q, 0.0), provenance=Provenance("double"))
-
-    with listening(lambda query, answer: heard.append((query, answer.level))):
-        double(1.0)
-        with listening(lambda query, answer: heard.append((-query, answer.level))):
-            double(2.0)
-    double(3.0)
-    assert heard == [(1.0, Level.OK), (2.0, Level.OK), (-2.0, Level.OK)]
-
-
-def test_an_answer_that_cannot_be_recorded_is_not_given() -> None:
-    def full(query: object, answer: object) -> None:
-        raise OSError("disk full")
-
-    with listening(full), pytest.raises(OSError, match="disk full"):
-        ask(1.0, lambda q: Estimate(q, 0.0), provenance=Provenance("same"))

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask, listening
+from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask
 from sciai.core.errors import BadInput
+from sciai.core.listen import listening
 from sciai.trust.ledger import Ledger
 from sciai.trust.record import Question, Recorder, replay
 from sciai.trust.referral import Queue
