@@ -1,5 +1,4 @@
-"""Every answer into the ledger, and out of it again: what was asked, what was said, by which model; and
-replay.
+"""Every answer into the ledger: what was asked, what was said, by which model. ``trust.replay`` asks again.
 
 A domain's question says how it can be asked again: it has a method ``record()`` that gives the domain, the
 call and its arguments as plain JSON types, and whether they are about a person. Personal questions and their
@@ -9,19 +8,30 @@ still prove what was answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
-from sciai.core.answer import Answer, Finding, Level, jsonable
+from sciai.core.answer import Answer, Level, jsonable
 from sciai.core.errors import BadInput
-from sciai.trust.ledger import Entry, Ledger
+from sciai.trust import said as parts
+from sciai.trust.ledger import Ledger
 from sciai.trust.referral import Queue
-from sciai.trust.sign import digest
 
-__all__ = ["Question", "Recorder", "Replayable", "replay"]
+__all__ = [
+    "Question",
+    "Recorder",
+    "Replayable",
+    "checks_of",
+    "file_record",
+    "found_again",
+    "needs_of",
+    "question_of",
+    "said_of",
+]
 
 
 @dataclass(frozen=True)
@@ -33,12 +43,19 @@ class Question:
         call: what was called.
         arguments: with what; plain JSON types. Large inputs (a volume, a structure) by path and sha256.
         personal: it is about a person.
+        leave_out: fields of the estimate that are no part of what was said: time taken, paths.
+        needs: check -> what would settle its finding, for the human who gets a refused answer.
+        distance: how far the question lies from what was learned, for ``trust.drift``; None where it has
+            none.
     """
 
     domain: str
     call: str
     arguments: Mapping[str, Any]
     personal: bool = False
+    leave_out: tuple[str, ...] = ()
+    needs: Mapping[str, str] = field(default_factory=dict)
+    distance: float | None = None
 
 
 @runtime_checkable
@@ -51,7 +68,7 @@ class Replayable(Protocol):
 
 
 class Recorder:
-    """Writes answers into a ledger; give it to ``core.answer.listening``.
+    """Writes answers into a ledger, or refers them, or both; give it to ``core.listen.listening``.
 
     >>> import tempfile
     >>> from sciai.core.answer import Estimate, Provenance, ask
@@ -65,38 +82,71 @@ class Recorder:
     """
 
     def __init__(
-        self, ledger: Ledger, *, use: str = "", queue: Queue | None = None, in_clear: bool = False
+        self,
+        ledger: Ledger | None,
+        *,
+        use: str = "",
+        queue: Queue | None = None,
+        refer: Level = Level.REFUSE,
+        in_clear: bool = False,
     ) -> None:
         """Where to write.
 
         Args:
-            ledger: opened with its key.
+            ledger: opened with its key; None records nothing.
             use: what the answers are used for, as declared by whoever runs this.
-            queue: refused answers are referred there too; None refers nothing.
+            queue: where answers are referred to; None refers nothing.
+            refer: the level from which answers are referred.
             in_clear: keep personal questions and answers as they are, not as digests.
         """
-        self.ledger, self.use, self.queue, self.in_clear = ledger, use, queue, in_clear
+        self.ledger, self.use, self.queue, self.refer, self.in_clear = ledger, use, queue, refer, in_clear
 
     def __call__(self, query: Any, answer: Answer[Any]) -> None:
         """Record one answer."""
         asked = question_of(query)
-        hidden = asked.personal and not self.in_clear
-        said = said_of(answer)
-        body = {
-            "domain": asked.domain,
-            "call": asked.call,
-            "arguments": self.ledger.hide(asked.arguments) if hidden else asked.arguments,
-            "level": answer.level.name.lower(),
-            # names of checks only: their sentences may hold the values
-            "checks": sorted({f.check for f in answer.findings if f.level > Level.OK}),
-            "said": self.ledger.hide(said) if hidden else digest(said),
-            "provenance": jsonable(answer.provenance),
-            "use": self.use,
-            "personal": asked.personal,
-        }
-        self.ledger.append("answer", body)
-        if self.queue is not None and answer.level >= Level.REFUSE:
-            self.queue.refer(asked.domain, asked.arguments, answer, personal=hidden)
+        hide = asked.personal and not self.in_clear
+        if self.ledger is not None:
+            self.ledger.append("answer", _body(self.ledger, asked, answer, hide, self.use))
+        if self.queue is not None and answer.level >= max(self.refer, Level.CAUTION):
+            question = {"call": asked.call, "arguments": asked.arguments, "use": self.use}
+            self.queue.refer(asked.domain, question, answer, needs_of(asked, answer), personal=hide)
+
+
+def _body(ledger: Ledger, asked: Question, answer: Answer[Any], hide: bool, use: str) -> dict[str, Any]:
+    return {
+        "domain": asked.domain,
+        "call": asked.call,
+        "arguments": ledger.hide(asked.arguments) if hide else asked.arguments,
+        "level": answer.level.name.lower(),
+        # names of checks only: their sentences may hold the values
+        "checks": checks_of(answer),
+        "said": said_of(ledger, asked, answer, hide),
+        "hidden": hide,
+        "leave_out": asked.leave_out,
+        "provenance": jsonable(answer.provenance),
+        "use": use,
+        "personal": asked.personal,
+        "distance": asked.distance,
+    }
+
+
+def said_of(ledger: Ledger, asked: Question, answer: Answer[Any], hide: bool) -> dict[str, Any]:
+    """What was said, in the clear or as salted digests."""
+    if hide:
+        return parts.hidden(answer, asked.leave_out, ledger.hide)
+    return parts.said(answer, asked.leave_out)
+
+
+def checks_of(answer: Answer[Any]) -> list[str]:
+    """Names of the checks that found something."""
+    return sorted({f.check for f in answer.findings if f.level > Level.OK})
+
+
+def needs_of(asked: Question, answer: Answer[Any]) -> list[str]:
+    """What would settle an answer that was refused or doubted: the domain's words, else the check's own."""
+    doubts = sorted((f for f in answer.findings if f.level > Level.OK), key=lambda f: -f.level)
+    said = [asked.needs.get(f.check, f"look into: {f.message}") for f in doubts]
+    return list(dict.fromkeys(said))
 
 
 def question_of(query: Any) -> Question:
@@ -104,69 +154,46 @@ def question_of(query: Any) -> Question:
     if isinstance(query, Replayable):
         return query.record()
     kind = type(query)
-    parts = kind.__module__.split(".")
-    domain = parts[1] if parts[0] == "sciai" and len(parts) > 1 else kind.__module__
+    names = kind.__module__.split(".")
+    domain = names[1] if names[0] == "sciai" and len(names) > 1 else kind.__module__
     return Question(domain, kind.__qualname__, {"query": jsonable(query)}, personal=domain == "health")
 
 
-def said_of(answer: Answer[Any]) -> dict[str, Any]:
-    """What an answer said: level and estimate, numbers to four digits (machines differ in the last ones)."""
-    told = answer.to_dict(max_items=10**9, show_refused=True)
-    return {"level": told["level"], "estimate": _rounded(told["estimate"])}
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(np.format_float_positional(value, precision=4, fractional=False)) if value else 0.0
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list) else value
-
-
-def replay(
-    ledger: Ledger,
-    id: str,
-    ask_again: Mapping[str, Callable[[Question], Answer[Any]]],
-    *,
-    arguments: Mapping[str, Any] | None = None,
-) -> tuple[Entry, Answer[Any], list[Finding]]:
-    """Ask again what an entry records, and compare.
+def file_record(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A file as a question keeps it: where it lies, how long it is, and its sha256.
 
     Args:
-        ledger: where the entry is.
-        id: of the entry.
-        ask_again: domain -> function that answers a question.
-        arguments: what was asked, where the ledger keeps a digest only.
-
-    Returns:
-        The entry, today's answer, and a finding: OK where it is the same, refuse where it is not, with what
-        differs in provenance.
+        path: the file.
 
     Raises:
-        BadInput: where the entry is no answer, its domain cannot be asked, or the arguments are missing or
-            not those that were asked.
+        BadInput: where it cannot be read.
     """
-    entry = ledger.find(id)
-    if entry.kind != "answer":
-        raise BadInput(f"entry {entry.id} is a {entry.kind}, not an answer", file=ledger.folder)
-    body = entry.body
-    if body["domain"] not in ask_again:
-        raise BadInput(f"answers of {body['domain']!r} cannot be asked again", field="domain")
-    hidden = isinstance(body["arguments"], str)
-    if hidden and arguments is None:
-        raise BadInput(
-            f"entry {entry.id} keeps a digest of a personal question",
-            fix="give the question: --arguments FILE",
-        )
-    asked = arguments if hidden and arguments is not None else body["arguments"]
-    if hidden and ledger.hide(asked) != body["arguments"]:
-        raise BadInput("these are not the arguments that were asked: their digest differs", field="arguments")
-    answer = ask_again[body["domain"]](Question(body["domain"], body["call"], asked, bool(body["personal"])))
-    said = ledger.hide(said_of(answer)) if str(body["said"]).startswith("hmac") else digest(said_of(answer))
-    if said == body["said"]:
-        same = Finding("replay", Level.OK, f"entry {entry.id}: the answer is the same today")
-        return entry, answer, [same]
-    now, then = jsonable(answer.provenance), body["provenance"]
-    changed = [f"{key}: {then.get(key)!r} then, {now[key]!r} now" for key in now if now[key] != then.get(key)]
-    why = "; ".join(changed) or "model and version are the same, so look at seeds and at the machine"
-    return entry, answer, [Finding("replay", Level.REFUSE, f"entry {entry.id}: another answer today: {why}")]
+    file = Path(path)
+    try:
+        with open(file, "rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+            return {"path": str(file.resolve()), "bytes": file.stat().st_size, "sha256": found}
+    except OSError as error:
+        raise BadInput(f"cannot read it: {error.strerror}", file=file) from error
+
+
+def found_again(record: Mapping[str, Any], others: tuple[Path, ...] = ()) -> Path:
+    """The file that a question names, unchanged.
+
+    Args:
+        record: as ``file_record`` made it.
+        others: files to look among where it is not where it was.
+
+    Raises:
+        BadInput: it is gone, or it was changed.
+    """
+    there = Path(record["path"])
+    for file in (there, *others):
+        same_size = file.is_file() and file.stat().st_size == record["bytes"]
+        if same_size and file_record(file)["sha256"] == record["sha256"]:
+            return file
+    if there.is_file():
+        fix = "give the file as it was with --input"
+        raise BadInput("cannot be replayed: the input was changed since", file=there, fix=fix)
+    fix = "give it with --input" if not others else "none of the files given is the one that was asked about"
+    raise BadInput("cannot be replayed: the input is gone", file=there, fix=fix)

@@ -12,8 +12,9 @@ from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask
 from sciai.core.errors import BadInput
 from sciai.core.listen import listening
 from sciai.trust.ledger import Ledger
-from sciai.trust.record import Question, Recorder, replay
+from sciai.trust.record import Question, Recorder
 from sciai.trust.referral import Queue
+from sciai.trust.replay import replay
 from sciai.trust.sign import Signer
 
 
