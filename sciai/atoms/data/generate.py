@@ -18,6 +18,7 @@ from sciai.atoms.data import perturb
 from sciai.atoms.data.chemistry import KNOWN, compound, electronegativity, similar
 from sciai.atoms.data.prototypes import Prototype, prototypes, substituted
 from sciai.atoms.data.records import Record, from_atoms, group_of, is_dev
+from sciai.atoms.data.textbook import VOLUMES, cell, compounds
 
 __all__ = ["FAMILIES", "Job", "Plan", "job", "plausible"]
 
@@ -34,12 +35,14 @@ class Plan:
         largest: atoms in a cell at most.
         around: structures of the user's own, for the family "around".
         keep_dev_out: leave out every chemical system of the development part.
+        number: of the job, for families that go through a list.
     """
 
     shares: dict[str, float]
     largest: int = 16
     around: tuple[Atoms, ...] = ()
     keep_dev_out: bool = True
+    number: int = 0
 
     def allowed(self, atoms: Atoms) -> bool:
         """Whether a structure may be generated."""
@@ -67,7 +70,7 @@ def job(number: int, seed: int, plan: Plan) -> Job:
     rng = np.random.default_rng([seed, number])
     names = sorted(plan.shares)
     weights = np.array([plan.shares[name] for name in names])
-    return FAMILIES[str(rng.choice(names, p=weights / weights.sum()))](rng, plan)
+    return FAMILIES[str(rng.choice(names, p=weights / weights.sum()))](rng, replace(plan, number=number))
 
 
 def _ask(atoms: Atoms, kind: str) -> Generator[Record, Record | None, Record | None]:
@@ -281,6 +284,26 @@ def _oxide(rng: np.random.Generator, plan: Plan) -> Job:
     return []
 
 
+def _textbook(rng: np.random.Generator, plan: Plan) -> Job:
+    """The next compound of the textbook: at rest at several volumes, then with its atoms moved."""
+    library = compounds()
+    atoms = cell(*library[plan.number % len(library)])
+    if not plan.allowed(atoms) or len(atoms) > plan.largest:
+        return []
+    frames = yield from _settled(atoms, 6)
+    if not frames:
+        return []
+    settled, kept = frames[-1].to_atoms(), []
+    for volume in (*VOLUMES, 1.0):
+        child = perturb.pressed(settled, (volume * float(rng.uniform(0.985, 1.015))) ** (1 / 3))
+        if len(kept) == len(VOLUMES):
+            child = perturb.rattled(child, rng, 0.06)
+        record = yield from _ask(child, "textbook")
+        if record is not None and plausible(record):
+            kept.append(record)
+    return kept
+
+
 def _around(rng: np.random.Generator, plan: Plan) -> Job:
     """One of the user's own structures, half of the time with an element replaced by a similar one."""
     own = [atoms for atoms in plan.around if len(atoms) <= 2 * plan.largest]
@@ -378,6 +401,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
     "crystal": _crystal,
     "element": _element,
     "oxide": _oxide,
+    "textbook": _textbook,
     "around": _around,
     "hot": _hot,
     "packing": _packing,

@@ -2,7 +2,8 @@
 
 The part of a group is decided by a hash of its name, not by its place in a list: labels that arrive later
 never move a chemical system from the training part to another one, so a model can go on learning from more
-of them.
+of them. The exception are systems of which only other models' labels are there: they test nothing, and are
+trained on.
 """
 
 from __future__ import annotations
@@ -369,20 +370,23 @@ def module(
         most_pairs: larger structures are left out.
         limits: what counts as physics, see ``Structures``.
         most_energy: structures that are more than this off their elements' energies are left out, eV/atom.
-        train_only: sources of which only the training part is used (labels by other models are no test).
+        train_only: sources that are no test (labels by other models). Systems that only they have are trained
+            on, whatever their name says; of the others, only what is in the training part.
         eval_batch_size: structures per batch elsewhere.
         num_workers: loader processes.
     """
-    keep = [r for r in records if r.source not in train_only or part_of(r.group, fractions) == "train"]
+    real = {r.group for r in records if r.source not in train_only}
+    home = {r.group: part_of(r.group, fractions) if r.group in real else "train" for r in records}
+    keep = [r for r in records if r.source not in train_only or home[r.group] == "train"]
     dataset = Structures(keep, sources, reach, most_pairs, limits, most)
-    training = [r for r in dataset.records if part_of(r.group, fractions) == "train"]
+    training = [r for r in dataset.records if home[r.group] == "train"]
     dataset.offsets = torch.as_tensor(fit_offsets(training, dataset.sources))
     dataset.forget_outliers(most_energy)
-    again = [r for r in dataset.records if part_of(r.group, fractions) == "train"]
+    again = [r for r in dataset.records if home[r.group] == "train"]
     dataset.records += [r for r in again for _ in range(int((share or {}).get(r.source, 1)) - 1)]
     parts: dict[str, list[str]] = {}
     for group in sorted(set(dataset.groups)):
-        parts.setdefault(part_of(group, fractions), []).append(group)
+        parts.setdefault(home[group], []).append(group)
     if dataset.dropped:
         log.info("left out: %s", dict(dataset.dropped))
     return DataModule(

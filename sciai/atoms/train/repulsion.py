@@ -8,7 +8,9 @@ them a network is free to dig holes between the shortest distance of its data an
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sciai.atoms.data.chemistry import bond
 from sciai.atoms.data.records import Record
 
 __all__ = ["ENCOUNTER", "encounters", "zbl"]
@@ -28,10 +30,11 @@ def zbl(z1: int, z2: int, r: float) -> tuple[float, float]:
     (True, True)
     """
     scale = (z1**0.23 + z2**0.23) / 0.46850
-    screening = sum(a * np.exp(-b * scale * r) for a, b in _TERMS)
-    slope = sum(-a * b * scale * np.exp(-b * scale * r) for a, b in _TERMS)
+    terms = [(a * float(np.exp(-b * scale * r)), b * scale) for a, b in _TERMS]
+    screening = sum(term for term, _ in terms)
+    slope = sum(-term * rate for term, rate in terms)
     charge = _COULOMB * z1 * z2
-    return float(charge / r * screening), float(charge * (screening / r**2 - slope / r))
+    return charge / r * screening, charge * (screening / r**2 - slope / r)
 
 
 def encounters(
@@ -42,45 +45,67 @@ def encounters(
     weight: float = 0.1,
     seed: int = 0,
 ) -> list[Record]:
-    """Pairs of atoms at distances where their repulsion is between two energies.
+    """Pairs of atoms at distances where their repulsion is between two energies, and a little further apart.
+
+    Further apart means 0.48 to 0.62 of the sum of the covalent radii, closer than any two atoms bond; and up
+    to 0.8 for metals whose atoms do not form multiple bonds. The screened repulsion is rough there, but of
+    the right sign, and says what crystals cannot: that two atoms alone fall into no hole on their way.
 
     Args:
-        per_pair: how many of each pair of elements.
+        per_pair: how many of each pair of elements in each of these ranges.
         most: highest atomic number.
         low: lowest repulsion, eV.
         high: highest repulsion, eV.
         weight: of each in the loss; the forces are large.
         seed: of distances and directions.
 
-    >>> one = encounters(per_pair=1, most=1)[0]
-    >>> one.source, len(one), one.energy is None
-    ('zbl', 2, True)
+    >>> near, far = encounters(per_pair=1, most=1)
+    >>> near.source, len(near), near.energy is None, bool(abs(near.forces).max() > abs(far.forces).max())
+    ('zbl', 2, True, True)
     """
     rng = np.random.default_rng(seed)
     grid = np.geomspace(0.15, 3.0, 300)
     records = []
     for z1 in range(1, most + 1):
         for z2 in range(z1, most + 1):
-            energies = np.array([zbl(z1, z2, r)[0] for r in grid]) if per_pair else np.empty(0)
+            energies = _energies(z1, z2, grid) if per_pair else np.empty(0)
+            touch = bond(z1, z2)
             for _ in range(per_pair):
                 wanted = np.exp(rng.uniform(np.log(low), np.log(high)))
                 r = float(np.exp(np.interp(-np.log(wanted), -np.log(energies), np.log(grid))))
-                axis = rng.normal(size=3)
-                axis /= np.linalg.norm(axis)
-                force = zbl(z1, z2, r)[1] * axis
-                records.append(
-                    Record(
-                        numbers=np.array([z1, z2], np.uint8),
-                        positions=np.array([np.zeros(3), r * axis]),
-                        cell=np.zeros((3, 3)),
-                        pbc=np.zeros(3, bool),
-                        energy=None,
-                        forces=np.array([-force, force]),
-                        stress=None,
-                        source="zbl",
-                        group=ENCOUNTER,
-                        weight=weight,
-                        kind=ENCOUNTER,
-                    )
-                )
+                records.append(_pair(z1, z2, r, weight, rng))
+                records.append(_pair(z1, z2, touch * rng.uniform(0.48, 0.62), 3 * weight, rng))
+                if _single(z1) and _single(z2):
+                    records.append(_pair(z1, z2, touch * rng.uniform(0.62, 0.8), 3 * weight, rng))
     return records
+
+
+def _energies(z1: int, z2: int, r: NDArray[np.float64]) -> NDArray[np.float64]:
+    scaled = r * (z1**0.23 + z2**0.23) / 0.46850
+    return np.asarray(_COULOMB * z1 * z2 / r * sum(a * np.exp(-b * scaled) for a, b in _TERMS))
+
+
+def _single(z: int) -> bool:
+    """Metals that bond singly: alkali, alkaline earths, rare earths, actinides beyond Np, and soft metals."""
+    alkali = (3, 11, 12, 19, 20, 37, 38, 55, 56, 87, 88)
+    soft = (13, 30, 31, 47, 48, 49, 50, 79, 80, 81, 82, 83)
+    return z in (*alkali, *soft, 21, 39) or 57 <= z <= 71 or z == 89 or z >= 94
+
+
+def _pair(z1: int, z2: int, r: float, weight: float, rng: np.random.Generator) -> Record:
+    axis = rng.normal(size=3)
+    axis /= np.linalg.norm(axis)
+    force = zbl(z1, z2, r)[1] * axis
+    return Record(
+        numbers=np.array([z1, z2], np.uint8),
+        positions=np.array([np.zeros(3), r * axis]),
+        cell=np.zeros((3, 3)),
+        pbc=np.zeros(3, bool),
+        energy=None,
+        forces=np.array([-force, force]),
+        stress=None,
+        source="zbl",
+        group=ENCOUNTER,
+        weight=weight,
+        kind=ENCOUNTER,
+    )

@@ -116,3 +116,16 @@ def test_no_curves(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("[]")
     with pytest.raises(BadInput, match="equations of state"):
         unaries(tmp_path / "x.json")
+
+
+def test_systems_that_only_other_models_labelled_are_trained_on() -> None:
+    real, taught = records(per_system=1, elements=2), records(per_system=1)
+    held = {record.group for record in real}
+    taught = [replace(record, source="other") for record in taught]
+    data = module(real + taught, SOURCES, REACH, 4, FRACTIONS, train_only=["other"])
+    groups = data.dataset.groups
+    trained = {groups[i] for i in data.split.parts["train"]}
+    fresh = {record.group for record in taught} - held
+    assert any(part_of(group, FRACTIONS) == "test" for group in fresh)
+    assert fresh <= trained
+    assert all(part_of(group, FRACTIONS) == "train" for group in trained & held)
