@@ -21,6 +21,7 @@ class TestHealth(DomainSuite):
         "domain.data.dataset._target_=sciai.health.data.synthetic.Synthetic",
         "+domain.data.dataset.n=200",
         "domain.data.batch_size=64",
+        "domain.data.aside=0.2",
         "domain.net.rounds=1",
         "domain.net.width=16",
         "domain.net.blocks=1",

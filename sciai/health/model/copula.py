@@ -74,6 +74,11 @@ class Copula:
         level = np.clip(np.nan_to_num(x), 0, len(table) - 1).astype(int)
         return np.where(np.isfinite(x)[:, None], ((table - mean) / sd)[level], np.nan)
 
+    def unscaled(self, i: int, scores: Floats) -> Floats:
+        """Scores of a numeric column as its margin has them, from standardised ones; any shape."""
+        _, mean, sd = self._tables[i]
+        return np.asarray(scores * sd[0] + mean[0])
+
     def conditional(self, scores: Floats, known: Mask) -> tuple[Floats, Floats]:
         """Mean and standard deviation of every latent given the scores of the known columns.
 

@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 _DRAWN = 2048  # rows that are sampled together
 _HALF = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+_SHAPE = ("width", "blocks", "members", "dropout", "plain")  # as a checkpoint stores them
 _ALIKE = 4  # rows per mask from which one factorisation per mask is faster than one per row
 
 
@@ -52,12 +53,13 @@ class NeuralJoint(BinnedJoint):
         arrays = checkpoint.arrays
         copula = Copula.from_arrays(arrays)
         try:
-            width, blocks, members, dropout = (float(v) for v in arrays["net.shape"])
-            net = JointNet(copula, int(width), int(blocks), int(members), dropout)
+            width, blocks, members, dropout, *rest = (float(v) for v in arrays["net.shape"])
+            plain = rest != [0.0]  # of a checkpoint of the first making there is nothing said about it
+            net = JointNet(copula, int(width), int(blocks), int(members), dropout, plain)
             state = {
                 k[4:]: torch.from_numpy(np.array(v, "f4")) for k, v in arrays.items() if k.startswith("net.m")
             }
-            net.load_state_dict(state)
+            net.load_state_dict({**net.state_dict(), **state} if plain else state)
         except (KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(
                 f"checkpoint {checkpoint.card.name!r} does not hold the network it describes: {error}"
@@ -68,7 +70,7 @@ class NeuralJoint(BinnedJoint):
         """What a checkpoint stores: the copula, and the weights in half precision."""
         arrays: dict[str, npt.NDArray[Any]] = dict(self.copula.to_arrays())
         shape: Mapping[str, float] = self.net.shape
-        arrays["net.shape"] = np.array([shape[k] for k in ("width", "blocks", "members", "dropout")])
+        arrays["net.shape"] = np.array([float(shape[k]) for k in _SHAPE])
         for name, tensor in self.net.state_dict().items():
             arrays[f"net.{name}"] = tensor.detach().cpu().numpy().astype("f2")
         return arrays

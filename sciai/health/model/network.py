@@ -5,6 +5,11 @@ score: that is the start. The network sees the known scores (also bent, through 
 known, and those normals; for each numeric column it shifts and widens the normal and adds a few smooth bumps
 over the score and weights of the most frequent values, for each other column it rescales the copula's log
 probabilities and adds to them. All its outputs start at zero: untrained, it is the copula.
+
+Some columns are told in round numbers, or were asked for or rounded otherwise in another year: which values
+occur then depends on the person and the era in ways no smooth shape follows. Every bin of such a column has a
+weight of its own besides, which also depends on the era directly. And everything the network sees shifts the
+normals directly, too: that much is learned fast.
 """
 
 from __future__ import annotations
@@ -20,15 +25,17 @@ from torch import Tensor, nn
 
 from sciai.health.data.columns import Kind
 from sciai.health.model.copula import Copula
+from sciai.health.model.features import Features
+from sciai.health.model.margins import Margin
 from sciai.health.model.plan import drawing_plan
 
 __all__ = ["JointNet", "Prepared"]
 
 Floats = npt.NDArray[np.float64]
 
-_KNOTS = (-2.0, -1.2, -0.4, 0.4, 1.2, 2.0)  # of the hinges, in scores
 _BUMPS = 8
 _HEAVY = 3  # most frequent values that get a weight of their own
+_ROUGH, _OUT = 0.14, 1.4  # share of people in bins that stand out by a factor: a column is rough from it
 _FAR = 8.0  # scores beyond are as good as infinite in single precision
 
 
@@ -39,28 +46,43 @@ class _Member(nn.Module):
     Deep Learning Models for Tabular Data", NeurIPS.
     """
 
-    def __init__(self, features: int, outputs: int, width: int, blocks: int, dropout: float) -> None:
+    def __init__(
+        self,
+        features: Features,
+        outputs: int,
+        numbers: int,
+        bins: int,
+        width: int,
+        blocks: int,
+        dropout: float,
+    ) -> None:
         super().__init__()
-        self.enter = nn.Linear(features, width)
+        self.enter = nn.Linear(features.size, width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(blocks))
         self.ups = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(blocks))
         self.downs = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(blocks))
         self.last = nn.LayerNorm(width)
         self.leave = nn.Linear(width, outputs)
-        self.dropout = dropout
+        # these start at zero, as does what comes out
+        self.bins = nn.Parameter(torch.zeros(bins, width + 1))
+        self.habit = nn.Parameter(torch.zeros(bins, len(features.habits)))
+        self.straight = nn.Parameter(torch.zeros(numbers, features.size))
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
+        self.habits, self.dropout = features.habits, dropout
 
-    def forward(self, x: Tensor, outputs: Tensor | None = None) -> Tensor:
-        """(n, features) -> (n, outputs); ``outputs`` names the ones wanted, None is all."""
+    def forward(self, x: Tensor, outputs: Tensor, numbers: Tensor, bins: Tensor) -> tuple[Tensor, ...]:
+        """Features (n, features) -> what the heads take of the wanted columns (n, outputs), direct shifts of
+        the wanted numbers (n, numbers), and weights of wanted bins of rough columns (n, bins)."""
         h = self.enter(x)
         for norm, up, down in zip(self.norms, self.ups, self.downs, strict=True):
             inner = nn.functional.silu(up(norm(h)))
             h = h + down(nn.functional.dropout(inner, self.dropout, self.training))
         h = nn.functional.dropout(self.last(h), self.dropout, self.training)
-        if outputs is None:
-            return self.leave(h)
-        return nn.functional.linear(h, self.leave.weight[outputs], self.leave.bias[outputs])
+        told = nn.functional.linear(h, self.leave.weight[outputs], self.leave.bias[outputs])
+        own = nn.functional.linear(h, self.bins[bins, 1:], self.bins[bins, 0])
+        own = own + nn.functional.linear(x[:, self.habits], self.habit[bins])
+        return told, nn.functional.linear(x, self.straight[numbers]), own
 
 
 class Prepared:
@@ -86,6 +108,7 @@ class JointNet(nn.Module):
         blocks: residual blocks.
         members: networks whose probabilities are averaged; each is trained by itself.
         dropout: share of units left out in training.
+        plain: as it was made at first: no rough columns, and ``Features`` without what goes with them.
     """
 
     edges: Tensor
@@ -95,6 +118,7 @@ class JointNet(nn.Module):
     thresholds: Tensor
     is_categorical: Tensor
     place: Tensor
+    own: Tensor
     numeric_at: Tensor
     every_number: Tensor
     every_level: Tensor
@@ -103,12 +127,19 @@ class JointNet(nn.Module):
     least_sd: Tensor
 
     def __init__(
-        self, copula: Copula, width: int = 384, blocks: int = 3, members: int = 2, dropout: float = 0.1
+        self,
+        copula: Copula,
+        width: int = 384,
+        blocks: int = 3,
+        members: int = 2,
+        dropout: float = 0.1,
+        plain: bool = False,
     ) -> None:
         super().__init__()
         self.copula = copula
         self.plan = drawing_plan(copula)
         self.shape = {"width": width, "blocks": blocks, "members": members, "dropout": dropout}
+        self.shape |= {"plain": plain}
         columns, layout = copula.schema.columns, copula.layout
         self.numeric = [i for i, c in enumerate(columns) if c.numeric]
         self.discrete = [i for i, c in enumerate(columns) if not c.numeric]
@@ -139,11 +170,19 @@ class JointNet(nn.Module):
         self._buffer("correlation", copula.correlation)
         self._buffer("scale", copula.scale)
         self._buffer("least_sd", copula.least_sd)
-        features = 4 * len(copula.owner) + len(_KNOTS) * len(self.numeric)
+        margins = [layout.margins[i] for i in self.numeric]
+        bins = [0 if plain or not _rough(m) else m.n_bins for m in margins]
+        self.bins = sum(bins)
+        # place of each bin's own weight among all of them, one past the last where it has none
+        places = np.split(np.arange(self.bins, dtype=float), np.cumsum(bins)[:-1])
+        own = _padded(places, float(self.bins), self.edges.shape[1] - 1).astype(np.int64)
+        self.register_buffer("own", torch.from_numpy(own), persistent=False)
+        self.features = Features(copula, self.numeric, plain)
         self.per_number = 2 + self.bumps.shape[2]
         outputs = self.per_number * len(self.numeric) + (1 + self.level.shape[1]) * len(self.discrete)
         self.members = nn.ModuleList(
-            _Member(features, outputs, width, blocks, dropout) for _ in range(members)
+            _Member(self.features, outputs, len(self.numeric), self.bins, width, blocks, dropout)
+            for _ in range(members)
         )
 
     def _buffer(self, name: str, array: Any) -> None:
@@ -178,14 +217,6 @@ class JointNet(nn.Module):
         arrays = (z, m, np.where(seen, 0, mean), np.where(seen, 1, sd))
         return Prepared(*(torch.from_numpy(np.asarray(a, "f4")) for a in arrays))
 
-    def features(self, batch: Prepared) -> Tensor:
-        """What the members see, shape (n, features)."""
-        z = batch.scores[:, self.numeric_at]
-        known = batch.known[:, self.numeric_at]
-        hinges = [torch.relu(z - k if k >= 0 else k - z) * known for k in _KNOTS]
-        log_sd = batch.sd.log() * (1 - batch.known)
-        return torch.cat([batch.scores, batch.known - 0.5, batch.mean, log_sd, *hinges], 1)
-
     def forward(
         self,
         batch: Prepared,
@@ -206,31 +237,36 @@ class JointNet(nn.Module):
             (members, n, discrete, l).
         """
         x = self.features(batch)
-        some = numeric is not None or discrete is not None
         numeric = self.every_number if numeric is None else numeric
         discrete = self.every_level if discrete is None else discrete
         size = 1 + self.level.shape[1]
         first = numeric[:, None] * self.per_number + torch.arange(self.per_number)
         rest = self.per_number * len(self.numeric) + discrete[:, None] * size + torch.arange(size)
-        wanted = torch.cat([first.flatten(), rest.flatten()]) if some else None
-        chosen = range(len(self.members)) if members is None else members
-        told = [self._heads(self.members[m](x, wanted).float(), batch, numeric, discrete) for m in chosen]
+        outputs = torch.cat([first.flatten(), rest.flatten()])
+        own = self.own[numeric]
+        rough = own < self.bins
+        told = []
+        for m in range(len(self.members)) if members is None else members:
+            found = [t.float() for t in self.members[m](x, outputs, numeric, own[rough])]
+            told.append(self._heads(found, batch, numeric, discrete, rough))
         return torch.stack([t[0] for t in told]), torch.stack([t[1] for t in told])
 
     def _heads(
-        self, out: Tensor, batch: Prepared, numeric: Tensor, discrete: Tensor
+        self, found: Sequence[Tensor], batch: Prepared, numeric: Tensor, discrete: Tensor, rough: Tensor
     ) -> tuple[Tensor, Tensor]:
-        count = len(numeric)
+        (out, shift, own), count = found, len(numeric)
         numbers = out[:, : count * self.per_number].reshape(len(out), count, self.per_number)
         rest = out[:, count * self.per_number :].reshape(len(out), len(discrete), 1 + self.level.shape[1])
         at, place = self.numeric_at[numeric], self.place[discrete]
         mean, sd = batch.mean[:, at], batch.sd[:, at]
-        middle = mean + sd * numbers[..., 0]
+        middle = mean + sd * (numbers[..., 0] + shift)
         width = sd * numbers[..., 1].clamp(-3, 3).exp()
         ends = torch.special.ndtr((self.edges[numeric] - middle[..., None]) / width[..., None])
         base = (ends[..., 1:] - ends[..., :-1]).clamp_min(1e-7).log()
         extra = torch.einsum("njc,jkc->njk", numbers[..., 2:], self.bumps[numeric])
-        logits = (base + extra).masked_fill(self.real[numeric] == 0, -1e4)
+        flat = (base + extra).reshape(len(out), -1)
+        flat = flat.index_add(1, rough.flatten().nonzero()[:, 0], own)
+        logits = flat.reshape(base.shape).masked_fill(self.real[numeric] == 0, -1e4)
         # levels: intervals of one latent, or for a categorical column one latent each
         thresholds, level_mean, level_sd = self.thresholds[discrete], batch.mean[:, place], batch.sd[:, place]
         passed = torch.special.ndtr((thresholds - level_mean[..., :1]) / level_sd[..., :1])
@@ -242,7 +278,15 @@ class JointNet(nn.Module):
         return logits.log_softmax(-1), told.log_softmax(-1)
 
 
-def _numeric_tables(margin: Any) -> tuple[Floats, Floats]:
+def _rough(margin: Margin) -> bool:
+    """Whether it is a count, or many people are in bins a good deal fuller, per unit, than those around."""
+    share = np.diff(margin.bin_edges)[1:-1]
+    density = share / np.diff(margin.edges[margin.bins])
+    around = [np.median(density[max(0, k - 2) : k + 3]) for k in range(len(density))]
+    return margin.column.kind is Kind.COUNT or bool(share[density > _OUT * np.array(around)].sum() >= _ROUGH)
+
+
+def _numeric_tables(margin: Margin) -> tuple[Floats, Floats]:
     """Scores at the bins' bounds (k + 1,), and the shapes that can be added over the bins (k, c)."""
     bounds = margin.bin_edges
     edges = np.clip(ndtri(bounds), -_FAR, _FAR)

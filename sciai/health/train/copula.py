@@ -18,7 +18,7 @@ from sciai.health.model.held_out import calibrate as learn
 from sciai.health.model.interface import Predictive
 from sciai.health.train.figures import figures
 from sciai.health.train.masks import hide
-from sciai.health.train.source import training_people
+from sciai.health.train.source import training_people, training_rows
 
 __all__ = ["CopulaNet", "calibrate", "evaluate", "export", "loss", "network", "restore"]
 
@@ -80,7 +80,7 @@ def calibration_of(joint: BinnedJoint, data: Any, passes: int = 4) -> dict[str, 
         data: the data module; its dataset is ``People`` or like it.
         passes: how often each person is looked at, with other parts hidden.
     """
-    rows, train = (np.asarray(data.split.parts.get(p, []), int) for p in ("calibrate", "train"))
+    rows, train = np.asarray(data.split.parts.get("calibrate", []), int), training_rows(data)
     if not len(rows):
         return {}
     people = data.dataset

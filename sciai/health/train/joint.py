@@ -84,8 +84,10 @@ def loss(net: JointNet, batch: Mapping[str, Tensor], diagnoses: float = 1.0) -> 
 
 
 def calibrate(net: JointNet, data: Any, passes: int = 4) -> dict[str, Any]:
-    """Intervals, risks and counts from the calibration part (``sciai.health.model.calibration``)."""
-    return calibration_of(NeuralJoint(net), data, passes)
+    """Intervals, risks and counts from the calibration part (``sciai.health.model.calibration``), and what
+    was done in training so that memory can be measured (``sciai.health.data.watched``)."""
+    watch = getattr(data, "watch", None)
+    return {**calibration_of(NeuralJoint(net), data, passes), **({"privacy": dict(watch)} if watch else {})}
 
 
 def evaluate(net: JointNet, data: Any) -> dict[str, float]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sciai.health.data.columns import Schema
 
-__all__ = ["TrainingPeople", "training_people"]
+__all__ = ["TrainingPeople", "training_people", "training_rows"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,5 +38,10 @@ def training_people(data: Mapping[str, Any]) -> TrainingPeople:
     from hydra.utils import instantiate
 
     module: Any = data if hasattr(data, "split") else instantiate(data)
-    rows = module.split.parts["train"]
+    rows = training_rows(module)
     return TrainingPeople(module.dataset.schema, module.dataset.values[rows])
+
+
+def training_rows(module: Any) -> npt.NDArray[np.int64]:
+    """Rows of the training part of a data module, without those it sets aside (``WatchedData``)."""
+    return np.asarray(getattr(module, "trained", module.split.parts.get("train", [])), np.int64)

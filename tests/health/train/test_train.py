@@ -93,6 +93,7 @@ def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
     options = [
         "domain/health@domain=joint",
         *TINY,
+        "domain.data.aside=0.1",
         "domain.net.width=16",
         "domain.net.blocks=1",
         "domain.net.members=1",
