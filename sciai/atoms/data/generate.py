@@ -293,7 +293,8 @@ def _textbook(rng: np.random.Generator, plan: Plan) -> Job:
     frames = yield from _settled(atoms, 6)
     if not frames:
         return []
-    settled, kept = frames[-1].to_atoms(), []
+    settled = frames[-1].to_atoms()
+    kept: list[Record] = []
     for volume in (*VOLUMES, 1.0):
         child = perturb.pressed(settled, (volume * float(rng.uniform(0.985, 1.015))) ** (1 / 3))
         if len(kept) == len(VOLUMES):

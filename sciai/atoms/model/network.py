@@ -98,6 +98,7 @@ class Network(nn.Module):
     support_scale: Tensor
     support_held: Tensor
     closest: Tensor
+    bend: Tensor
 
     def __init__(
         self,
@@ -166,6 +167,16 @@ class Network(nn.Module):
         self.register_buffer("support_scale", torch.zeros(channels))
         self.register_buffer("support_held", torch.full((_HELD_OUT,), torch.nan))
         self.register_buffer("closest", torch.full((ELEMENTS, ELEMENTS), torch.inf))
+        self.register_buffer("bend", torch.full((ELEMENTS, ELEMENTS), 0.6), persistent=False)
+
+    def keep_to_seen(self) -> None:
+        """Nearer than training has seen two elements, less a margin, nothing but repulsion changes.
+
+        For pairs that were never seen, or never nearer than they touch, from 0.8 of touching on. Training
+        itself, which sees new data, bends all pairs alike at 0.6.
+        """
+        touch = self.touch.clamp(min=0.1)
+        self.bend.copy_((0.85 * self.closest.float() / touch).clamp(0.6, 0.8))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -247,7 +258,11 @@ class Network(nn.Module):
         distance = vectors.square().sum(1).clamp(min=1e-12).sqrt()
         unit = vectors / distance[:, None]
         touch = self.touch[z[0], z[1]].to(distance.dtype)
-        x = floored(distance / touch) * touch / self.reach[z[0], z[1]].to(distance.dtype)
+        x = (
+            floored(distance / touch, self.bend[z[0], z[1]])
+            * touch
+            / self.reach[z[0], z[1]].to(distance.dtype)
+        )
         waves = torch.sin(x[:, None] * self.frequencies.to(x.dtype)) * (envelope(x) / x)[:, None]
         y = harmonics(unit, self.lmax)
         # neighbours in the periodic table start alike; what sets an element apart is learned on top
@@ -337,17 +352,17 @@ class Interaction(nn.Module):
         return h, b[:, 1 : 1 + len(rows)] * gates[:, rows]
 
 
-def floored(s: Tensor) -> Tensor:
-    """Distances, in units of touching, as the network sees them: nothing changes below 0.4.
+def floored(s: Tensor, bend: Tensor | float = 0.6) -> Tensor:
+    """Distances, in units of touching, as the network sees them: they bend, and end 0.2 further in.
 
-    From 0.6 down to 0.4 it bends, with two continuous derivatives, to the constant 0.5: closer than data ever
-    are, the energy changes by the nuclear repulsion alone.
+    From ``bend`` down to 0.2 below it they bend, with two continuous derivatives, to a constant halfway:
+    closer than data ever are, the energy changes by the nuclear repulsion alone.
 
     >>> floored(torch.tensor([0.1, 0.4, 0.5, 0.6, 2.0])).tolist()
     [0.5, 0.5, 0.51..., 0.6..., 2.0]
     """
-    t = ((0.6 - s) / 0.2).clamp(0.0, 1.0)
-    return torch.where(s > 0.4, s + 0.2 * t**3 * (1 - t / 2), torch.full_like(s, 0.5))
+    t = ((bend - s) / 0.2).clamp(0.0, 1.0)
+    return torch.where(t < 1, s + 0.2 * t**3 * (1 - t / 2), bend - 0.1)
 
 
 def shells(rows: int) -> NDArray[np.float32]:

@@ -41,6 +41,7 @@ def restore(checkpoint: Checkpoint) -> Network:
         )
     except (TypeError, RuntimeError) as error:
         raise CheckpointError(f"arrays and config of {checkpoint.card.name!r} do not fit: {error}") from error
+    net.keep_to_seen()
     return net.requires_grad_(False).eval()
 
 

@@ -182,3 +182,34 @@ def test_sizes_that_cannot_be() -> None:
         Network(radial=6)
     with pytest.raises(BadInput, match="carried"):
         Network(lmax=1, carried=2)
+
+
+def test_nearer_than_ever_seen_there_is_repulsion_alone() -> None:
+    net = _net()
+    touch = 2 * float(covalent_radii[11])
+    net.closest[11, 11] = 1.2 * touch  # bends from 0.8 of touching, and is flat from 0.6 on
+    net.keep_to_seen()
+    pairs = [
+        Atoms("Na2", positions=[[0, 0, 0], [share * touch, 0, 0]]) for share in np.arange(0.3, 1.0, 0.01)
+    ]
+    graph = graphs_of(pairs, net.cutoff)
+    seen = predict(net, graph)
+    push = seen.forces.numpy()[1::2, 0]
+    near = np.arange(0.3, 1.0, 0.01) < 0.6
+    assert (push[near] > 0).all()
+    # the network's own share is the same for all of them
+    vectors, found, z = net._pairs(graph)
+    alone = net._repulsion(vectors.norm(dim=1), found, z).view(-1, 2).sum(1)
+    assert np.ptp((seen.energy - alone).numpy()[near]) < 1e-9
+    # smooth where it bends: slopes of the energy are the forces there too
+    energy = seen.energy.numpy()
+    middle = -(energy[2:] - energy[:-2]) / (0.02 * touch)
+    assert np.abs(middle - push[1:-1])[35:].max() < 0.05 * np.abs(push[36:]).max() + 0.05
+
+
+def test_what_was_seen_near_is_not_bent() -> None:
+    net, atoms = _net(), _crystal()
+    before = _ask(net, atoms)
+    net.closest[:] = 1.0
+    net.keep_to_seen()
+    assert torch.equal(_ask(net, atoms).energy, before.energy)
