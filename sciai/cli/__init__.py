@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from sciai.cli import atoms, demo, health, radar, train, trust
+from sciai.cli import atoms, audit, demo, health, ledger, radar, refer, train, trust
 
 __all__ = ["app", "main"]
 
@@ -44,16 +44,32 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
-    ledger: Annotated[
-        Path | None, typer.Option(envvar="SCIAI_LEDGER", help="Record every answer in this ledger.")
+    ledger_folder: Annotated[
+        Path | None,
+        typer.Option("--ledger", envvar="SCIAI_LEDGER", help="Record every answer in this ledger."),
     ] = None,
     key: Annotated[
         Path | None, typer.Option(envvar="SCIAI_KEY", help="The ledger's private key (PEM).")
     ] = None,
+    in_clear: Annotated[
+        bool,
+        typer.Option("--in-clear", help="Record values of people as they are. [salted digests]"),
+    ] = False,
     queue: Annotated[
         Path | None, typer.Option(envvar="SCIAI_QUEUE", help="Refer refused answers to this queue.")
     ] = None,
-    use: Annotated[str, typer.Option(envvar="SCIAI_USE", help="What the answers are used for.")] = "",
+    refer_from: Annotated[
+        str, typer.Option("--refer", help="Refer from this level on: refuse, or caution too.")
+    ] = "refuse",
+    use: Annotated[
+        str, typer.Option(envvar="SCIAI_USE", help="What the answers are used for, in words.")
+    ] = "",
+    use_class: Annotated[
+        str,
+        typer.Option(
+            envvar="SCIAI_USE_CLASS", help="How grave that use is: A, B or C (see `sciai release`)."
+        ),
+    ] = "",
 ) -> None:
     """Scientific generative models that check the question, estimate, check the estimate, and say how sure.
 
@@ -65,8 +81,12 @@ def _root(
 
     [bold]Exit codes[/bold]  0 done, 1 error, 2 wrong command line, 3 the answer was refused
     """
-    if ledger is not None:
-        context.with_resource(trust.recording(ledger, key, queue, use))
+    if ledger_folder is not None or queue is not None or use_class:
+        context.with_resource(
+            ledger.recording(
+                ledger_folder, key, queue, use=use, use_class=use_class, refer=refer_from, in_clear=in_clear
+            )
+        )
 
 
 app.command("demo")(demo.demo)
@@ -75,11 +95,12 @@ app.command("evaluate", context_settings={"ignore_unknown_options": True})(train
 app.add_typer(health.app, name="health")
 app.add_typer(radar.app, name="radar")
 app.add_typer(atoms.app, name="atoms")
+app.command("audit")(audit.audit)
 app.command("release")(trust.release)
 app.command("card")(trust.card)
 app.add_typer(trust.risks, name="risks")
-app.add_typer(trust.ledger, name="ledger")
-app.add_typer(trust.refer, name="refer")
+app.add_typer(ledger.ledger, name="ledger")
+app.add_typer(refer.refer, name="refer")
 app.add_typer(trust.key, name="key")
 
 

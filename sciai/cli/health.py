@@ -73,7 +73,7 @@ def risk(
     [bold]Sheets[/bold]  tests down and dates across, or test, value, unit, range on each
     line; names in English or Japanese, LOINC or JLAC10 codes; UTF-8 or Shift_JIS; or a FHIR R4 bundle
     """
-    from sciai.health.api.panel import fitted, latest, person_at
+    from sciai.health.api.panel import fitted, latest, person_of
     from sciai.health.api.report import panel_report
 
     with show.progress("reading the sheet", quiet=quiet) as step:
@@ -84,7 +84,7 @@ def risk(
         human = load(model)
         chosen = fitted(chosen, human.schema)
         step(-1, "asking")
-        report = panel_report(person_at(human.given(known), chosen), chosen)
+        report = panel_report(person_of(human.given(known), chosen), chosen)
         page = _page(html, "panel", report, chosen)
     if json:
         show.print_json(health_show.risk_figures(report, chosen, page))
@@ -165,7 +165,7 @@ def unusual(
     sciai health unusual panel.csv --age 64 --sex male
     sciai health unusual -g age=40 -g sex=female -g hemoglobin=10.1 -g mcv=70 -g iron=120
     """
-    from sciai.health.api.panel import fitted, latest, person_at, with_findings
+    from sciai.health.api.panel import fitted, latest, person_of, with_findings
 
     if panel is None:
         answer = load(model).given(pairs(_with(given, age, sex))).unusual()
@@ -173,7 +173,7 @@ def unusual(
         human = load(model)
         chosen = fitted(latest(_read(panel, fasting), date), human.schema)
         known = _person_known(age, sex, given, [chosen])
-        answer = with_findings(person_at(human.given(known), chosen).unusual(), chosen.findings)
+        answer = with_findings(person_of(human.given(known), chosen).unusual(), chosen.findings)
     if json:
         show.print_json(answer.to_dict())
     else:
@@ -250,13 +250,13 @@ def _person_known(
 
 
 def _someone(model: str, given: Sequence[str] | None, sheet: Path | None) -> tuple[Person, tuple[Any, ...]]:
-    from sciai.health.api.panel import fitted, latest, person_at
+    from sciai.health.api.panel import fitted, latest, person_of
 
     person = load(model).given(pairs(given))
     if sheet is None:
         return person, ()
     panel = fitted(latest(_read(sheet, None)), person.schema)
-    return person_at(person, panel), panel.findings
+    return person_of(person, panel), panel.findings
 
 
 def _page(path: Path | None, kind: str, value: Any, panel: Panel | None) -> Path | None:

@@ -144,6 +144,19 @@ def finish(answer: Answer[Any]) -> None:
         raise typer.Exit(3)
 
 
+def report(found: Sequence[Finding], json: bool) -> None:
+    """Print findings, one a line; a refusal among them is exit code 3."""
+    worst = max(finding.level for finding in found)
+    if json:
+        print_json({"level": worst, "findings": found})
+    else:
+        for finding in found:
+            where = f" ({finding.where})" if finding.where else ""
+            typer.echo(f"{'ok' if finding.level.name == 'OK' else 'WRONG'}{where}: {finding.message}")
+    if worst.name == "REFUSE":
+        raise typer.Exit(3)
+
+
 def pairs(texts: Sequence[str], option: str) -> float | dict[str, float] | None:
     """Read a repeatable option of the kind ``35`` or ``DBZH=40``.
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sciai.core.answer import Answer, Finding, Level, jsonable
 from sciai.core.errors import BadInput
 from sciai.core.listen import listening, quietly
+from sciai.core.resources import checkpoints_dir
 from sciai.trust.ledger import Entry, Ledger
 from sciai.trust.record import Question, checks_of, question_of, said_of
 from sciai.trust.said import differences
 
-__all__ = ["compare", "match", "replay", "witness"]
+__all__ = ["checkpoint_folder", "compare", "match", "replay", "witness"]
 
 
 def replay(
@@ -90,6 +93,34 @@ def compare(ledger: Ledger, entry: Entry, answer: Answer[Any]) -> list[Finding]:
     why = "; ".join(changed) or "model and version are the same, so look at seeds, guards and the machine"
     found = [Finding("replay", Level.REFUSE, f"entry {entry.id}: another answer today ({why})")]
     return found + [Finding("replay", Level.REFUSE, text) for text in told[:20]]
+
+
+def checkpoint_folder(domain: str, wanted: str, given: str | Path | None = None) -> Path:
+    """The folder of the checkpoint with a hash.
+
+    Args:
+        domain: whose shipped checkpoints to look among.
+        wanted: the hash; empty takes the first shipped one.
+        given: a folder, or the name of a shipped checkpoint, that has to be it; None looks for it.
+
+    Raises:
+        BadInput: it is not here.
+    """
+    shipped = checkpoints_dir()
+    if given is not None:
+        places = [Path(given) if Path(given).is_dir() else shipped / given]
+    else:
+        places = sorted(shipped.glob(f"{domain}*"))
+    for place in places:
+        manifest = place / "MANIFEST.json"
+        if manifest.is_file() and (not wanted or hashlib.sha256(manifest.read_bytes()).hexdigest() == wanted):
+            return place
+    where = "there" if given else "among the shipped ones"
+    raise BadInput(
+        f"cannot be replayed: checkpoint {wanted[:12]} is not {where}",
+        file=given,
+        fix="give the checkpoint as it was with --model",
+    )
 
 
 @contextmanager

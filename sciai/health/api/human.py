@@ -19,6 +19,7 @@ from sciai.health.api.distribution import HealthAnswer, Told
 from sciai.health.api.infer import tell
 from sciai.health.api.known import Known
 from sciai.health.api.person import Person
+from sciai.health.api.record import recorded
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Schema
 from sciai.health.model.calibration import Calibration
@@ -170,6 +171,7 @@ class VirtualHuman:
         """
         return Person(self, Known.nothing(self.schema)).given(values, **named)
 
+    @recorded
     def timeline(self, panels: Any, values: Mapping[str, Any] | None = None, /, **known: Any) -> HealthAnswer:
         """Several dates of one person: changes beyond chance, the course against peers.
 
@@ -212,6 +214,7 @@ class VirtualHuman:
         """
         return gather(self, where or {}, n, seed, population)
 
+    @recorded
     def marginal(
         self,
         name: str,

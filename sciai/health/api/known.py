@@ -52,6 +52,21 @@ class Known:
         """Nobody in particular."""
         return cls(schema, np.full(len(schema), np.nan))
 
+    @classmethod
+    def again(cls, schema: Schema, given: Mapping[str, float], notes: tuple[Finding, ...] = ()) -> Known:
+        """From what was given, in the columns' units, with what was found about it at that time.
+
+        Args:
+            schema: the columns.
+            given: column -> number, or number of the level.
+            notes: findings about single values.
+
+        Raises:
+            BadInput: on a name of no column, or values that contradict each other.
+        """
+        named = {column_named(schema, name): value for name, value in given.items()}
+        return cls.nothing(schema)._resolve(named, list(notes))
+
     def add(self, values: Mapping[str, Any], *, lenient: bool = False) -> Known:
         """The same person with more known; a value given again replaces the earlier one.
 

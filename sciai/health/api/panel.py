@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sciai.health.api.person import Person
     from sciai.health.data.columns import Schema
 
-__all__ = ["fitted", "latest", "person_at", "with_findings"]
+__all__ = ["fitted", "latest", "person_at", "person_of", "with_findings"]
 
 
 def latest(panels: Sequence[Panel], date: str | dt.date | None = None) -> Panel:
@@ -70,6 +70,19 @@ def person_at(person: Person, panel: Panel, last: dt.date | None = None) -> Pers
     given = {name for name in person.known.given if name != "age"}
     values = {name: value for name, value in fitted(panel, person.schema).values.items() if name not in given}
     return person.given(known | values)
+
+
+def person_of(person: Person, panel: Panel) -> Person:
+    """The person with the values of a panel, and with what was found on it: guards and ledger see both.
+
+    Args:
+        person: what is known otherwise; it wins over what the sheet says of the person.
+        panel: the values.
+    """
+    told = person_at(person, panel)
+    here = {(f.check, f.message) for f in told.known.findings}
+    more = tuple(f for f in panel.findings if (f.check, f.message) not in here)
+    return type(person)(person.human, dataclasses.replace(told.known, findings=(*told.known.findings, *more)))
 
 
 def with_findings(answer: Answer[Any], findings: Sequence[Finding]) -> HealthAnswer:

@@ -10,10 +10,12 @@ import numpy as np
 
 from sciai.core.answer import Estimate, Provenance, ask
 from sciai.core.errors import BadInput
+from sciai.core.listen import quietly
 from sciai.health import checks
 from sciai.health.api.distribution import HealthAnswer, Told
 from sciai.health.api.infer import State, state_of, tell
 from sciai.health.api.known import Known
+from sciai.health.api.record import recorded
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Schema
 from sciai.health.model.calibration import group_of
@@ -79,7 +81,8 @@ class Person:
     @property
     def findings(self) -> tuple[Any, ...]:
         """What was found about the values alone: conversions, contradictions, an unusual combination."""
-        return HealthAnswer.of(self._answer((), lambda _: Estimate(Told({}), 0.0))).findings
+        with quietly():  # a look at the values, no answer
+            return HealthAnswer.of(self._answer((), lambda _: Estimate(Told({}), 0.0))).findings
 
     @cached_property
     def state(self) -> State:
@@ -95,6 +98,7 @@ class Person:
 
     # ---- questions
 
+    @recorded
     def ask(self, *targets: str) -> HealthAnswer:
         """How columns are distributed for a person like this one.
 
@@ -117,6 +121,7 @@ class Person:
             )
         )
 
+    @recorded
     def risks(self, peers: Sequence[str] = ("age", "sex"), drivers: int = 4) -> HealthAnswer:
         """Every disease: risk, 90 % interval, peers' risk, ratio, what drives it, or that it cannot be told.
 
@@ -131,6 +136,7 @@ class Person:
 
         return HealthAnswer.of(self._answer((), lambda _: risks(self, peers, drivers)))
 
+    @recorded
     def unusual(self, peers: Sequence[str] = ("age", "sex"), seed: int = 0) -> HealthAnswer:
         """How usual the values are, one by one and together, among peers.
 
@@ -147,6 +153,7 @@ class Person:
             self._answer((), lambda _: unusual(self, peers, seed), strange=False, seed=seed)
         )
 
+    @recorded
     def what_if(self, targets: Sequence[str] = (), /, **changes: Any) -> HealthAnswer:
         """How people differ who are like this one but for some values: association, not effect.
 
@@ -170,7 +177,8 @@ class Person:
         """
         if n < 1:
             raise BadInput(f"{n} people", field="n", fix="ask for 1 or more")
-        self._answer((), lambda _: Estimate(0, 0.0)).unwrap()
+        with quietly():  # virtual people are no answer about this one
+            self._answer((), lambda _: Estimate(0, 0.0)).unwrap()
         rng = np.random.default_rng(seed)
         rows = self.state.rows[rng.choice(len(self.state.weights), n, p=self.state.weights)]
         return self.schema.decode(self.human.model.sample(rows, rng))
