@@ -25,7 +25,11 @@ OUT = Path(__file__).resolve().parent / "out"
 
 @dataclass(frozen=True)
 class People:
-    """Real people, encoded, and which part each belongs to. ``groups``: survey cycle, stratum, unit."""
+    """Real people, encoded, and which part each belongs to. ``groups``: survey cycle, stratum, unit.
+
+    Of the part ``train``, ``trained`` are those that models learn from, ``aside`` the others: they were set
+    aside at random, so they live where members do.
+    """
 
     schema: Schema
     values: np.ndarray
@@ -48,6 +52,7 @@ def people() -> People:
     data = build_data(compose("health"))
     table = data.dataset
     parts = {name: np.asarray(rows) for name, rows in data.split.parts.items()}
+    parts |= {"trained": data.trained, "aside": data.aside}
     return People(table.schema, table.values, parts, list(map(str, table.groups)))
 
 

@@ -1,7 +1,10 @@
 """The privacy audit (`sciai.health.api.privacy`) of checkpoints.
 
-Members are the training people, others the test people (not the calibration people: intervals were fitted to
-them). How ordinary a person is comes from copulas fitted to random halves of the people of the other parts.
+Members are the people a model was trained on. Others are those of the training part that were set aside at
+random (the card says so): they live in the same places and differ in nothing else. The test people live
+elsewhere; how well they are told from members is printed beside, and is the difference of places as well. A
+card that says of nobody set aside is audited against the test people alone. How ordinary a person is comes
+from copulas fitted to random halves of the people of the other parts (intervals were fitted to those, too).
 Canaries are those that the card says were planted. That the audit finds a model that learned by heart is
 shown in tests/health/api/test_privacy.py.
 
@@ -39,7 +42,18 @@ def planted(saved: Checkpoint) -> np.ndarray | None:
     told = dict(saved.card.calibration.get("privacy", {})).get("canaries")
     if not told:
         return None
-    return canaries(people().of("train"), int(told["n"]), int(told["seed"]))
+    part = "trained" if _watched(saved) else "train"
+    return canaries(people().of(part), int(told["n"]), int(told["seed"]))
+
+
+def _watched(saved: Checkpoint) -> bool:
+    """Whether people were set aside from its training, the same as in today's configuration."""
+    told = dict(saved.card.calibration.get("privacy", {})).get("set_aside", 0)
+    if told not in (0, len(people().parts["aside"])):
+        raise SystemExit(
+            f"{told} people were set aside for {saved.card.name}: conf/domain/health has changed"
+        )
+    return bool(told)
 
 
 def main() -> None:
@@ -49,34 +63,37 @@ def main() -> None:
     )
     add_models(parser)
     parser.add_argument("--most", type=int, default=1500, help="members, and others, attacked at the most")
-    parser.add_argument("--references", type=int, default=4)
+    parser.add_argument("--references", type=int, default=3)
     parser.add_argument("--attempts", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=OUT / "health_privacy.json")
     given = parser.parse_args()
     one_thread()
     found = people()
     references = outside_models(given.references)
-    places = [[found.groups[i] for i in found.parts[part]] for part in ("train", "test")]
     record = {}
     for model in given.model:
         folder = Path(model) if Path(model).is_dir() else checkpoints_dir() / model
         saved = Checkpoint.load(folder)
         label, joint, _ = open_model(model)
+        parts = ("trained", "aside", "test") if _watched(saved) else ("train", "test")
+        groups = [[found.groups[i] for i in found.parts[part]] for part in parts]
         result = audit(
             joint,
-            found.of("train"),
-            found.of("test"),
+            found.of(parts[0]),
+            found.of(parts[1]),
             references=references,
             planted=planted(saved),
-            groups=(places[0], places[1]),
+            groups=(groups[0], groups[1]),
+            elsewhere=(found.of("test"), groups[2]) if len(parts) > 2 else None,
             attempts=given.attempts,
             most=given.most,
             epsilon=dict(saved.card.calibration.get("privacy", {})).get("epsilon"),
         )
         print(f"\n{describe(model)}")
-        for attack in result.memberships:
+        pairs = [("", m) for m in result.memberships] + [("other places, ", m) for m in result.elsewhere]
+        for against, attack in pairs:
             print(
-                f"  membership, {attack.attack:28s} AUC {attack.auc:.3f} ({attack.low:.3f} to "
+                f"  membership, {against + attack.attack:42s} AUC {attack.auc:.3f} ({attack.low:.3f} to "
                 f"{attack.high:.3f}), {100 * attack.tpr:.1f} % found at 1 % false alarms"
             )
         for finding in result.findings()[1:]:

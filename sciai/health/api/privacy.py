@@ -42,6 +42,7 @@ Floats = npt.NDArray[np.float64]
 # Above these (for p below) a finding refuses: AUC of membership inference, p of the canaries, risk of
 # singling out, nats by which a secret is guessed better of a member. Only where the interval excludes chance.
 LIMITS = {"membership": 0.52, "canaries": 0.01, "singling out": 0.02, "attribute": 0.02}
+_LEARNED = "per-column losses, learned"
 KNOWN = ("age", "sex", "race_eth", "education", "height_cm", "weight_kg")
 
 
@@ -55,6 +56,8 @@ class Audit:
         singling: descriptions that fit one person only.
         attributes: one per secret.
         epsilon: of the differential privacy the model was trained under; None where it was not.
+        elsewhere: membership told from people of other places; what is more here than in ``memberships`` is
+            knowledge of the places, not of the people. Empty where there were none.
     """
 
     memberships: tuple[Membership, ...]
@@ -62,6 +65,7 @@ class Audit:
     singling: SinglingOut
     attributes: tuple[Attribute, ...]
     epsilon: float | None = None
+    elsewhere: tuple[Membership, ...] = ()
 
     @property
     def worst(self) -> Membership:
@@ -85,6 +89,17 @@ class Audit:
                 "of members while accusing 1 % of the others",
             )
         ]
+        if self.elsewhere:
+            far = max(self.elsewhere, key=lambda m: m.auc)
+            found.append(
+                Finding(
+                    "places",
+                    Level.CAUTION if far.low > 0.5 and far.auc > LIMITS["membership"] else Level.OK,
+                    f"the attack {far.attack!r} tells members from people of other places with an AUC of "
+                    f"{far.auc:.3f} ({far.low:.3f} to {far.high:.3f}): beyond the above, that is how places "
+                    "differ, and that a place was in the training, not who",
+                )
+            )
         if self.canaries is None:
             found.append(
                 Finding("canaries", Level.CAUTION, "no canaries were planted, so their exposure is not known")
@@ -94,9 +109,10 @@ class Audit:
             found.append(
                 _finding(
                     "canaries",
-                    c.p < LIMITS["canaries"],
+                    c.p < LIMITS["canaries"] or c.exposed > 0,
                     f"{c.planted} planted canaries have a mean exposure of {c.mean:.2f} bits (1.44 where "
-                    f"nothing is kept), at most {c.most:.2f}; p = {c.p:.3f} for ranking like others",
+                    f"nothing is kept), at most {c.most:.2f}; {c.exposed} are likelier than all of "
+                    f"{c.compared} others; p = {c.p:.3f} for ranking like others",
                 )
             )
         s = self.singling
@@ -149,6 +165,7 @@ def audit(
     references: Sequence[Joint] = (),
     planted: Floats | None = None,
     groups: tuple[Sequence[object], Sequence[object]] | None = None,
+    elsewhere: tuple[Floats, Sequence[object]] | None = None,
     secrets: Sequence[str] = ("dx_diabetes", "phq9", "income_pir"),
     known: Sequence[str] = KNOWN,
     attempts: int = 1000,
@@ -167,6 +184,9 @@ def audit(
             2022, "Membership Inference Attacks From First Principles", IEEE S&P).
         planted: canaries that were in the training (``sciai.health.data.canaries``), shape (k, d).
         groups: sampling unit of each member and of each other; see ``membership``.
+        elsewhere: people of places that no member lives in, shape (k, d), and their sampling units: the
+            difference between places is then told apart from what the model remembers. ``others`` should
+            then be of the members' places (``sciai.health.data.watched``).
         secrets: columns to guess; those the schema lacks are left out.
         known: columns an attacker knows of a victim; likewise.
         attempts: descriptions tried for singling out.
@@ -193,30 +213,22 @@ def audit(
     rows = [np.sort(rng.permutation(len(people))[:most]) for people in (members, others)]
     inside, outside = members[rows[0]], others[rows[1]]
     units = None if groups is None else ([groups[0][i] for i in rows[0]], [groups[1][i] for i in rows[1]])
-    both = np.r_[inside, outside]  # bins of one group alone would fit that group better, whatever the model
-    edges = {
-        c.name: bin_edges(both[:, i])
-        for i, c in enumerate(model.schema.columns)
-        if c.numeric and not np.isnan(both[:, i]).all()
-    }
-    loss_in, loss_out = model.log_prob(inside), model.log_prob(outside)
-    scores = {"loss": (loss_in, loss_out)}
-    if references:
-        scores["calibrated loss"] = (
-            _calibrated(loss_in, inside, references),
-            _calibrated(loss_out, outside, references),
-        )
-    scores["per-column losses, learned"] = learned_score(
-        features(model, inside, edges), features(model, outside, edges), seed
-    )
+    edges = _edges(model, inside, outside)
+    told = [_told(model, people, references, edges) for people in (inside, outside)]
+    memberships = [_memberships(told[0], told[1], units, seed)]
+    if elsewhere is not None:
+        chosen = np.sort(rng.permutation(len(elsewhere[0]))[:most])
+        apart = None if units is None else (units[0], [elsewhere[1][i] for i in chosen])
+        far = _told(model, elsewhere[0][chosen], references, edges)
+        memberships.append(_memberships(told[0], far, apart, seed))
     exposed = None
     if planted is not None and len(planted):
-        fresh = canaries(members, max(500, 30 * len(planted)), seed=seed + 7919)
+        fresh = canaries(members, max(1000, 60 * len(planted)), seed=seed + 7919)
         exposed = exposure(_typicality(model, planted, references), _typicality(model, fresh, references))
     names = set(model.schema.names)
     facts = [name for name in known if name in names]
     return Audit(
-        tuple(membership(name, a, b, units, seed) for name, (a, b) in scores.items()),
+        memberships[0],
         exposed,
         singling_out(model, members, others, attempts, seed=seed),
         tuple(
@@ -225,7 +237,38 @@ def audit(
             if s in names
         ),
         epsilon,
+        memberships[1] if elsewhere is not None else (),
     )
+
+
+def _edges(model: Joint, inside: Floats, outside: Floats) -> dict[str, Floats]:
+    """Bins of the numbers; of one group alone they would fit that group better, whatever the model."""
+    both = np.r_[inside, outside]
+    return {
+        c.name: bin_edges(both[:, i])
+        for i, c in enumerate(model.schema.columns)
+        if c.numeric and not np.isnan(both[:, i]).all()
+    }
+
+
+def _told(
+    model: Joint, people: Floats, references: Sequence[Joint], edges: dict[str, Floats]
+) -> dict[str, Floats]:
+    """What attackers see of people: a score (n,) for each attack, features (n, d) for the learned one."""
+    loss = model.log_prob(people)
+    calibrated = {"calibrated loss": _calibrated(loss, people, references)} if references else {}
+    return {"loss": loss, **calibrated, _LEARNED: features(model, people, edges)}
+
+
+def _memberships(
+    inside: dict[str, Floats],
+    outside: dict[str, Floats],
+    units: tuple[Sequence[object], Sequence[object]] | None,
+    seed: int,
+) -> tuple[Membership, ...]:
+    pairs = {name: (inside[name], outside[name]) for name in inside}
+    pairs[_LEARNED] = learned_score(*pairs[_LEARNED], seed)
+    return tuple(membership(name, a, b, units, seed) for name, (a, b) in pairs.items())
 
 
 def _calibrated(loss: Floats, people: Floats, references: Sequence[Joint]) -> Floats:

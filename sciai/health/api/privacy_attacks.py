@@ -71,6 +71,8 @@ class Exposure:
         compared: number of those compared with.
         mean: mean exposure in bits, log2(compared + 1) - log2(rank); 1.44 is expected where nothing is kept.
         most: highest exposure of one canary; it is at most log2(compared + 1).
+        exposed: planted canaries that are more likely than every one they are compared with; by chance
+            planted / (compared + 1) of them.
         p: one-sided p-value that the planted ones rank no higher (Mann and Whitney's test).
     """
 
@@ -78,6 +80,7 @@ class Exposure:
     compared: int
     mean: float
     most: float
+    exposed: int
     p: float
 
 
@@ -140,7 +143,8 @@ def membership(
         inside: scores of members, larger for "was in the training", shape (m,).
         outside: scores of others, shape (n,).
         groups: sampling unit of each member and each other (people of one place are alike); whole units are
-            redrawn for the interval. None redraws people.
+            redrawn for the interval, members and others of a unit together where they share units. None
+            redraws people.
         seed: of the redraws.
         draws: number of redraws.
 
@@ -155,12 +159,17 @@ def membership(
     label = np.r_[np.ones(len(inside), bool), np.zeros(len(outside), bool)]
     score = np.r_[inside, outside]
     rng = np.random.default_rng(seed)
-    redraw_in = _redraw(groups[0] if groups else range(len(inside)))
-    redraw_out = _redraw(groups[1] if groups else range(len(outside)))
+    together = groups is not None and not set(map(str, groups[0])).isdisjoint(map(str, groups[1]))
+    if together and groups is not None:
+        redraw = _redraw([*groups[0], *groups[1]])
+    else:
+        redraw_in = _redraw(groups[0] if groups else range(len(inside)))
+        redraw_out = _redraw(groups[1] if groups else range(len(outside)))
     aucs = []
     for _ in range(draws):
-        rows = np.r_[redraw_in(rng), len(inside) + redraw_out(rng)]
-        aucs.append(auroc(score[rows], label[rows]))
+        rows = redraw(rng) if together else np.r_[redraw_in(rng), len(inside) + redraw_out(rng)]
+        if label[rows].any() and not label[rows].all():
+            aucs.append(auroc(score[rows], label[rows]))
     low, high = np.quantile(aucs, [0.005, 0.995])
     bar = np.quantile(outside, 0.99, method="higher")
     return Membership(
@@ -236,7 +245,9 @@ def exposure(planted: Floats, compared: Floats) -> Exposure:
     ranks = 1 + (compared[None] >= planted[:, None]).sum(1)
     bits = np.log2(len(compared) + 1) - np.log2(ranks)
     p = float(mannwhitneyu(planted, compared, alternative="greater").pvalue)
-    return Exposure(len(planted), len(compared), float(bits.mean()), float(bits.max()), p)
+    return Exposure(
+        len(planted), len(compared), float(bits.mean()), float(bits.max()), int((ranks == 1).sum()), p
+    )
 
 
 def singling_out(

@@ -15,7 +15,7 @@ from sciai.health.data.canaries import canaries
 from tests.health.kernel_joint import SCHEMA, KernelJoint, people
 
 MEMBERS, OTHERS, ELSEWHERE = people(200, seed=3), people(200, seed=4), people(200, seed=5)
-PLANTED = canaries(MEMBERS, 12, seed=0)
+PLANTED = canaries(MEMBERS, 12, seed=1)
 SECRETS = ("dx_diabetes", "hba1c")
 
 
@@ -56,6 +56,7 @@ def test_a_memoriser_fails_every_part(memoriser: Audit) -> None:
     assert memoriser.worst.tpr > 0.5
     assert memoriser.canaries is not None
     assert memoriser.canaries.mean > 4
+    assert memoriser.canaries.exposed > 6
     assert memoriser.singling.members > 2 * memoriser.singling.others
     assert max(a.excess for a in memoriser.attributes) > 0.3
     assert "where membership is a secret" in memoriser.words()
@@ -106,6 +107,30 @@ def test_people_of_one_place_widen_the_interval() -> None:
     assert placed.auc == alone.auc
 
 
+def test_members_and_others_of_a_place_are_redrawn_together() -> None:
+    rng = np.random.default_rng(0)
+    place = np.repeat(np.arange(40), 10)
+    score = 5 * rng.normal(size=40)[place] + rng.normal(size=400)
+    inside = rng.random(400) < 0.5
+    units = (place[inside].tolist(), place[~inside].tolist())
+    shared = membership("x", score[inside], score[~inside], units)
+    apart = membership("x", score[inside], score[~inside], (units[0], [p + 100 for p in units[1]]))
+    assert shared.high - shared.low < 0.7 * (apart.high - apart.low)
+
+
+def test_that_places_differ_is_told_apart_from_memory() -> None:
+    """A model of the members' place knows the place, and nobody in it."""
+    shift = np.zeros(len(SCHEMA))
+    shift[SCHEMA.index("age")] = 15
+    model = KernelJoint(people(200, seed=7), width=0.5)
+    far = OTHERS + shift
+    found = audit(model, MEMBERS, ELSEWHERE, elsewhere=(far, ["far"] * len(far)), secrets=(), attempts=20)
+    assert found.worst.low <= 0.5
+    assert max(m.low for m in found.elsewhere) > 0.5
+    assert [f.level for f in found.findings() if f.check == "places"] == [Level.CAUTION]
+    assert found.passed
+
+
 def test_one_percent_of_the_others_is_accused() -> None:
     outside = np.arange(1000.0)
     assert membership("x", np.full(10, 985.0), outside, draws=5).tpr == 0
@@ -116,6 +141,7 @@ def test_exposure_of_canaries_like_all_others_is_that_of_chance() -> None:
     rng = np.random.default_rng(1)
     found = exposure(rng.normal(size=400), rng.normal(size=4000))
     assert found.mean == pytest.approx(1 / np.log(2), abs=0.3)
+    assert found.exposed <= 2
     assert found.p > 0.01
 
 
