@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.health_data import add_models, describe, one_thread, open_model, people, table
+from benchmarks.health_data import add_models, describe, keep, one_thread, open_model, people, table
 from sciai.health.api.evaluate import auroc
 from sciai.health.api.unusual import combination_score
 from sciai.health.data.columns import Schema
@@ -96,6 +96,7 @@ def main() -> None:
     for model in given.model:
         _, joint, _ = open_model(model)
         print(describe(model))
+        kept = {}
         for panel, groups in PANELS.items():
             names = judged(schema, groups)
             test = in_range(schema, found.of("test"), names, found.of("train"))
@@ -111,6 +112,11 @@ def main() -> None:
                     [panel, len(names), len(test), f"{100 * share:.0f} %",
                      auroc(ours, label), auroc(strangest, label), auroc(total, label)]
                 )  # fmt: skip
+                kept[f"anomalies/{panel}/{100 * share:.0f}_percent_exchanged/auroc"] = auroc(ours, label)
+                kept[f"anomalies/{panel}/{100 * share:.0f}_percent_exchanged/rules"] = max(
+                    auroc(strangest, label), auroc(total, label)
+                )
+        keep("anomalies", model, kept)
     head = ["panel", "columns", "people", "exchanged", "AUROC", "strangest value", "sum of values"]
     print(table(rows, head))
 

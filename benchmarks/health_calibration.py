@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from benchmarks.health_data import (
     add_models,
     describe,
     edges,
+    keep,
     one_thread,
     open_model,
     people,
@@ -68,6 +70,8 @@ def main() -> None:
     record = {}
     for model in given.model:
         label, joint, calibration = open_model(model)
+        kept: dict[str, float] = {}
+        worst_groups: list[dict[str, Any]] = []
         for which in given.inputs:
             told = predict(joint, test, which, names, cuts, calibration)
             raw = predict(joint, test, which, names, cuts)
@@ -105,6 +109,17 @@ def main() -> None:
                 "ece mean": mean, "ece worst": worst, "coverage": float(hits.mean()),
                 "groups": cells, "groups outside": len(off),
             }  # fmt: skip
+            kept |= {
+                f"coverage/{which}": hits.mean(),
+                f"coverage/{which}/groups_outside": sum(not 0.85 <= c[3] <= 0.95 for c in many),
+                f"calibration_error/{which}/mean": mean,
+                f"calibration_error/{which}/worst": worst,
+            }
+            worst_groups += [
+                {"group": c[0], "inputs": which, "people": c[1], "coverage_of_90_percent_intervals": c[3]}
+                for c in sorted(many, key=lambda c: -abs(c[3] - 0.9))[:2]
+            ]
+        keep("calibration", model, kept, worst_groups)
     OUT.mkdir(exist_ok=True)
     given.out.write_text(json.dumps(record, indent=1))
 

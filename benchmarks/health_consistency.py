@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.health_data import add_models, describe, edges, one_thread, open_model, people, targets
+from benchmarks.health_data import add_models, describe, edges, keep, one_thread, open_model, people, targets
 from sciai.health.data.columns import Schema
 
 
@@ -125,6 +125,7 @@ def main() -> None:
             f"\n{describe(model)}: log P(a, b) in both orders, {len(gaps)} people and pairs: "
             f"mean gap {gaps.mean():.4f} nat, median {np.median(gaps):.4f}, 95 % below {high:.3f}"
         )
+        kept = {"order_consistency_nat/mean": gaps.mean(), "order_consistency_nat/median": np.median(gaps)}
         worst = sorted(by_pair, key=lambda pair: -by_pair[pair].mean())[:5]
         print("  worst pairs: " + "; ".join(f"{pair} {by_pair[pair].mean():.3f}" for pair in worst))
         blank = np.full((given.samples, len(joint.schema)), np.nan)
@@ -134,6 +135,8 @@ def main() -> None:
             also, judged = theirs[name]
             people_share = 100 * also[judged].mean() if judged.any() else np.nan
             print(f"  {name:32s}{100 * holds[there].mean():7.2f} %   real people {people_share:7.2f} %")
+        shares = [holds[there].mean() for holds, there in ours.values()]
+        keep("consistency", model, {**kept, "identities_held/least": min(shares)})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,24 +23,30 @@ from sciai.health.model.calibration import Calibration
 from sciai.health.model.interface import Joint, load_joint
 
 OUT = Path(__file__).resolve().parent / "out"
+FIGURES = OUT / "health_figures"
 
 
 @dataclass(frozen=True)
 class People:
     """Real people, encoded, and which part each belongs to. ``groups``: survey cycle, stratum, unit.
 
-    Of the part ``train``, ``trained`` are those that models learn from, ``aside`` the others: they were set
-    aside at random, so they live where members do.
+    ``watched`` divides the part ``train``: ``trained`` are those that models learn from, ``aside`` others.
+    They were set aside at random, so they live where members do.
     """
 
     schema: Schema
     values: np.ndarray
     parts: dict[str, np.ndarray]
+    watched: dict[str, np.ndarray]
     groups: list[str]
 
     def of(self, *parts: str) -> np.ndarray:
         """Values of some parts."""
-        return self.values[np.concatenate([self.parts[p] for p in parts])]
+        return self.values[np.concatenate([self.rows(p) for p in parts])]
+
+    def rows(self, part: str) -> np.ndarray:
+        """Rows of a part, or of what it was divided into."""
+        return self.parts[part] if part in self.parts else self.watched[part]
 
 
 @cache
@@ -52,8 +60,8 @@ def people() -> People:
     data = build_data(compose("health"))
     table = data.dataset
     parts = {name: np.asarray(rows) for name, rows in data.split.parts.items()}
-    parts |= {"trained": data.trained, "aside": data.aside}
-    return People(table.schema, table.values, parts, list(map(str, table.groups)))
+    watched = {"trained": data.trained, "aside": data.aside}
+    return People(table.schema, table.values, parts, watched, list(map(str, table.groups)))
 
 
 def targets(schema: Schema) -> list[str]:
@@ -113,6 +121,33 @@ def describe(name: str) -> str:
     saved = Checkpoint.load(folder)
     size = sum(f.stat().st_size for f in folder.iterdir()) / 2**20
     return f"{saved.card.name} ({saved.hash[:12]}, {size:.1f} MiB)"
+
+
+def identity(name: str) -> str:
+    """Tells two models apart by what figures depend on: weights and calibration, not what the card says."""
+    folder = Path(name) if Path(name).is_dir() else checkpoints_dir() / name
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    calibration = Checkpoint.load(folder).card.calibration.get("health")
+    content = [manifest["files"]["model.safetensors"]["sha256"], calibration]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def keep(
+    benchmark: str, model: str, figures: Mapping[str, float], worst: Sequence[Any] = (), words: str = ""
+) -> None:
+    """Remember what was measured on a model, for `python -m benchmarks.health_card`.
+
+    Args:
+        benchmark: which one measured it.
+        model: shipped name, or folder.
+        figures: name on the card -> figure.
+        worst: worst cases, for the card.
+        words: what may be said, where figures need them.
+    """
+    file = FIGURES / identity(model) / f"{benchmark}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    plain = {name: float(value) for name, value in figures.items()}
+    file.write_text(json.dumps({"figures": plain, "worst": list(worst), "words": words}, indent=1))
 
 
 def one_thread() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp, rankdata
 
-from benchmarks.health_data import add_models, describe, one_thread, open_model, people
+from benchmarks.health_data import add_models, describe, keep, one_thread, open_model, people
 from sciai.health.api.evaluate import auroc
 from sciai.health.data.columns import Schema
 
@@ -138,11 +138,11 @@ def main() -> None:
 
     real, train = rounded(found.of("val", "calibrate", "test")), rounded(found.of("train"))
     floor, (rho, rho95, pairs) = distances(schema, train, real), correlation_error(schema, train, real)
-    apart, where = told_apart(train[:, shown], real[:, shown], names)
+    floor_auc, where = told_apart(train[:, shown], real[:, shown], names)
     print(f"{len(train)} training people against {len(real)} held-out people:")
     print(f"  KS mean {np.mean(list(floor.values())):.4f}, worst {max(floor.values()):.3f}")
     print(f"  correlations: mean error {rho:.4f}, 95th percentile {rho95:.3f}, of {pairs} pairs")
-    print(f"  classifier: AUROC {apart:.3f} ({', '.join(where)})")
+    print(f"  classifier: AUROC {floor_auc:.3f} ({', '.join(where)})")
     for model in given.model:
         _, joint, _ = open_model(model)
         rng, start = np.random.default_rng(given.seed), time.perf_counter()
@@ -165,6 +165,20 @@ def main() -> None:
         print("  worst: " + ", ".join(f"{name} {ks[name]:.3f} (real {floor[name]:.3f})" for name in worst))
         print(f"  correlations: mean error {rho:.4f}, 95th percentile {rho95:.3f}, of {pairs} pairs")
         print(f"  classifier: AUROC {apart:.3f} ({', '.join(where)})")
+        kept = {
+            "fidelity/ks_mean": mean,
+            "fidelity/ks_worst": max(ks.values()),
+            "fidelity/ks_columns_above_.03": len(far),
+            "fidelity/correlation_error": rho,
+            "fidelity/two_sample_auc": apart,
+            "fidelity/two_sample_auc_of_real_people": floor_auc,
+        }
+        keep(
+            "fidelity",
+            model,
+            kept,
+            [{"column": name, "ks_of_virtual_humans": ks[name]} for name in worst[:3]],
+        )
         learned = distances(schema, virtual, train)
         apart, where = told_apart(virtual[:, shown], train[:, shown], names)
         print(

@@ -20,7 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.health_data import OUT, add_models, describe, one_thread, open_model, people, questions, table
+from benchmarks.health_data import (
+    OUT,
+    add_models,
+    describe,
+    keep,
+    one_thread,
+    open_model,
+    people,
+    questions,
+    table,
+)
 from benchmarks.health_lightgbm import Question, cached
 from sciai.health.api.evaluate import ColumnScore, Prediction, auroc, figures, predict
 from sciai.health.data.leaks import INPUTS
@@ -69,7 +79,8 @@ def main() -> None:
         models[label] = (joint, calibration)
         print(f"{label}: {describe(name)}")
     first = next(iter(models))
-    record = []
+    record, worst = [], []
+    kept: dict[str, float] = {}
     for which in given.inputs:
         asked = [q for q in questions(given.targets, (which,)) if not given.cached_only or holds(given, q)]
         cuts = {q.target: q.edges for q in asked if q.edges is not None}
@@ -87,8 +98,41 @@ def main() -> None:
                 gaps[q.target] = gap(told[first][q.target], theirs)
             record.append({"inputs": which, "target": q.target} | {m: asdict(s) for m, s in own.items()})
         report(which, list(models), scores, gaps, found.values, schema)
+        if not given.targets:
+            some, cases = summary(which, first, scores, gaps, found.values, schema)
+            kept |= some
+            worst += cases
+    if kept:
+        keep("parity", given.model[0], kept, worst)
     OUT.mkdir(exist_ok=True)
     given.out.write_text(json.dumps(record, indent=1))
+
+
+def summary(
+    which: str, first: str, scores: dict, gaps: dict, values: np.ndarray, schema: Any
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Figures and worst cases for the card."""
+    told = {t: (own[first].nll, own[PEER].nll) for t, own in scores.items()}
+    ours, theirs = np.array(list(told.values())).mean(0)
+    behind = {
+        t: gain
+        for t, (gain, _) in gaps.items()
+        if t.startswith("dx_") and np.nansum(values[:, schema.index(t)]) >= 200
+    }
+    figures = {
+        f"nll_against_lightgbm/{which}": ours / theirs - 1,
+        f"auroc_against_lightgbm/{which}/mean": float(np.mean(list(behind.values()))),
+        f"auroc_against_lightgbm/{which}/worst": min(behind.values()),
+        f"auroc_against_lightgbm/{which}/behind_by_.01": sum(g < -0.01 for g in behind.values()),
+    }
+    for other in (m for m in next(iter(scores.values())) if "copula" in m):
+        better = np.mean([own[first].nll < own[other].nll for own in scores.values()])
+        figures[f"better_than_copula/{which}"] = float(better)
+    far = sorted(told, key=lambda t: told[t][1] - told[t][0])[:4]
+    cases = [
+        {"column": t, "inputs": which, "nats_behind_lightgbm": float(told[t][0] - told[t][1])} for t in far
+    ]
+    return figures, cases
 
 
 def holds(given: argparse.Namespace, q: Question) -> bool:

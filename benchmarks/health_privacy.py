@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.health_data import OUT, add_models, describe, one_thread, open_model, people
+from benchmarks.health_data import OUT, add_models, describe, keep, one_thread, open_model, people
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.resources import checkpoints_dir
 from sciai.health.api.privacy import audit
@@ -49,7 +49,7 @@ def planted(saved: Checkpoint) -> np.ndarray | None:
 def _watched(saved: Checkpoint) -> bool:
     """Whether people were set aside from its training, the same as in today's configuration."""
     told = dict(saved.card.calibration.get("privacy", {})).get("set_aside", 0)
-    if told not in (0, len(people().parts["aside"])):
+    if told not in (0, len(people().watched["aside"])):
         raise SystemExit(
             f"{told} people were set aside for {saved.card.name}: conf/domain/health has changed"
         )
@@ -76,7 +76,7 @@ def main() -> None:
         saved = Checkpoint.load(folder)
         label, joint, _ = open_model(model)
         parts = ("trained", "aside", "test") if _watched(saved) else ("train", "test")
-        groups = [[found.groups[i] for i in found.parts[part]] for part in parts]
+        groups = [[found.groups[i] for i in found.rows(part)] for part in parts]
         result = audit(
             joint,
             found.of(parts[0]),
@@ -100,6 +100,28 @@ def main() -> None:
             print(f"  {finding}")
         print(f"  {result.words()}", flush=True)
         record[label] = result.as_dict()
+        kept = {
+            "privacy/membership_auc": result.worst.auc,
+            "privacy/membership_auc_low": result.worst.low,
+            "privacy/membership_auc_high": result.worst.high,
+            "privacy/membership_tpr_at_1_percent": result.worst.tpr,
+            "privacy/singling_out_risk": result.singling.risk,
+            "privacy/attribute_excess_nat": max(a.excess for a in result.attributes),
+        }
+        if result.elsewhere:
+            far = max(result.elsewhere, key=lambda m: m.auc)
+            kept |= {
+                "privacy/other_places_auc": far.auc,
+                "privacy/other_places_auc_low": far.low,
+                "privacy/other_places_auc_high": far.high,
+            }
+        if result.canaries is not None:
+            kept |= {
+                "privacy/canary_exposed": result.canaries.exposed,
+                "privacy/canary_exposure_bits": result.canaries.mean,
+                "privacy/canary_p": result.canaries.p,
+            }
+        keep("privacy", model, kept, words=result.words())
     OUT.mkdir(exist_ok=True)
     given.out.write_text(json.dumps(record, indent=1))
 

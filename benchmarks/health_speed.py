@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.health_data import add_models, describe, one_thread, open_model, people
+from benchmarks.health_data import add_models, describe, keep, one_thread, open_model, people
 from sciai.core.resources import checkpoints_dir
 
 
@@ -98,14 +98,21 @@ def main() -> None:
         def normal(root: np.ndarray = root, d: int = d) -> np.ndarray:
             return np.random.default_rng(0).standard_normal((given.people, d)) @ root.T
 
+        kept = {
+            "speed/question_processor_ms": 1e3 * told["me.ask(one diagnosis)"][1],
+            "speed/risks_processor_ms": 1e3 * told["me.risks()"][1],
+        }
         sample = {"virtual humans": virtual, "numpy, correlated normal": normal}
         print(f"  {given.people} virtual humans, two threads")
         for name, call in sample.items():
             wall, cpu = clocked(call, 3)
+            if "virtual" in name:
+                kept["speed/virtual_humans_per_s_two_cores"] = 2 * given.people / max(cpu, 1e-9)
             print(
                 f"  {name:32s}{given.people / wall:9.0f} per s; {2 * given.people / max(cpu, 1e-9):9.0f} "
                 f"per s if both cores were ours alone ({cpu:.1f} processor seconds)"
             )
+        keep("speed", model, kept)
         one_thread()
 
 
