@@ -99,27 +99,27 @@ def declared(use_class: str) -> Iterator[None]:
         _USE.reset(token)
 
 
-def stage_findings(found: Standing) -> list[Finding]:
+def stage_findings(found: Standing | None) -> list[Finding]:
     """What every answer of a model says of its release; nothing for one in production within its use.
 
     ``stage`` is only said (conf/guard/default.yaml gives it the level ok); ``use`` and ``grave_use`` are a
     declared use that the release does not cover, of class A, or of B or C.
 
     Args:
-        found: the model's standing.
+        found: the model's standing; None for a model of others, which has no release here.
 
     >>> print(stage_findings(UNRELEASED)[0].message)
     the model is a pilot, for trying out and not for decisions: it was never released
     """
-    said = [] if found.stage == "production" else [Finding("stage", Level.CAUTION, found.finding().message)]
+    stage = "none" if found is None else found.stage
+    said = []
+    if found is not None and stage != "production":
+        said.append(Finding("stage", Level.CAUTION, found.finding().message))
     use = _USE.get()
-    if use and (found.stage == "pilot" or use > found.use_class):
-        covers = "is a pilot" if found.stage == "pilot" else f"is released for class {found.use_class}"
-        text = (
-            f"the answer is for a use of class {use}, and the model {covers}: "
-            "`sciai release` tells what is missing; do not use the answer for that"
-        )
-        grave = use > "A"
-        check, level = ("grave_use", Level.REFUSE) if grave else ("use", Level.CAUTION)
-        said.append(Finding(check, level, text))
+    if use and (found is None or stage == "pilot" or use > found.use_class):
+        has = {"none": "has no release here", "pilot": "is a pilot"}
+        covers = has.get(stage) or f"is released for class {found.use_class if found else ''} only"
+        text = f"a use of class {use} was declared, and the model {covers}; do not use the answer for that"
+        check, level = ("grave_use", Level.REFUSE) if use > "A" else ("use", Level.CAUTION)
+        said.append(Finding(check, level, f"{text} (`sciai release` tells what is missing)"))
     return said

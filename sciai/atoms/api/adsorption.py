@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, fingerprint, quiet
 from sciai.atoms.api.pictures import structure_figure
+from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import relax
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
@@ -55,6 +56,7 @@ class Adsorbed:
         return self.structure.atoms
 
 
+@recorded
 def adsorb(
     slab: Atoms,
     molecule: Atoms,

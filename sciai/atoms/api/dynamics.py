@@ -15,6 +15,7 @@ from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.integrators import ENSEMBLES, THERMOSTATS, Settings, conserved, integrator, pack, unpack
 from sciai.atoms.api.pictures import curves, structure_figure
+from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.atomic import terminable, whole_file
@@ -80,6 +81,7 @@ class Dynamics:
         return np.asarray(self.table[:, self.columns.index(name)])
 
 
+@recorded
 def md(
     atoms: Atoms,
     potential: Potential,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sciai.atoms.api.equation import _merge
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import INK, new_figure
+from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
@@ -56,6 +57,7 @@ class Elastic:
     stress: Floats = field(repr=False)
 
 
+@recorded
 def elastic(
     atoms: Atoms,
     potential: Potential,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
+from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
@@ -53,6 +54,7 @@ class EquationOfState:
     structure: Structure = field(repr=False)
 
 
+@recorded
 def eos(
     atoms: Atoms,
     potential: Potential,

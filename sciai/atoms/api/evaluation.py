@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sciai.atoms.api.files import read_all
 from sciai.atoms.api.folder import Step, quiet
 from sciai.atoms.api.pictures import ACCENT, QUIET, WARM, new_figure, tidy
+from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
@@ -68,6 +69,7 @@ class Evaluation:
     pairs: dict[str, Floats] = field(repr=False)
 
 
+@recorded
 def evaluate(
     files: str | Path | Sequence[str | Path] | Sequence[Atoms],
     potential: Potential,

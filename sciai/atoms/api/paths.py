@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sciai.atoms.api.equation import _merge
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
+from sciai.atoms.api.record import recorded
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused
 from sciai.core.errors import BadInput
 
@@ -57,6 +58,7 @@ class ReactionPath:
     images: tuple[Any, ...] = field(default=(), repr=False)
 
 
+@recorded
 def neb(
     initial: Atoms,
     final: Atoms,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +20,22 @@ from sciai.atoms.api.engines import (
     Properties,
     independent,
 )
+from sciai.atoms.api.record import Asked
 from sciai.atoms.checks import TIERS, Evidence, Guard, Scene, Surroundings, after, before
 from sciai.atoms.checks import guard as guard_of
-from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask
+from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, Provenance, ask
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, CheckpointError
+from sciai.core.listen import heard, quietly, tell
 from sciai.core.resources import checkpoints_dir
+from sciai.trust.stage import stage_findings, standing_of
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
     from sciai.atoms.api.calculator import GuardedCalculator
+    from sciai.trust.gate import Standing
 
 __all__ = ["Potential"]
 
@@ -47,6 +52,7 @@ class Potential:
         guard: the guard used where none is given.
         provenance: model, checkpoint hash, calibration.
         card: the model card; None for a foreign calculator.
+        standing: release stage of the checkpoint; None for a foreign calculator.
 
     Example:
         >>> from ase.build import bulk
@@ -67,9 +73,10 @@ class Potential:
         *,
         guard: str | Guard = "default",
         card: Card | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self.engine, self.evidence, self.provenance, self.card = engine, evidence, provenance, card
-        self.guard = _guard(guard)
+        self.guard, self.standing = _guard(guard), standing
 
     @classmethod
     def load(
@@ -128,7 +135,8 @@ class Potential:
             engine = Dispersion(engine, "pbe" if d3 is True else str(d3), where)
         calibration = str(said.get("set") or "none: the spread is the network's own, not calibrated")
         origin = Provenance(engine.name, checkpoint.hash, calibration=calibration)
-        return cls(engine, _evidence(net, card), origin, guard=guard, card=card)
+        standing = standing_of(checkpoint, path)
+        return cls(engine, _evidence(net, card), origin, guard=guard, card=card, standing=standing)
 
     @classmethod
     def from_calculator(
@@ -191,11 +199,24 @@ class Potential:
         Args:
             structures: any number; one that is refused does not stop the others.
         """
-        scenes = [self._scene(atoms) for atoms in structures]
-        found = [self._before(scene) for scene in scenes]
-        good = [k for k, findings in enumerate(found) if all(f.level < Level.REFUSE for f in findings)]
-        values = dict(zip(good, self.engine.compute([structures[k] for k in good]), strict=True))
-        return [self._finish(scene, found[k], values.get(k)) for k, scene in enumerate(scenes)]
+        with quietly():
+            scenes = [self._scene(atoms) for atoms in structures]
+            found = [self._before(scene) for scene in scenes]
+            good = [k for k, findings in enumerate(found) if all(f.level < Level.REFUSE for f in findings)]
+            values = dict(zip(good, self.engine.compute([structures[k] for k in good]), strict=True))
+            answers = [self._finish(scene, found[k], values.get(k)) for k, scene in enumerate(scenes)]
+        if heard():
+            for atoms, answer in zip(structures, answers, strict=True):
+                asked = {"atoms": atoms, "potential": self}
+                tell(Asked("energy", asked, self._distance(answer)), answer)
+        return answers
+
+    def stage_findings(self) -> list[Finding]:
+        """What its answers say of its release and of the declared use; see ``sciai.trust.stage``."""
+        return [
+            f if f.check not in self._policy else replace(f, level=self._policy[f.check])
+            for f in stage_findings(self.standing)
+        ]
 
     def calculator(self, guard: str | Guard | None = None) -> GuardedCalculator:
         """An ASE calculator that drives optimisers, MD, NEB and everything else in ASE.
@@ -219,7 +240,12 @@ class Potential:
     def with_guard(self, guard: str | Guard) -> Potential:
         """The same potential with another guard, and with nothing kept from earlier steps."""
         return Potential(
-            independent(self.engine), self.evidence, self.provenance, guard=guard, card=self.card
+            independent(self.engine),
+            self.evidence,
+            self.provenance,
+            guard=guard,
+            card=self.card,
+            standing=self.standing,
         )
 
     def picture(self, atoms: Atoms) -> Any:
@@ -252,11 +278,26 @@ class Potential:
     def _before(self, scene: Scene) -> tuple[Finding, ...]:
         """Findings on the question alone; a placeholder stands for the estimate."""
         if not self.guard.active:
-            return ()
+            return tuple(self.stage_findings())
         nothing = Estimate(0.0, 0.0)
-        checks = before(self.guard, self.evidence)
+        checks = (*before(self.guard, self.evidence), lambda _: self.stage_findings())
         asked = ask(scene, lambda _: nothing, checks, (), self.guard.policy, provenance=self.provenance)
         return asked.findings
+
+    @property
+    def _policy(self) -> Policy:
+        return self.guard.policy or guard_of("default").policy
+
+    def _distance(self, answer: Answer[Properties]) -> float | None:
+        """How far one atom of the structure, picked by its content, lies from training.
+
+        One atom, because held-out distances are those of single atoms.
+        """
+        around, value = self.evidence.support, None if answer.estimate is None else answer.estimate.value
+        if around is None or value is None or value.descriptor is None or not len(value.descriptor):
+            return None
+        picked = int(abs(value.energy) * 1e6) % len(value.descriptor)
+        return float(around.distance(value.descriptor[picked : picked + 1])[0])
 
     def _finish(self, scene: Scene, found: Sequence[Finding], value: Properties | None) -> Answer[Properties]:
         if value is None:

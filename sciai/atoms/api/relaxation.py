@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import curves, structure_figure
+from sciai.atoms.api.record import recorded
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused
 from sciai.core.errors import BadInput
 
@@ -69,6 +70,7 @@ class Relaxed:
         return self.structure.atoms
 
 
+@recorded
 def relax(
     atoms: Atoms,
     potential: Potential,

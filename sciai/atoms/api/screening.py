@@ -15,6 +15,7 @@ import numpy as np
 from sciai.atoms.api.files import read_all
 from sciai.atoms.api.folder import Step, fingerprint, quiet
 from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
+from sciai.atoms.api.record import recorded
 from sciai.core.answer import Answer, Estimate, Finding, Level, jsonable
 from sciai.core.atomic import terminable, whole_file
 from sciai.core.errors import BadInput
@@ -50,6 +51,7 @@ class Screened:
     skipped: int
 
 
+@recorded
 def screen(
     files: Sequence[str | Path],
     potential: Potential,
@@ -87,7 +89,7 @@ def screen(
     step = progress or quiet
     if rank not in KEYS:
         raise BadInput(f"there is no rank by {rank!r}", field="rank", fix=f"use {', '.join(KEYS)}")
-    paths = _files(files)
+    paths = files_of(files)
     folder = Path(out)
     done = _open(folder, potential, relaxed)
     skipped = 0
@@ -127,7 +129,8 @@ def screen(
     return answer
 
 
-def _files(files: Sequence[str | Path]) -> list[Path]:
+def files_of(files: Sequence[str | Path]) -> list[Path]:
+    """Every file that is meant: those given, and those in folders given."""
     found: list[Path] = []
     for given in files:
         path = Path(given)

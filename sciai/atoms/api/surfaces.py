@@ -11,6 +11,7 @@ import numpy as np
 from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import structure_figure
+from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import relax
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
@@ -55,6 +56,7 @@ class Surface:
         return self.structure.atoms
 
 
+@recorded
 def surface(
     bulk: Atoms,
     potential: Potential,

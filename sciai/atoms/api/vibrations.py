@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import ACCENT, LINE, QUIET, WARM, new_figure, tidy
+from sciai.atoms.api.record import recorded
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -60,6 +61,7 @@ class Phonons:
     imaginary: bool
 
 
+@recorded
 def phonons(
     atoms: Atoms,
     potential: Potential,

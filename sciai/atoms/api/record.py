@@ -1,0 +1,202 @@
+"""How a question about structures goes into the ledger, and what a human needs to settle it."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+import numpy as np
+
+from sciai.core.answer import Answer, jsonable
+from sciai.core.errors import BadInput
+from sciai.core.listen import as_one
+from sciai.trust.record import Question, file_record
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from sciai.atoms.api.potential import Potential
+
+__all__ = ["NEEDS", "Asked", "described", "recorded", "structure_again", "structure_record"]
+
+P = ParamSpec("P")
+V = TypeVar("V")
+
+LARGEST: Final = 1000
+"""Atoms of a structure that is kept whole; of a larger one only the digest is."""
+
+NOT_ASKED: Final = ("out", "overwrite", "progress")
+LEAVE_OUT: Final = ("seconds", "path", "file", "key", "where", "skipped")
+
+NEEDS: Final[Mapping[str, str]] = {
+    "element": "a reference calculation (DFT) with a potential that knows these elements",
+    "tier": "a reference calculation (DFT) of a small cell with these elements",
+    "support": "a reference calculation (DFT) of these surroundings; then they can be learned",
+    "pair_unseen": "a reference calculation (DFT) of this pair of elements at this distance",
+    "pair_short": "the structure: are these atoms meant to be so close?",
+    "overlap": "the structure: are these atoms meant to be so close?",
+    "close": "the structure: are these atoms meant to be so close?",
+    "cell": "the cell vectors and periodic directions, as the source has them",
+    "position": "the positions, as the source has them",
+    "force_spread": "forces of a reference calculation (DFT) on the atoms named",
+    "energy_spread": "a reference energy (DFT) of this structure",
+    "converged": "a longer run, or another optimiser",
+    "imaginary": "a relaxation in a larger cell without symmetry, along the imaginary mode",
+    "left_domain": "forces of a reference calculation (DFT) on the frames that were marked",
+}
+"""Check -> what would settle its finding."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as it was asked.
+
+    Attributes:
+        call: name of the function; "energy" for a potential asked about one structure.
+        arguments: of the function, the potential among them.
+        distance: how far the structure lies from training; None where that is not known.
+    """
+
+    call: str
+    arguments: Mapping[str, Any]
+    distance: float | None = None
+
+    def record(self) -> Question:
+        """For the ledger: structures whole, files by path and sha256, the potential by its settings."""
+        given = dict(self.arguments)
+        if self.call == "screen":
+            from sciai.atoms.api.screening import files_of
+
+            given["files"] = files_of(given["files"])
+        plain = {name: _plain(value) for name, value in given.items() if name not in NOT_ASKED}
+        return Question("atoms", self.call, plain, False, LEAVE_OUT, NEEDS, self.distance)
+
+
+def recorded(function: Callable[P, Answer[V]]) -> Callable[P, Answer[V]]:
+    """A workflow whose answers are told as one, can be replayed, and say the stage of their potential."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def staged(*args: P.args, **kwargs: P.kwargs) -> Answer[V]:
+        answer = function(*args, **kwargs)
+        potential = signature.bind(*args, **kwargs).arguments["potential"]
+        here = {f.check for f in answer.findings}
+        more = tuple(f for f in potential.stage_findings() if f.check not in here)
+        return replace(answer, findings=(*answer.findings, *more)) if more else answer
+
+    def question(*args: P.args, **kwargs: P.kwargs) -> Asked:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return Asked(function.__name__, dict(bound.arguments))
+
+    return as_one(question)(staged)
+
+
+def described(potential: Potential) -> dict[str, Any]:
+    """What makes a potential what it is, to load it again.
+
+    Args:
+        potential: any; of a foreign calculator only its name is known.
+    """
+    from sciai.atoms.api.engines import Dispersion, NetEngine
+
+    engine, d3 = potential.engine, False
+    if isinstance(engine, Dispersion):
+        engine, d3 = engine.engine, True
+    said: dict[str, Any] = {
+        "model": potential.provenance.model,
+        "checkpoint": potential.provenance.checkpoint,
+        "guard": potential.guard.name,
+        "d3": potential.engine.name.rpartition("D3(")[2].rstrip(")") if d3 else "",
+    }
+    if isinstance(engine, NetEngine):
+        net: Any = engine.net
+        kind = next(net.parameters()).dtype
+        said |= {"dtype": str(kind).removeprefix("torch."), "device": engine.device}
+    return said
+
+
+def structure_record(atoms: Atoms) -> dict[str, Any]:
+    """A structure as a question keeps it: whole up to ``LARGEST`` atoms, and its sha256.
+
+    Args:
+        atoms: with constraints and momenta, which matter to relaxation and dynamics.
+    """
+    content: dict[str, Any] = {
+        "symbols": list(atoms.get_chemical_symbols()),
+        "positions": atoms.positions.tolist(),
+        "cell": np.asarray(atoms.cell[:], float).tolist(),
+        "pbc": [bool(p) for p in atoms.pbc],
+        "constraints": [jsonable(c.todict()) for c in atoms.constraints],
+    }
+    momenta = atoms.get_momenta()
+    if momenta.any():
+        content["momenta"] = momenta.tolist()
+    sha256 = digest_of(atoms)
+    if len(atoms) > LARGEST:
+        content = {}
+    return {"formula": atoms.get_chemical_formula(), "atoms": len(atoms), "sha256": sha256, **content}
+
+
+def structure_again(record: Mapping[str, Any], inputs: Sequence[Path] = ()) -> Atoms:
+    """The structure that a question names.
+
+    Args:
+        record: as ``structure_record`` made it.
+        inputs: files to look for it in, where it was too large to be kept.
+
+    Raises:
+        BadInput: it is not there.
+    """
+    from ase import Atoms
+    from ase.constraints import dict2constraint
+
+    if "symbols" in record:
+        atoms = Atoms(
+            record["symbols"], positions=record["positions"], cell=record["cell"], pbc=record["pbc"]
+        )
+        atoms.set_constraint([dict2constraint(c) for c in record["constraints"]])
+        if "momenta" in record:
+            atoms.set_momenta(np.asarray(record["momenta"], float))
+        return atoms
+    from sciai.atoms.api.files import read_all
+
+    for path in inputs:
+        for found in read_all(path):
+            if digest_of(found) == record["sha256"]:
+                return found
+    where = "none of the files given holds it" if inputs else "give its file with --input"
+    raise BadInput(
+        f"cannot be replayed: the structure of {record['atoms']} atoms ({record['formula']}) was too large "
+        "to be kept",
+        fix=where,
+    )
+
+
+def digest_of(atoms: Atoms) -> str:
+    """Sha256 of elements, positions, cell, periodicity and momenta, bit for bit."""
+    found = hashlib.sha256()
+    for part in (atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc, atoms.get_momenta()):
+        found.update(np.ascontiguousarray(np.asarray(part, np.float64) + 0.0).tobytes())
+    return found.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    from ase import Atoms
+
+    from sciai.atoms.api.potential import Potential
+
+    if isinstance(value, Atoms):
+        return structure_record(value)
+    if isinstance(value, Potential):
+        return described(value)
+    if isinstance(value, Path) or (isinstance(value, str) and Path(value).is_file()):
+        return file_record(value) if Path(value).is_file() else {"folder": str(Path(value).resolve())}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return jsonable(value)
