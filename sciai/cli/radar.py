@@ -119,12 +119,11 @@ def compress(
         raise typer.BadParameter("--lossless already bounds every error; leave out --psnr and --max-error")
     least, largest = show.pairs(psnr or [], "--psnr"), show.pairs(max_error or [], "--max-error")
     with show.progress("reading", quiet=quiet) as step:
-        volume = _open(files)
         answer = api.compress(
-            volume,
+            _given(files),
             store,
-            psnr=_spread(least, volume),
-            max_error=_spread(largest, volume),
+            psnr=_spread(least, files),
+            max_error=_spread(largest, files),
             lossless=lossless,
             previous=previous,
             codec=codec.value,
@@ -192,7 +191,7 @@ def verify(
     from sciai.radar import api
 
     with show.progress("decoding and comparing", quiet=quiet):
-        answer = api.verify(_open(files), store)
+        answer = api.verify(_given(files), store)
     _answer(answer, json, f"{store} against {', '.join(map(str, files))}")
 
 
@@ -320,18 +319,24 @@ def fetch(
     typer.echo(str(path))
 
 
+def _given(files: Sequence[Path]) -> Path | list[Path]:
+    return files[0] if len(files) == 1 else list(files)
+
+
 def _open(files: Sequence[Path]) -> xr.DataTree:
     from sciai.radar.data import open_volume
 
-    return open_volume(files[0] if len(files) == 1 else list(files))
+    return open_volume(_given(files))
 
 
-def _spread(wanted: float | dict[str, float] | None, volume: xr.DataTree) -> float | dict[str, float] | None:
+def _spread(
+    wanted: float | dict[str, float] | None, files: Sequence[Path]
+) -> float | dict[str, float] | None:
     """Targets as `compress` takes them: a bare number beside named ones is for all other variables."""
     from sciai.radar.api.view import drawable
 
     if isinstance(wanted, dict) and "*" in wanted:
-        rest = dict.fromkeys(drawable(volume), wanted["*"])
+        rest = dict.fromkeys(drawable(_open(files)), wanted["*"])
         return rest | {name: number for name, number in wanted.items() if name != "*"}
     return wanted
 

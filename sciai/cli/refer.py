@@ -31,7 +31,7 @@ def list_cases(
     if json:
         show.print_json({"cases": [show.plain(case) for case in cases], "rates": show.plain(rates)})
         return
-    checks = [", ".join(finding["check"] for finding in case.answer["findings"]) for case in cases]
+    checks = [", ".join(f["check"] for f in case.answer["findings"] if f["level"] != "ok") for case in cases]
     rows = [
         (str(c.id), c.time[:19], c.domain, c.level, why, c.decision or "open")
         for c, why in zip(cases, checks, strict=True)

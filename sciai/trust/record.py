@@ -20,6 +20,7 @@ from sciai.core.errors import BadInput
 from sciai.trust import said as parts
 from sciai.trust.ledger import Ledger
 from sciai.trust.referral import Queue
+from sciai.trust.stage import use_class
 
 __all__ = [
     "Question",
@@ -125,6 +126,7 @@ def _body(ledger: Ledger, asked: Question, answer: Answer[Any], hide: bool, use:
         "leave_out": asked.leave_out,
         "provenance": jsonable(answer.provenance),
         "use": use,
+        "use_class": use_class(),
         "personal": asked.personal,
         "distance": asked.distance,
     }
@@ -163,18 +165,27 @@ def file_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A file as a question keeps it: where it lies, how long it is, and its sha256.
 
     Args:
-        path: the file.
+        path: the file; of a folder all files count.
 
     Raises:
         BadInput: where it cannot be read.
     """
     file = Path(path)
     try:
-        with open(file, "rb") as content:
-            found = hashlib.file_digest(content, "sha256").hexdigest()
-            return {"path": str(file.resolve()), "bytes": file.stat().st_size, "sha256": found}
+        if file.is_dir():
+            members = sorted(p for p in file.rglob("*") if p.is_file())
+            total, found = sum(p.stat().st_size for p in members), hashlib.sha256()
+            for member in members:
+                found.update(f"{member.relative_to(file).as_posix()} {_sha256(member)}\n".encode())
+            return {"path": str(file.resolve()), "bytes": total, "sha256": found.hexdigest()}
+        return {"path": str(file.resolve()), "bytes": file.stat().st_size, "sha256": _sha256(file)}
     except OSError as error:
         raise BadInput(f"cannot read it: {error.strerror}", file=file) from error
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def found_again(record: Mapping[str, Any], others: tuple[Path, ...] = ()) -> Path:
@@ -189,10 +200,9 @@ def found_again(record: Mapping[str, Any], others: tuple[Path, ...] = ()) -> Pat
     """
     there = Path(record["path"])
     for file in (there, *others):
-        same_size = file.is_file() and file.stat().st_size == record["bytes"]
-        if same_size and file_record(file)["sha256"] == record["sha256"]:
+        if file.exists() and file_record(file)["sha256"] == record["sha256"]:
             return file
-    if there.is_file():
+    if there.exists():
         fix = "give the file as it was with --input"
         raise BadInput("cannot be replayed: the input was changed since", file=there, fix=fix)
     fix = "give it with --input" if not others else "none of the files given is the one that was asked about"

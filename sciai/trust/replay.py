@@ -15,6 +15,7 @@ from sciai.core.resources import checkpoints_dir
 from sciai.trust.ledger import Entry, Ledger
 from sciai.trust.record import Question, checks_of, question_of, said_of
 from sciai.trust.said import differences
+from sciai.trust.stage import declared
 
 __all__ = ["checkpoint_folder", "compare", "match", "replay", "witness"]
 
@@ -53,7 +54,7 @@ def replay(
     if body["hidden"] and ledger.hide(asked) != body["arguments"]:
         raise BadInput("these are not the arguments that were asked: their digest differs", field="arguments")
     question = Question(body["domain"], body["call"], asked, bool(body["personal"]))
-    with quietly():  # a replay is no new answer
+    with quietly(), declared(str(body.get("use_class") or "")):  # a replay is no new answer
         answer = ask_again[body["domain"]](question)
     return entry, answer, compare(ledger, entry, answer)
 

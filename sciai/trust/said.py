@@ -71,6 +71,8 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     >>> differences({"value.a": 1.0}, {"value.a": 1.1})
     ['value.a: 1.0 then, 1.1 now']
     """
+    if ("estimate" in then) != ("estimate" in now):
+        return [f"the estimate: {'none' if 'estimate' in then else 'one'} then, not so now"]
     found = []
     for name in [*then, *(n for n in now if n not in then)]:
         if name not in now or name not in then:
@@ -94,7 +96,7 @@ def _leaves(value: Any, name: str, leave_out: tuple[str, ...]) -> list[tuple[str
     elif isinstance(value, list) and not (_numeric(value) and _count(value) > FEW):
         kept = [(_name_of(item, number), item) for number, item in enumerate(value)]
     else:
-        return [(name, value)]
+        return [(name or "estimate", value)]
     return [part for key, item in kept for part in _leaves(item, f"{name}.{key}".lstrip("."), leave_out)]
 
 

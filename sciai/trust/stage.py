@@ -20,7 +20,7 @@ from sciai.core.resources import conf_dir
 from sciai.trust.gate import Conditions, Standing, Statement, UseClass, load_audit, standing
 from sciai.trust.sign import Keyring
 
-__all__ = ["UNRELEASED", "declared", "evidence", "release_file", "stage_findings", "standing_of"]
+__all__ = ["UNRELEASED", "declared", "evidence", "release_file", "stage_findings", "standing_of", "use_class"]
 
 UNRELEASED = Standing("pilot", "A", (Finding("release", Level.REFUSE, "it was never released"),))
 """The standing of a model that no release statement speaks for."""
@@ -54,11 +54,11 @@ def evidence(checkpoint: Checkpoint, folder: Path) -> tuple[Conditions, Standing
     return conditions, standing(checkpoint, statement, conditions, trusted, audit=audit), audit
 
 
-def standing_of(checkpoint: Checkpoint, folder: str | Path) -> Standing:
+def standing_of(checkpoint: Checkpoint | None, folder: str | Path) -> Standing:
     """The stage of a checkpoint that was just loaded; a pilot where anything is amiss, with the reason.
 
     Args:
-        checkpoint: as loaded.
+        checkpoint: as loaded; None loads it, where it was ever released.
         folder: where it was loaded from.
 
     >>> from sciai.core.resources import checkpoints_dir
@@ -70,7 +70,7 @@ def standing_of(checkpoint: Checkpoint, folder: str | Path) -> Standing:
     if not release_file(place).exists():
         return UNRELEASED
     try:
-        return evidence(checkpoint, place)[1]
+        return evidence(checkpoint or Checkpoint.load(place), place)[1]
     except (SciaiError, OSError) as error:
         reason = Finding("release", Level.REFUSE, f"its release cannot be examined: {error}")
         return Standing("pilot", "A", (reason,))
@@ -97,6 +97,11 @@ def declared(use_class: str) -> Iterator[None]:
         yield
     finally:
         _USE.reset(token)
+
+
+def use_class() -> str:
+    """The class that was declared; empty for none."""
+    return _USE.get()
 
 
 def stage_findings(found: Standing | None) -> list[Finding]:

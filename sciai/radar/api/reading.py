@@ -18,6 +18,7 @@ from sciai.radar import checks
 from sciai.radar.api.common import QUANTISERS, quantiser_bytes
 from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
 from sciai.radar.api.planes import CHUNK, MODEL_DIR, RECORD, PlaneReader, array_of, file_fetcher
+from sciai.radar.api.record import asked
 from sciai.radar.api.report import Compressed, VariableReport
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.source import Source, open_source
@@ -126,6 +127,7 @@ def verify(volume: Any, store: str | os.PathLike[str], *, threads: int = 2) -> A
             checkpoint="; ".join(f"{k} {v}" for k, v in models.items()),
             calibration="measured against the volume given",
         ),
+        told=asked("verify", volume, source, {"store": store}),
     )
 
 

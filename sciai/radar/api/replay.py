@@ -1,0 +1,47 @@
+"""Questions about volumes, asked again from what the ledger keeps."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sciai.core.answer import Answer
+from sciai.core.errors import BadInput
+from sciai.radar.api.record import volume_again
+from sciai.trust.record import Question, found_again
+
+__all__ = ["replay"]
+
+
+def replay(
+    question: Question, *, model: str | Path | None = None, inputs: Sequence[Path] = (), checkpoint: str = ""
+) -> Answer[Any]:
+    """Ask again: compress into a folder that goes away, or verify once more.
+
+    Args:
+        question: with its arguments.
+        model: not used; codecs come with the package, and ``trust.replay`` compares their hashes.
+        inputs: files of the volume, where they were moved.
+        checkpoint: not used; see ``model``.
+
+    Raises:
+        BadInput: an input that is gone or was changed.
+        DamagedStore: a store that was altered.
+    """
+    from sciai.radar.api.reading import verify
+    from sciai.radar.api.writing import compress
+
+    asked = dict(question.arguments)
+    if question.call not in ("compress", "verify"):
+        raise BadInput(f"radar {question.call!r} cannot be asked again", field="call")
+    if model is not None:
+        raise BadInput("codecs come with the package", field="--model", fix="install the sciai that answered")
+    volume = volume_again(asked.pop("volume"), inputs)
+    if question.call == "verify":
+        return verify(volume, found_again(asked["store"], tuple(inputs)).parent)
+    if asked.get("previous") is not None:
+        asked["previous"] = found_again(asked["previous"], tuple(inputs)).parent
+    with tempfile.TemporaryDirectory() as folder:
+        return compress(volume, Path(folder) / "again.zarr", **asked)
