@@ -21,6 +21,7 @@ from sciai.radar.api.encode import Encoder
 from sciai.radar.api.figures import compressed, variable_report, with_record
 from sciai.radar.api.planes import PlaneReader
 from sciai.radar.api.plans import Coded, Target, VariablePlan, model_key
+from sciai.radar.api.record import asked, stages
 from sciai.radar.api.report import Compressed
 from sciai.radar.api.source import Source, open_source
 from sciai.radar.api.store import write_metadata, write_models, write_quantisers, write_record
@@ -107,6 +108,9 @@ def compress(
     targets = targets_of(source, psnr, max_error, lossless)
     codecs = codecs_of(codec, effort)
     before = previous_of(previous)
+    options = {"psnr": psnr, "max_error": max_error, "lossless": lossless, "previous": previous}
+    options |= {"codec": codec, "effort": effort, "embed_model": embed_model}
+    question = asked("compress", volume, source, options)
     job = _Job(source, targets, codecs, before, target_path, embed_model, max(1, threads), say, started)
     with terminable():
         try:
@@ -114,10 +118,11 @@ def compress(
                 answer = ask(
                     source,
                     lambda _: job.run(writer),
-                    before=checks.BEFORE,
+                    before=(*checks.BEFORE, stages(codecs)),
                     after=checks.AFTER,
                     policy=checks.policy(),
                     provenance=job.provenance,
+                    told=question,
                 )
                 if answer.level >= Level.REFUSE:
                     raise _Discard(answer)
