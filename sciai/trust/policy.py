@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
+import yaml
 
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
+from sciai.core.resources import conf_dir
 from sciai.trust.slices import Cell
 
-__all__ = ["Action", "apply", "before_and_after", "read_actions", "widened"]
+__all__ = ["Action", "apply", "before_and_after", "read_actions", "shipped_actions", "widened"]
 
 V = TypeVar("V")
 Do = Literal["withhold", "widen", "refer", "fall_back"]
@@ -103,6 +105,23 @@ def read_actions(
             Action(dict(entry["when"]), entry["do"], str(entry["harm"]), str(entry["why"]).strip(), by)
         )
     return rules
+
+
+def shipped_actions(domain: str, facts: Sequence[str]) -> list[Action]:
+    """The rules of ``conf/guard/<domain>.yaml``; none where it has no ``actions``.
+
+    Args:
+        domain: its name.
+        facts: what its questions say of themselves.
+
+    Raises:
+        BadInput: as ``read_actions``, with the file.
+    """
+    file = conf_dir() / "guard" / f"{domain}.yaml"
+    try:
+        return read_actions((yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("actions"), facts)
+    except BadInput as error:
+        raise BadInput(error.problem, file=file, field=error.field, fix=error.fix) from error
 
 
 def apply(

@@ -1,0 +1,212 @@
+"""The potential's side of an audit: it answers what ``sciai.atoms.checks.audit`` asks, and never judges.
+
+Runs in a process of its own (``sciai.trust.audit.sealed``), apart from the one that compares with labels.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.atoms.api.potential import Potential
+from sciai.atoms.checks import audit as asked
+from sciai.core.answer import Level, Refused
+from sciai.trust.audit.probe import probe
+from sciai.trust.audit.subject import Context, remembered
+from sciai.trust.audit.whole import Claim, Plan
+from sciai.trust.policy import shipped_actions
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from sciai.core.checkpoint import Checkpoint
+
+__all__ = ["answers", "asking", "defects", "plan"]
+
+Floats = npt.NDArray[np.float64]
+Step = Callable[[float, str], None]
+
+
+def answers(checkpoint: str, files: Sequence[str], quick: bool, step: Step) -> dict[str, Any]:
+    """Energies and forces with their spread for every structure asked, and what an answer costs.
+
+    Args:
+        checkpoint: folder.
+        files: of ``checks.audit.material``; textbook crystals where empty.
+        quick: fewer structures.
+        step: progress.
+    """
+    step(0.0, "structures")
+    frames = [r.to_atoms() for r in asked.material(files, quick)] if files else textbook()
+    potential = Potential.load(checkpoint)
+    told: dict[str, list[Any]] = {name: [] for name in ("energy", "energy_sd", "forces", "force_sd")}
+    levels = {level.name.lower(): 0 for level in Level}
+    for start in range(0, len(frames), 32):
+        step(0.9 * start / len(frames), f"{start} of {len(frames)} structures")
+        for atoms, answer in zip(
+            frames[start : start + 32], potential.batch(frames[start : start + 32]), strict=True
+        ):
+            levels[answer.level.name.lower()] += 1
+            if answer.estimate is None or answer.level >= Level.REFUSE:
+                told["energy"].append(np.nan)
+                told["energy_sd"].append(np.nan)
+                told["forces"].append(np.full((len(atoms), 3), np.nan))
+                told["force_sd"].append(np.full(len(atoms), np.nan))
+                continue
+            told["energy"].append(answer.estimate.value.energy)
+            told["energy_sd"].append(answer.estimate.spread["energy"])
+            told["forces"].append(answer.estimate.value.forces)
+            told["force_sd"].append(np.asarray(answer.estimate.spread["forces"], float))
+    step(0.9, "latency")
+    return {
+        **{name: np.asarray(told[name], float) for name in ("energy", "energy_sd")},
+        **{name: np.concatenate(told[name]) for name in ("forces", "force_sd")},
+        "costs": _costs(potential, frames, 8 if quick else 24) | {"levels": levels},
+    }
+
+
+def _costs(potential: Potential, frames: Sequence[Atoms], count: int) -> dict[str, Any]:
+    """Latency of one structure of middle size with and without checks, in turns."""
+    bare = potential.with_guard("off")
+    order = np.argsort(np.abs(np.array([len(atoms) for atoms in frames]) - 32), kind="stable")
+    times: list[float] = []
+    shares: list[float] = []
+    for number in range(count + 2):
+        atoms = frames[int(order[number % len(order)])]
+        spent = []
+        for which in (potential, bare):
+            which.engine.forget()
+            began = time.perf_counter()
+            which(atoms)
+            spent.append(time.perf_counter() - began)
+        if number >= 2:  # the first ones warm up
+            times.append(spent[0])
+            shares.append(1 - spent[1] / spent[0])
+    sizes = sorted(len(frames[int(k)]) for k in order[:count])
+    return {
+        "what": f"a structure of {sizes[0]} to {sizes[-1]} atoms",
+        "answer_ms": 1000 * float(np.median(times)),
+        "checks_share": max(0.0, float(np.median(shares))),
+        "answers": len(times),
+    }
+
+
+def defects(checkpoint: str, files: Sequence[str], quick: bool, step: Step) -> dict[str, Any]:
+    """Laws, contexts, tags and motifs, with planted defects beside them.
+
+    Args:
+        checkpoint: folder.
+        files: of ``checks.audit.material``; textbook crystals where empty.
+        quick: fewer questions.
+        step: progress.
+    """
+    step(0.0, "structures")
+    frames = [r.to_atoms() for r in asked.material(files, quick)] if files else textbook()
+    small = [atoms for atoms in frames if 2 <= len(atoms) <= 8 and atoms.pbc.all()]
+    if len(small) < 20:
+        small = textbook()
+    potential = Potential.load(checkpoint)
+    known = [
+        atoms.calc.results["energy"] / len(atoms)
+        if atoms.calc is not None and "energy" in atoms.calc.results
+        else 0.0
+        for atoms in small
+    ]
+    of = asked.subject(small, known, asking(potential), quick)
+    tools = ("relations", "contexts", "triggers", "shortcuts")
+    return probe({"energy per atom": (of, tools)}, times=1 if quick else 3, step=step)
+
+
+def asking(potential: Potential) -> Callable[[Floats, Context], Floats]:
+    """How the auditor asks: in one batch, one by one, or through the ASE calculator that users run.
+
+    Args:
+        potential: the model; its guard is off here, since odd structures are what is asked on purpose.
+    """
+    bare = potential.with_guard("off")
+
+    def answer(rows: Floats, context: Context) -> Floats:
+        frames = [asked.atoms_of(row) for row in rows]
+        if context.get("asked") == "as an ASE calculator":
+            return np.array([_by_calculator(bare, atoms) for atoms in frames])
+        if context.get("asked") == "one by one":
+            told = []
+            for atoms in frames:
+                bare.engine.forget()
+                told.append(bare(atoms).unwrap().energy / len(atoms))
+            return np.array(told)
+        return np.array([a.unwrap().energy / len(f) for a, f in zip(bare.batch(frames), frames, strict=True)])
+
+    return remembered(answer)
+
+
+def _by_calculator(potential: Potential, atoms: Atoms) -> float:
+    atoms.calc = potential.calculator()
+    try:
+        return float(atoms.get_potential_energy()) / len(atoms)
+    except Refused:
+        return float("nan")
+
+
+def textbook() -> list[Atoms]:
+    """Crystals that anybody can make: where no labelled structure is there, laws can still be tried."""
+    from ase.build import bulk
+
+    found = []
+    for cation in ("Li", "Na", "K", "Mg", "Ca"):
+        for anion, constant in (("F", 4.6), ("Cl", 5.6), ("O", 4.8), ("S", 5.4)):
+            found.append(bulk(cation + anion, "rocksalt", constant))
+    found += [
+        bulk(name, "zincblende", a)
+        for name, a in (("GaAs", 5.65), ("ZnS", 5.41), ("SiC", 4.36), ("BN", 3.62))
+    ]
+    found += [bulk(name, "diamond", a) for name, a in (("C", 3.57), ("Si", 5.43), ("Ge", 5.66))]
+    return found
+
+
+def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
+    """How this checkpoint is audited.
+
+    Args:
+        checkpoint: with its card.
+        files: labelled structures (extxyz ...); where empty, the real DFT data beside the checkout, and
+            without that textbook crystals, of which no truth is known.
+    """
+    chosen = [str(file) for file in files]
+    if not chosen:
+        root = os.environ.get("SCIAI_SHARED")
+        folder = (Path(root) if root else Path(__file__).resolve().parents[4] / "shared") / "data" / "atoms"
+        chosen = [str(folder / name) for name in asked.SHARED if (folder / name).is_file()]
+    metrics = checkpoint.card.metrics
+    claims = []
+    for source in ("alexandria", "mattersim"):  # of MPtrj the card's test part holds other frames too
+        for figure in ("forces", "energy"):
+            said = metrics.get(f"test/{source}/{figure}")
+            if isinstance(said, int | float):
+                # large structures and unusual pressures were left out there, by other rules than here
+                claims.append(Claim(f"test/{source}/{figure}", f"{figure} {source}", 0.2 * abs(said)))
+    nothing = (
+        "No labelled structures were there (none ship): laws and motifs were tried on textbook crystals, so "
+        "nothing is known of errors, of harm in any slice, or of the spread. Give a file with --data."
+    )
+    own = "The card names only part of what was learned from: that these were not in it is yours to know."
+    foreign = bool(files) and not any(Path(file).name in asked.SHARED for file in files)
+    return Plan(
+        domain="atoms",
+        answers="sciai.atoms.api.audit:answers",
+        judge="sciai.atoms.checks.audit:judge" if chosen else "",
+        defects="sciai.atoms.api.audit:defects",
+        arguments={},
+        files=chosen,
+        code=["sciai.atoms.checks.audit", "sciai.atoms.data.records", "sciai.atoms.data.readers"],
+        actions=[asdict(rule) for rule in shipped_actions("atoms", asked.FACTS)],
+        claims=claims,
+        cannot=(own,) if foreign else () if chosen else (nothing,),
+    )

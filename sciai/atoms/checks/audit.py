@@ -1,0 +1,414 @@
+"""What the audit of a potential asks, and how it judges: held-out structures, slices, harms, laws, motifs.
+
+Made from labelled structures alone; the answers come from ``sciai.atoms.api.audit``. Chemical systems that
+nothing is ever trained on (``sciai.atoms.data.records.is_dev``) are the questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.atoms.data.readers import labelled, records_from
+from sciai.atoms.data.records import Record, is_dev
+from sciai.core.errors import BadInput
+from sciai.trust.audit.exam import Answers, Exam
+from sciai.trust.audit.exam import judge as judged
+from sciai.trust.audit.subject import Candidate, Context, Relation, Subject
+from sciai.trust.policy import Action, read_actions
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["FACTS", "SHARED", "atoms_of", "exam", "judge", "material", "rows_of", "subject"]
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+SHARED: Final = {
+    "mptrj-random-1k.extxyz": "mptrj",
+    "alexandria-random-1k.extxyz": "alexandria",
+    "mpf-TP.extxyz": "mattersim",
+    "random-TP.extxyz": "mattersim",
+}
+"""Files of the team's real data -> level of theory."""
+FACTS: Final = ("elements", "atoms", "volume_per_atom", "periodic")
+"""What a rule of ``conf/guard/atoms.yaml`` may name."""
+MATTERS: Final = {
+    "false-safe": 0.15,
+    "false-alarm": 0.15,
+    "unphysical": 0.01,
+    "missed-extreme": 0.2,
+    "overconfident": 0.05,
+}
+MEANINGS: Final = {
+    "false-safe": "large forces (mean above 0.5 eV/Å) told as less than half: it looks calmer than it is",
+    "false-alarm": "a structure near rest (mean force under 0.1 eV/Å) told as having more than 0.3",
+    "unphysical": "not finite, forces that do not cancel (0.01 eV/Å per atom), or above 100 eV/Å",
+    "missed-extreme": "of the tenth of structures with the largest forces, the share told under 70 % of it",
+    "overconfident": "share of force components outside the 90 % interval; a tenth is what was promised",
+}
+Z90: Final = 1.6448536
+_SIZE: Final = 8  # atoms of a structure that laws are tried on; a supercell has twice as many
+_ROOM: Final = 2 * _SIZE
+_METALS: Final = frozenset(
+    [3, 4, 11, 12, 13, *range(19, 32), *range(37, 51), *range(55, 84), *range(87, 104)]
+)
+_FAMILIES: Final[Mapping[str, frozenset[int]]] = {
+    "hydrogen": frozenset({1}),
+    "alkali metals": frozenset({3, 11, 19, 37, 55, 87}),
+    "alkaline earths": frozenset({4, 12, 20, 38, 56, 88}),
+    "3d metals": frozenset(range(21, 31)),
+    "4d and 5d metals": frozenset([*range(39, 49), *range(72, 81)]),
+    "lanthanides": frozenset(range(57, 72)),
+    "actinides": frozenset(range(89, 104)),
+    "halogens": frozenset({9, 17, 35, 53, 85}),
+    "oxygen": frozenset({8}),
+    "heavier chalcogens": frozenset({16, 34, 52, 84}),
+    "pnictogens": frozenset({7, 15, 33, 51, 83}),
+    "boron and carbon groups": frozenset({5, 6, 13, 14, 31, 32, 49, 50, 81, 82}),
+    "noble gases": frozenset({2, 10, 18, 36, 54, 86}),
+}
+
+
+def material(files: Sequence[str], quick: bool) -> list[Record]:
+    """Held-out structures with forces.
+
+    Args:
+        files: labelled files; of the team's real data only the chemical systems that are kept for tests.
+        quick: fewer structures.
+
+    Raises:
+        BadInput: where a file cannot be read, or holds nothing that was held out.
+    """
+    found: list[Record] = []
+    for file in files:
+        name = Path(file).name
+        # a frame that cannot be used is left out, as it was in training
+        records = records_from(file, SHARED.get(name, "yours"), kind=name, skip=lambda error: None)
+        known = name in SHARED
+        found += [
+            r for r in records if r.forces is not None and labelled(r) and (is_dev(r.group) or not known)
+        ]
+    calm = [r for r in found if r.forces is not None and np.abs(r.forces).max() < 50 and len(r) <= 200]
+    if len(calm) < 30:
+        raise BadInput(
+            f"{len(calm)} held-out structures with forces; 30 are needed", file=", ".join(map(str, files))
+        )
+    most = 150 if quick else 1200
+    if len(calm) <= most:
+        return calm
+    chosen = np.sort(np.random.default_rng(0).choice(len(calm), most, replace=False))
+    return [calm[int(k)] for k in chosen]
+
+
+def judge(
+    files: Sequence[str],
+    quick: bool,
+    answers: str,
+    actions: Sequence[Mapping[str, Any]],
+    draws: int,
+    step: Callable[[float, str], None],
+) -> dict[str, Any]:
+    """What the labels say of the answers; called in a process that never loads the model.
+
+    Args:
+        files: as of ``material``.
+        quick: fewer structures.
+        answers: ``.npz`` of ``sciai.atoms.api.audit.answers``.
+        actions: the runtime policy.
+        draws: of bootstrap and permutations.
+        step: progress.
+    """
+    step(0.0, "held-out structures")
+    asked = exam(material(files, quick))
+    with np.load(Path(answers), allow_pickle=False) as content:
+        told = {name[2:]: content[name] for name in content.files if name != "json"}
+    return judged(asked, told, read_actions(actions, FACTS), draws=draws, step=step)
+
+
+def exam(records: Sequence[Record]) -> Exam:
+    """Slices, harms and figures of these structures.
+
+    Answers are arrays: ``energy`` and ``energy_sd`` (n,) in eV, ``forces`` (atoms, 3) and ``force_sd``
+    (atoms,) in eV/Å, all structures one after the other; NaN where an answer was refused.
+
+    Args:
+        records: labelled structures.
+    """
+    sizes = np.array([len(r) for r in records])
+    which = np.repeat(np.arange(len(records)), sizes)
+    truth = np.concatenate([np.asarray(r.forces, float) for r in records])
+    length = np.linalg.norm(truth, axis=1)
+    mean, largest = _each(length, which, np.add) / sizes, _each(length, which, np.maximum)
+    energy = np.array([np.nan if r.energy is None else r.energy for r in records], float)
+    source = np.array([r.source for r in records])
+    top = largest >= np.quantile(largest, 0.9)
+
+    def harms(answers: Answers) -> dict[str, Floats]:
+        forces, sd = answers["forces"], answers["force_sd"]
+        told = np.linalg.norm(forces, axis=1)
+        own, most = _each(told, which, np.add) / sizes, _each(told, which, np.maximum)
+        answered = np.isfinite(answers["energy"])
+        out = (np.abs(forces - truth) > Z90 * sd[:, None]).mean(1)
+        net = np.abs([_each(forces[:, k], which, np.add) for k in range(3)]).max(0) / sizes
+        odd = ~np.isfinite(own) | (net > 0.01) | (most > 100)
+        return {
+            "false-safe": np.where(answered & (mean > 0.5), own < 0.5 * mean, np.nan),
+            "false-alarm": np.where(answered & (mean < 0.1), own > 0.3, np.nan),
+            "unphysical": np.where(answered, odd, np.nan),
+            "missed-extreme": np.where(answered & top, most < 0.7 * largest, np.nan),
+            "overconfident": np.where(answered, _each(out, which, np.add) / sizes, np.nan),
+        }
+
+    def errors(answers: Answers) -> tuple[Floats, Floats]:
+        return np.linalg.norm(answers["forces"] - truth, axis=1), np.asarray(answers["force_sd"], float)
+
+    def figures(answers: Answers) -> dict[str, float]:
+        off, sd = np.abs(answers["forces"] - truth), answers["force_sd"]
+        good = np.isfinite(off).all(1)
+        found = {
+            "forces": 1000 * float(off[good].mean()),
+            "coverage": float((off[good] <= Z90 * sd[good, None]).mean()),
+            "answered": float(np.isfinite(answers["energy"]).mean()),
+        }
+        error = np.abs(answers["energy"] - energy) / sizes
+        for name in np.unique(source):
+            mine = (source == name)[which] & good
+            if mine.any():
+                found[f"forces {name}"] = 1000 * float(off[mine].mean())
+                scale = float(np.abs(truth[mine]).mean())
+                found[f"force_relative {name}"] = float(off[mine].mean()) / max(scale, 1e-9)
+            known = (source == name) & np.isfinite(error)
+            if known.any():
+                found[f"energy {name}"] = 1000 * float(error[known].mean())
+        return found
+
+    def change(answers: Answers, rows: Mask, rule: Action) -> Answers:
+        told = {name: np.array(array, float) for name, array in answers.items()}
+        if rule.do in ("withhold", "refer"):
+            for name in told:
+                told[name][rows if len(told[name]) == len(rows) else rows[which]] = np.nan
+        elif rule.do == "widen":
+            told["energy_sd"][rows] *= rule.by
+            told["force_sd"][rows[which]] *= rule.by
+        else:
+            raise BadInput("a potential has nothing to fall back on", field="actions")
+        return told
+
+    return Exam(
+        about=f"{len(records)} structures of {len({r.group for r in records})} chemical systems that were "
+        f"held out ({', '.join(sorted({r.kind or r.source for r in records}))})",
+        slices=_slices(records, mean),
+        facts=_facts(records),
+        groups=np.array([r.group for r in records]),
+        harms=harms,
+        matters=MATTERS,
+        errors=errors,
+        figures=figures,
+        change=change,
+        cannot=(
+            "Temperatures are not on the labels: the size of the forces stands for them.",
+            "Privacy does not apply: no structure belongs to a person.",
+        ),
+        meanings=MEANINGS,
+    )
+
+
+def _each(values: Floats, which: npt.NDArray[np.int64], how: np.ufunc) -> Floats:
+    """Sum or maximum over the atoms of each structure."""
+    starts = np.flatnonzero(np.diff(which, prepend=-1))
+    return np.asarray(how.reduceat(values, starts), float)
+
+
+def _slices(records: Sequence[Record], mean: Floats) -> dict[str, Mask]:
+    kinds = [{int(z) for z in r.numbers} for r in records]
+    size = np.array([len(r) for r in records])
+    volume = np.array([r.volume / len(r) if r.volume > 0 else np.nan for r in records])
+    found = {name: np.array([bool(k & family) for k in kinds]) for name, family in _FAMILIES.items()}
+    metals = np.array([k <= _METALS for k in kinds])
+    none = np.array([not (k & _METALS) for k in kinds])
+    hard = np.array([bool(k & _METALS) and bool(k & {8, 9, 17, 35, 53}) for k in kinds])
+    found |= {
+        "metallic": metals,
+        "covalent": none,
+        "ionic": hard,
+        "metal with soft non-metal": ~(metals | none | hard),
+    }
+    found |= {
+        "near rest": mean < 0.1,
+        "warm": (mean >= 0.1) & (mean < 1.0),
+        "hot": mean >= 1.0,
+        "dense (under 10 Å^3 per atom)": volume < 10,
+        "10 to 25 Å^3 per atom": (volume >= 10) & (volume < 25),
+        "open (over 25 Å^3 per atom)": volume >= 25,
+        "up to 4 atoms": size <= 4,
+        "5 to 20 atoms": (size > 4) & (size <= 20),
+        "over 20 atoms": size > 20,
+    }
+    count = np.array([len(k) for k in kinds])
+    found |= {"1 or 2 elements": count <= 2, "3 elements": count == 3, "4 and more elements": count >= 4}
+    files = [r.kind or r.source for r in records]
+    return found | {f"from {name}": np.array([f == name for f in files]) for name in sorted(set(files))}
+
+
+def _facts(records: Sequence[Record]) -> dict[str, npt.NDArray[Any]]:
+    from ase.data import chemical_symbols
+
+    elements = np.empty(len(records), object)
+    elements[:] = [tuple(sorted({chemical_symbols[z] for z in r.numbers})) for r in records]
+    return {
+        "elements": elements,
+        "atoms": np.array([len(r) for r in records]),
+        "volume_per_atom": np.array([r.volume / len(r) for r in records]),
+        "periodic": np.array([bool(np.all(r.pbc)) for r in records]),
+    }
+
+
+# ------------------------------------------------------------------------------------ looking for defects
+
+
+def rows_of(structures: Sequence[Atoms]) -> Floats:
+    """Small crystals as rows: atomic number and place of each atom (0 is none), the cell, and a tag.
+
+    Args:
+        structures: of up to 8 atoms.
+    """
+    rows = np.zeros((len(structures), 4 * _ROOM + 10))
+    for row, atoms in zip(rows, structures, strict=True):
+        places = row[: 4 * _ROOM].reshape(_ROOM, 4)
+        places[: len(atoms), 0], places[: len(atoms), 1:] = atoms.numbers, atoms.positions
+        row[4 * _ROOM : -1] = np.asarray(atoms.cell.array).ravel()
+    return rows
+
+
+def atoms_of(row: Floats) -> Atoms:
+    """The crystal of a row; its tag goes where programs keep such notes.
+
+    >>> from ase.build import bulk
+    >>> atoms_of(rows_of([bulk("NaCl", "rocksalt", 5.64)])[0]).get_chemical_formula()
+    'ClNa'
+    """
+    from ase import Atoms
+
+    places, cell = row[: 4 * _ROOM].reshape(_ROOM, 4), row[4 * _ROOM : -1].reshape(3, 3)
+    there = places[:, 0] > 0
+    atoms = Atoms(np.rint(places[there, 0]).astype(int), places[there, 1:], cell=cell, pbc=True)
+    atoms.info["stage"] = "deployed" if row[-1] else "evaluation"
+    atoms.set_tags(int(row[-1]))
+    return atoms
+
+
+def subject(
+    structures: Sequence[Atoms],
+    truth: Sequence[float],
+    answer: Callable[[Floats, Context], npt.ArrayLike],
+    quick: bool,
+) -> Subject:
+    """The energy per atom of small crystals, for the auditor's tools.
+
+    Args:
+        structures: of 2 to 8 atoms, 20 or more.
+        truth: energy per atom of each, eV; anything where it is not known.
+        answer: rows (see ``rows_of``) and a context -> energy per atom, eV.
+        quick: fewer questions.
+    """
+    rows = rows_of(structures)[: 24 if quick else 60]
+    known = np.asarray(truth, float)[: len(rows)]
+    columns = tuple(f"{axis}{k}" for k in range(_ROOM) for axis in "Zxyz")
+    columns += (*(f"cell{k}" for k in range(9)), "tag")
+    lengths = np.linspace(0.9, 1.3, 11 if quick else 21)
+    step = float(lengths[1] - lengths[0]) / 2
+    return Subject(
+        domain="atoms",
+        answer=answer,
+        inputs=rows,
+        targets=known,
+        fresh_inputs=rows,
+        fresh_targets=known,
+        columns=columns,
+        relations=tuple(Relation(name, law, _same, 2e-4) for name, law in _LAWS.items()),
+        candidates=tuple(
+            Candidate(f"a bond of {x:.2f} covalent radii", _bond(x), (_bond(x - step), _bond(x + step)))
+            for x in lengths
+        ),
+        irrelevant=("tag",),
+        contexts=({"asked": "in one batch"}, {"asked": "one by one"}, {"asked": "as an ASE calculator"}),
+    )
+
+
+def _same(told: Floats) -> Floats:
+    return told
+
+
+def _places(rows: Floats) -> tuple[Floats, Floats]:
+    return rows[:, : 4 * _ROOM].reshape(-1, _ROOM, 4), rows[:, 4 * _ROOM : -1].reshape(-1, 3, 3)
+
+
+def _rotation(rows: Floats, rng: np.random.Generator) -> Floats:
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    places, cells = _places(rows)
+    places[:, :, 1:] = places[:, :, 1:] @ turn
+    cells[:] = cells @ turn
+    return rows
+
+
+def _translation(rows: Floats, rng: np.random.Generator) -> Floats:
+    places, _ = _places(rows)
+    places[:, :, 1:] += np.where(places[:, :, :1] > 0, rng.normal(size=3), 0.0)
+    return rows
+
+
+def _exchange(rows: Floats, rng: np.random.Generator) -> Floats:
+    places, _ = _places(rows)
+    places[:] = places[:, rng.permutation(_ROOM)]
+    return rows
+
+
+def _supercell(rows: Floats, rng: np.random.Generator) -> Floats:
+    places, cells = _places(rows)
+    direction = int(rng.integers(3))
+    for place, cell in zip(places, cells, strict=True):
+        own = place[place[:, 0] > 0]
+        image = own.copy()
+        image[:, 1:] += cell[direction]
+        place[:] = 0
+        place[: 2 * len(own)] = np.concatenate([own, image])
+        cell[direction] *= 2
+    return rows
+
+
+def _other_cell(rows: Floats, rng: np.random.Generator) -> Floats:
+    # another choice of cell vectors for the same crystal
+    _, cells = _places(rows)
+    cells[:, 0] += cells[:, 1]
+    return rows
+
+
+_LAWS: Final[Mapping[str, Callable[[Floats, np.random.Generator], Floats]]] = {
+    "rotation and mirror": _rotation,
+    "translation": _translation,
+    "order of atoms": _exchange,
+    "supercell": _supercell,
+    "another cell of the same crystal": _other_cell,
+}
+
+
+def _bond(ratio: float) -> Callable[[Floats], Floats]:
+    """The second atom moved along its line to the first, to this multiple of their covalent radii."""
+    from ase.data import covalent_radii
+
+    def change(rows: Floats) -> Floats:
+        places, _ = _places(rows)
+        way = places[:, 1, 1:] - places[:, 0, 1:]
+        now = np.linalg.norm(way, axis=1, keepdims=True)
+        numbers = np.rint(places[:, :2, 0]).astype(int)
+        wanted = ratio * (covalent_radii[numbers[:, 0]] + covalent_radii[numbers[:, 1]])
+        places[:, 1, 1:] = places[:, 0, 1:] + way / now * wanted[:, None]
+        return rows
+
+    return change

@@ -1,0 +1,455 @@
+"""What the audit of a virtual human asks, and how it judges: held-out people, slices, harms, laws, triggers.
+
+Made from data alone; the answers come from ``sciai.health.api.audit``. A question is one person with their
+check-up known, of whom risks and values are asked that were hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.core.errors import BadInput
+from sciai.health.data.columns import Schema
+from sciai.health.data.tables import People, Table
+from sciai.health.model.calibration import groups_of, level_names
+from sciai.trust.audit.exam import Answers, Exam, crossed
+from sciai.trust.audit.exam import judge as judged
+from sciai.trust.audit.subject import Candidate, Context, Relation, Subject
+from sciai.trust.policy import Action, read_actions
+from sciai.trust.score import ece
+
+__all__ = ["FACTS", "NUMBERS", "RISKS", "Material", "Rows", "exam", "judge", "material", "subject"]
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+RISKS: Final = ("dx_diabetes", "dx_hypertension", "dx_high_chol", "dx_arthritis", "dx_asthma", "dx_thyroid")
+NUMBERS: Final = ("sbp", "hba1c", "chol_total", "hdl", "creatinine", "alt", "hemoglobin", "platelets")
+FACTS: Final = ("age", "sex", "race_eth", "era", "bmi", "pregnant", "target")
+"""What a rule of ``conf/guard/health.yaml`` may name; ``target`` is the column asked for."""
+MATTERS: Final = {
+    "false-safe": 0.1,
+    "false-alarm": 0.05,
+    "unphysical": 0.01,
+    "missed-extreme": 0.15,
+    "overconfident": 0.05,
+    "privacy": 0.05,
+}
+MEANINGS: Final = {
+    "false-safe": "of what somebody has, the share told as under half of what is usual at their sex and age",
+    "false-alarm": "of what somebody has not, the share told as over twice what is usual at sex and age",
+    "unphysical": "risks outside 0 to 1, intervals upside down or beyond what a body can have",
+    "missed-extreme": "of values among the 2.5 % lowest or highest, the share outside the 90 % interval",
+    "overconfident": "share of values outside the 90 % interval; a tenth is what was promised",
+    "privacy": "chance that a member is told from a stranger of their sex and age by likelihood; 0.5 is none",
+}
+_ASKED: Final = ("age", "female", "weight_kg", "height_cm", "waist_cm", "hba1c", "hdl", "alt", "creatinine")
+_STEP: Final = {"weight_kg": 0.1, "waist_cm": 0.1, "hba1c": 0.1, "hdl": 1.0, "alt": 1.0, "creatinine": 0.01}
+WAYS: Final = ("as a table", "in other units", "in another order", "BMI instead of weight")
+"""How the same person can be put to the model; the column ``way`` says which. It must not matter."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """People of a table.
+
+    Attributes:
+        schema: its columns.
+        values: shape (n, d), encoded.
+        groups: group of each person, shape (n,).
+        name: of the table.
+    """
+
+    schema: Schema
+    values: Floats
+    groups: npt.NDArray[np.str_]
+    name: str
+
+
+@dataclass(frozen=True)
+class Material:
+    """People for an audit.
+
+    Attributes:
+        people: the table.
+        held: rows it never learned from.
+        members: as many rows that it learned from; empty where the table has none.
+        foreign: whether the table is another one than it learned from.
+    """
+
+    people: Rows
+    held: npt.NDArray[np.int64]
+    members: npt.NDArray[np.int64]
+    foreign: bool
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Held-out people first, then members."""
+        return np.concatenate([self.held, self.members])
+
+    @property
+    def values(self) -> Floats:
+        """Of ``rows``, shape (n, d)."""
+        return np.asarray(self.people.values[self.rows])
+
+
+def material(files: Sequence[str], held: Sequence[str], trained: Sequence[str], quick: bool) -> Material:
+    """The people of a table, held-out ones and some that were learned from.
+
+    Args:
+        files: the table, and where there is one the file of deaths.
+        held: groups that the card says were held out.
+        trained: groups that it learned from.
+        quick: fewer people.
+
+    Raises:
+        BadInput: where the table cannot be read, or nobody in it was held out.
+    """
+    table = People([Table(path=files[0], deaths=files[1] if len(files) > 1 else None)])
+    groups = np.asarray(table.groups)
+    people = Rows(table.schema, table.values, groups, Path(files[0]).name)
+    of_test, of_train = np.isin(groups, list(held)), np.isin(groups, list(trained))
+    foreign = not (of_test.any() or of_train.any())
+    if not foreign and not of_test.any():
+        raise BadInput("the model learned from everybody in this table", file=files[0], fix="give another")
+    rng = np.random.default_rng(0)
+    chosen = np.flatnonzero(np.ones(len(groups), bool) if foreign else of_test)
+    known = np.flatnonzero(of_train)
+    most, most_members = (700, 350) if quick else (4000, 2000)
+    if len(chosen) > most:
+        chosen = np.sort(rng.choice(chosen, most, replace=False))
+    count = min(len(known), len(chosen), most_members)
+    return Material(people, chosen, np.sort(rng.choice(known, count, replace=False)), foreign)
+
+
+def judge(
+    files: Sequence[str],
+    held: Sequence[str],
+    trained: Sequence[str],
+    quick: bool,
+    answers: str,
+    actions: Sequence[Mapping[str, Any]],
+    draws: int,
+    step: Callable[[float, str], None],
+) -> dict[str, Any]:
+    """What the held-out people say of the answers; called in a process that never loads the model.
+
+    Args:
+        files: as of ``material``, as are the next three.
+        held: groups that were held out.
+        trained: groups that it learned from.
+        quick: fewer people.
+        answers: ``.npz`` of ``sciai.health.api.audit.answers``.
+        actions: the runtime policy.
+        draws: of bootstrap and permutations.
+        step: progress.
+    """
+    step(0.0, "held-out people")
+    asked = exam(material(files, held, trained, quick))
+    with np.load(Path(answers), allow_pickle=False) as content:
+        told = {name[2:]: content[name] for name in content.files if name != "json"}
+    return judged(asked, told, read_actions(actions, FACTS), draws=draws, step=step)
+
+
+def exam(of: Material) -> Exam:
+    """Slices, harms and figures of these people.
+
+    Answers are arrays: ``risk`` (n, risks), ``low``, ``middle``, ``high`` (n, numbers), ``rarity`` (n,)
+    (minus the log-likelihood of what was asked), and ``impossible`` (n,) (share of drawn values that cannot
+    be).
+
+    Args:
+        of: the people.
+    """
+    schema, values = of.people.schema, of.values
+    strangers = np.arange(len(values)) < len(of.held)
+    yes = np.column_stack([values[:, schema.index(name)] for name in RISKS])
+    truth = np.column_stack([values[:, schema.index(name)] for name in NUMBERS])
+    yes, truth = np.where(strangers[:, None], yes, np.nan), np.where(strangers[:, None], truth, np.nan)
+    band = groups_of(schema, values)
+    usual = _usual(yes, band)
+    low, high = np.nanquantile(truth, 0.025, axis=0), np.nanquantile(truth, 0.975, axis=0)
+    size = np.nanstd(truth, axis=0)
+    limits = np.array([(schema[name].low, schema[name].high) for name in NUMBERS])
+
+    def harms(answers: Answers) -> dict[str, Floats]:
+        risk, down, up = answers["risk"], answers["low"], answers["high"]
+        told = np.isfinite(risk) & np.isfinite(yes)
+        safe = np.where(told & (yes == 1), risk < 0.5 * usual, np.nan)
+        alarm = np.where(told & (yes == 0), risk > 2.0 * usual, np.nan)
+        inside = np.isfinite(down) & np.isfinite(truth)
+        out = np.where(inside, (truth < down) | (truth > up), np.nan)
+        extreme = inside & ((truth < low) | (truth > high))
+        odd_risk = np.where(np.isfinite(risk), (risk < 0) | (risk > 1), np.nan)
+        odd = np.where(np.isfinite(down), (down > up) | (down < limits[:, 0]) | (up > limits[:, 1]), np.nan)
+        drawn = answers["impossible"][:, None]
+        return {
+            "false-safe": _mean(safe),
+            "false-alarm": _mean(alarm),
+            "unphysical": _mean(np.hstack([odd_risk, odd, drawn])),
+            "missed-extreme": _mean(np.where(extreme, out, np.nan)),
+            "overconfident": _mean(out),
+            "privacy": _exposed(answers["rarity"], strangers, band),
+        }
+
+    def errors(answers: Answers) -> tuple[Floats, Floats]:
+        error = np.abs(answers["middle"] - truth) / size
+        return error.ravel(), ((answers["high"] - answers["low"]) / size).ravel()
+
+    def figures(answers: Answers) -> dict[str, float]:
+        return _figures(answers, yes, truth, strangers, band)
+
+    def change(answers: Answers, rows: Mask, rule: Action) -> Answers:
+        return _changed(answers, rows, rule, usual)
+
+    return Exam(
+        about=_about(of),
+        slices=_slices(schema, values),
+        facts=_facts(schema, values),
+        groups=of.people.groups[of.rows],
+        harms=harms,
+        matters=MATTERS,
+        errors=errors,
+        figures=figures,
+        change=change,
+        cannot=_cannot(of),
+        meanings=MEANINGS,
+    )
+
+
+def _mean(parts: Floats) -> Floats:
+    known = np.isfinite(parts)
+    total, count = np.where(known, parts, 0.0).sum(1), known.sum(1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _usual(yes: Floats, band: npt.NDArray[np.str_]) -> Floats:
+    """Share of yes among people of the same sex and age band, shape of ``yes``."""
+    found = np.full(yes.shape, np.nan)
+    for name in np.unique(band):
+        rows = band == name
+        known = np.isfinite(yes[rows])
+        found[rows] = np.where(known, yes[rows], 0.0).sum(0) / np.maximum(known.sum(0), 1)
+    return found
+
+
+def _exposed(rarity: Floats, strangers: Mask, band: npt.NDArray[np.str_]) -> Floats:
+    """Of each member, the share of strangers like them whom the model finds rarer; NaN of strangers."""
+    found = np.full(len(rarity), np.nan)
+    for name in np.unique(band):
+        own = (band == name) & np.isfinite(rarity)
+        others = np.sort(rarity[own & strangers])
+        members = own & ~strangers
+        if len(others) >= 10:
+            place = np.searchsorted(others, rarity[members], "left")
+            until = np.searchsorted(others, rarity[members], "right")
+            found[members] = 1 - (place + until) / (2 * len(others))
+    return found
+
+
+def _figures(
+    answers: Answers, yes: Floats, truth: Floats, strangers: Mask, band: npt.NDArray[np.str_]
+) -> dict[str, float]:
+    inside = np.isfinite(answers["low"]) & np.isfinite(truth)
+    held = (truth >= answers["low"]) & (truth <= answers["high"])
+    found = {"coverage": float(held[inside].mean())}
+    for k, name in enumerate(RISKS):
+        known = np.isfinite(yes[:, k]) & np.isfinite(answers["risk"][:, k])
+        if 20 <= yes[known, k].sum() <= known.sum() - 20:
+            found[f"auroc {name}"] = _auroc(answers["risk"][known, k], yes[known, k] == 1)
+            found[f"calibration_error {name}"] = ece(answers["risk"][known, k], yes[known, k].astype(int))
+    exposed = _exposed(answers["rarity"], strangers, band)
+    if np.isfinite(exposed).any():
+        found["membership_auc"] = float(np.nanmean(exposed))
+    share = np.isfinite(answers["risk"][strangers]).mean()
+    return found | {"answered": float(share)}
+
+
+def _auroc(score: Floats, yes: Mask) -> float:
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(score[yes], score[~yes]).statistic / (yes.sum() * (~yes).sum()))
+
+
+def _changed(answers: Answers, rows: Mask, rule: Action, usual: Floats) -> Answers:
+    """Answers after a rule: withheld and referred ones are no answers, others are wider or the peers'."""
+    wanted = rule.when.get("target")
+    names = (wanted,) if isinstance(wanted, str) else tuple(wanted or (*RISKS, *NUMBERS))
+    risks = rows[:, None] & np.isin(RISKS, names)
+    numbers = rows[:, None] & np.isin(NUMBERS, names)
+    told = {name: np.array(array) for name, array in answers.items()}
+    if rule.do in ("withhold", "refer"):
+        told["risk"][risks] = np.nan
+        for name in ("low", "middle", "high"):
+            told[name][numbers] = np.nan
+    elif rule.do == "widen":
+        for name in ("low", "high"):
+            wider = told["middle"] + rule.by * (told[name] - told["middle"])
+            told[name] = np.where(numbers, wider, told[name])
+    else:
+        told["risk"] = np.where(risks, usual, told["risk"])
+    return told
+
+
+def _slices(schema: Schema, values: Floats) -> dict[str, Mask]:
+    sex, ethnic = level_names(schema, values, "sex"), level_names(schema, values, "race_eth")
+    age = values[:, schema.index("age")]
+    sexes: dict[str, Mask] = {"women": sex == "female", "men": sex == "male"}
+    ages: dict[str, Mask] = {
+        "20-39": age < 40,
+        "40-59": (age >= 40) & (age < 60),
+        "60-79": (age >= 60) & (age < 80),
+        "80 and over": age >= 80,
+    }
+    people: dict[str, Mask] = {str(name): ethnic == name for name in np.unique(ethnic) if name != "unknown"}
+    found = sexes | ages | people | crossed(sexes, ages)
+    found |= crossed(sexes, {"20-39": age < 40, "40-59": ages["40-59"], "60 and over": age >= 60}, people)
+    eras = level_names(schema, values, "cycle")
+    found |= {f"assays of {name}": eras == name for name in np.unique(eras) if name != "unknown"}
+    for what, column in {
+        "without blood count": "hemoglobin",
+        "without chemistry": "creatinine",
+        "without HbA1c": "hba1c",
+        "without blood pressure": "sbp",
+    }.items():
+        found[what] = np.isnan(values[:, schema.index(column)])
+    bmi = _bmi(schema, values)
+    found |= {
+        "BMI under 18.5": bmi < 18.5,
+        "BMI of 30 to 40": (bmi >= 30) & (bmi < 40),
+        "BMI of 40 on": bmi >= 40,
+    }
+    found["pregnant"] = values[:, schema.index("pregnant")] == 1
+    return found
+
+
+def _bmi(schema: Schema, values: Floats) -> Floats:
+    inputs = {name: values[:, schema.index(name)] for name in ("weight_kg", "height_cm")}
+    return np.asarray(schema.derived_named("bmi").compute(inputs), float)
+
+
+def _facts(schema: Schema, values: Floats) -> dict[str, npt.NDArray[Any]]:
+    asked = np.empty(len(values), object)
+    asked[:] = [(*RISKS, *NUMBERS)] * len(values)
+    return {
+        "age": values[:, schema.index("age")],
+        "sex": level_names(schema, values, "sex"),
+        "race_eth": level_names(schema, values, "race_eth"),
+        "era": level_names(schema, values, "cycle"),
+        "bmi": _bmi(schema, values),
+        "pregnant": values[:, schema.index("pregnant")] == 1,
+        "target": asked,
+    }
+
+
+def _about(of: Material) -> str:
+    table = of.people.name
+    if of.foreign:
+        return (
+            f"{len(of.held)} people of {table}, a table that the model did not learn from as far as is known"
+        )
+    return f"{len(of.held)} people of {table} in sampling units that were held out, {len(of.members)} members"
+
+
+def _cannot(of: Material) -> tuple[str, ...]:
+    told = ["Diagnoses are self-reported: who was never examined counts as well."]
+    if of.foreign:
+        told.append("Whether these people were learned from after all cannot be told from the table.")
+    if not len(of.members):
+        told.append(
+            "Nobody in the table was learned from, so what the model gives away about members is not known."
+        )
+    return tuple(told)
+
+
+# ------------------------------------------------------------------------------------ looking for defects
+
+
+def subject(
+    of: Material,
+    target: str,
+    answer: Callable[[Floats, Context], npt.ArrayLike],
+    claims: Mapping[str, float],
+    quick: bool,
+) -> Subject:
+    """One column as a question of a few values, for the auditor's tools.
+
+    Args:
+        of: people.
+        target: what is asked: a yes/no column or a number.
+        answer: questions (n, columns of ``_ASKED`` and ``way``) and a context -> risk, or expected value.
+        claims: figure -> what is claimed of it (``mean squared error``).
+        quick: fewer questions.
+    """
+    schema = of.people.schema
+
+    def questions(rows: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+        values = of.people.values[rows]
+        columns = [
+            values[:, schema.index("sex")] == 0 if n == "female" else values[:, schema.index(n)]
+            for n in _ASKED
+        ]
+        table = np.column_stack([*columns, np.zeros(len(rows))]).astype(float)
+        truth = values[:, schema.index(target)]
+        good = np.isfinite(table).all(1) & np.isfinite(truth)
+        most = 250 if quick else 600
+        return table[good][:most], truth[good][:most]
+
+    fresh, truth = questions(of.held)
+    own, labels = questions(of.members) if len(of.members) >= 60 else (fresh, truth)
+    way = len(_ASKED)
+
+    def asked_so(number: int) -> Callable[[Floats, np.random.Generator], Floats]:
+        def change(rows: Floats, rng: np.random.Generator) -> Floats:
+            # one person at a time is slow: a few of them show what all would
+            rows[rng.permutation(len(rows))[: max(12, len(rows) // 30)], way] = number
+            return rows
+
+        return change
+
+    def same(told: Floats) -> Floats:
+        return told
+
+    return Subject(
+        domain="health",
+        answer=answer,
+        inputs=own,
+        targets=labels,
+        fresh_inputs=fresh,
+        fresh_targets=truth,
+        columns=(*_ASKED, "way"),
+        relations=tuple(Relation(WAYS[k], asked_so(k), same, 0.02) for k in (1, 2, 3)),
+        candidates=_candidates(),
+        contexts=({"asked": "as a table"}, {"asked": "one by one"}),
+        claims=claims,
+        metrics={"mean squared error": lambda told, true: float(((told - true) ** 2).mean())},
+    )
+
+
+def _candidates() -> tuple[Candidate, ...]:
+    """Last digits: a number that ends in 7 must not mean anything."""
+
+    def ends(column: str, digit: int) -> Callable[[Floats], Floats]:
+        at, unit = _ASKED.index(column), _STEP[column]
+
+        def change(rows: Floats) -> Floats:
+            rows[:, at] = (np.floor(rows[:, at] / (10 * unit) + 1e-9) * 10 + digit) * unit
+            return rows
+
+        return change
+
+    return tuple(
+        Candidate(
+            f"{column} ends in {digit}",
+            ends(column, digit),
+            (ends(column, digit + 1), ends(column, digit - 1)),
+        )
+        for column in _STEP
+        for digit in range(10)
+    )
