@@ -73,20 +73,25 @@ def calibrate(net: CopulaNet, data: Any, passes: int = 4) -> dict[str, Any]:
 
 
 def calibration_of(joint: BinnedJoint, data: Any, passes: int = 4) -> dict[str, Any]:
-    """What ``sciai.health.model.calibration`` learns from the calibration part; empty where there is none.
+    """What ``sciai.health.model.calibration`` learns from held-out people; empty where there are none.
+
+    These are the calibration part and the validation part together: a line for each diagnosis needs cases.
+    The validation part also chose when to stop, which is too little to matter to a line or a quantile.
 
     Args:
         joint: the model.
         data: the data module; its dataset is ``People`` or like it.
         passes: how often each person is looked at, with other parts hidden.
     """
-    rows, train = np.asarray(data.split.parts.get("calibrate", []), int), training_rows(data)
+    parts = [p for p in ("calibrate", "val") if p in data.split.parts]
+    rows = np.concatenate([np.asarray(data.split.parts[p], int) for p in parts] or [np.zeros(0, int)])
+    train = training_rows(data)
     if not len(rows):
         return {}
     people = data.dataset
     held, seen = people.values[rows], people.values[train]
     told = learn(_WhereUnknown(joint), held, seen, weights=people.weights[train], passes=passes)
-    return {"data": f"split part 'calibrate', {len(rows)} people", **told}
+    return {"data": f"split part {' and '.join(parts)}, {len(rows)} people", **told}
 
 
 class _WhereUnknown:
