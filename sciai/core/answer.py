@@ -205,7 +205,10 @@ def read_policy(config: Mapping[str, Any] | None, known: Collection[str] | None 
     >>> read_policy({"support": "refuse"})
     {'support': <Level.REFUSE: 2>}
     """
-    policy = {str(check): Level.parse(level) for check, level in (config or {}).items()}
+    policy = {
+        str(check): level if type(level) is Level else Level.parse(level)
+        for check, level in (config or {}).items()
+    }
     if known is not None:
         for check in (c for c in policy if c not in known):
             near = difflib.get_close_matches(check, sorted(known), 1)
@@ -223,6 +226,7 @@ def ask(
     *,
     provenance: Provenance | Callable[[], Provenance],
     told: Any = None,
+    govern: Callable[[Q, Answer[V]], Answer[V]] | None = None,
 ) -> Answer[V]:
     """Check the question, estimate, check the estimate.
 
@@ -236,6 +240,7 @@ def ask(
             says that a check passed and stays OK).
         provenance: where the answer comes from; a function where that is known only after predicting.
         told: what listeners hear as the question (see ``core.listen``); the query itself where None.
+        govern: a runtime policy that may change the answer before anybody hears it (``trust.policy``).
 
     Returns:
         The answer. An estimate that was refused afterwards stays in ``answer.estimate`` for a reviewer;
@@ -264,6 +269,8 @@ def ask(
             found.extend(_judge(check_after(query, estimate), levels))
     origin = provenance if isinstance(provenance, Provenance) else provenance()
     answer = Answer(estimate, tuple(found), origin)
+    if govern is not None:
+        answer = govern(query, answer)
     tell(query if told is None else told, answer)
     return answer
 

@@ -18,6 +18,9 @@ __all__ = ["Scene", "free_memory", "name_atom"]
 PAIR_BYTES: Final = 40
 """What the neighbour list itself takes for one pair: two indices, a shift, a distance."""
 
+PLENTY: Final = 64e6
+"""Bytes that any machine has."""
+
 PAIRS_AT_ONCE: Final = 20_000_000
 
 
@@ -101,7 +104,11 @@ class Scene:
     def sane(self) -> bool:
         """Whether neighbours can be looked for at all."""
         ok = len(self.atoms) > 0 and bool(np.isfinite(self.atoms.positions).all()) and not self.cell_problem
-        return ok and self.pairs_expected * PAIR_BYTES < 0.5 * free_memory()
+        return ok and self.fits(self.pairs_expected * PAIR_BYTES, 0.5)
+
+    def fits(self, needed: float, share: float) -> bool:
+        """Whether so many bytes are within a share of what is free; the system is asked where it matters."""
+        return needed < share * PLENTY or needed < share * free_memory()
 
     @cached_property
     def _pairs(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:

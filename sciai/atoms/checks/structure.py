@@ -46,7 +46,8 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             yield Finding("position", Level.REFUSE, message, who)
 
     def element(scene: Scene) -> Iterable[Finding]:
-        unknown = sorted({int(z) for z in scene.numbers if not evidence.knows(int(z))})
+        present = {int(z) for z in np.unique(scene.numbers)}
+        unknown = sorted(z for z in present if not evidence.knows(z))
         if unknown:
             strange = ", ".join(_symbol(z) for z in unknown)
             where = _named(scene, np.flatnonzero(np.isin(scene.numbers, unknown)))
@@ -55,7 +56,6 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
                 f"the potential does not know {strange}; it knows {has}. Use another potential for these"
             )
             yield Finding("element", Level.REFUSE, message, where)
-        present = {int(z) for z in scene.numbers}
         for tier, reason in _TIER_WORDS.items():
             names = [chemical_symbols[z] for z in sorted(present) if evidence.tier(z) == tier]
             if names:
@@ -87,8 +87,8 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
     def size(scene: Scene) -> Iterable[Finding]:
         if not len(scene.atoms) or scene.cell_problem or not np.isfinite(scene.atoms.positions).all():
             return
-        free = free_memory()
-        if scene.memory > limits.memory * free:
+        if not scene.fits(scene.memory, limits.memory):
+            free = free_memory()
             message = (
                 f"{len(scene.atoms):,} atoms have about {scene.pairs_expected:.1e} pairs within "
                 f"{scene.reach:g} Å, which takes about {scene.memory / 1e9:.1f} GB; {free / 1e9:.1f} GB "
