@@ -23,6 +23,8 @@ from sciai.health.api.record import recorded
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Schema
 from sciai.health.model.calibration import Calibration
+from sciai.trust.gate import Standing
+from sciai.trust.stage import UNRELEASED, standing_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +42,7 @@ class VirtualHuman:
         card: its model card.
         hash: hash of the checkpoint; empty for a model that was never saved.
         calibration: what held-out people taught about it.
+        standing: its release stage; None for a model that was never saved.
 
     >>> from sciai.health import VirtualHuman
     >>> vh = VirtualHuman.load()
@@ -49,12 +52,19 @@ class VirtualHuman:
     """
 
     def __init__(
-        self, model: Joint, card: Card, *, hash: str = "", calibration: Calibration | None = None
+        self,
+        model: Joint,
+        card: Card,
+        *,
+        hash: str = "",
+        calibration: Calibration | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self.model = model
         self.card = card
         self.hash = hash
         self.calibration = calibration or Calibration()
+        self.standing = standing
 
     @classmethod
     def load(cls, name: str = "health", path: str | os.PathLike[str] | None = None) -> VirtualHuman:
@@ -74,11 +84,16 @@ class VirtualHuman:
             raise CheckpointError(
                 f"no checkpoint is called {name!r}; there are {', '.join(shipped) or 'none'}"
             )
-        return cls.from_checkpoint(Checkpoint.load(folder))
+        checkpoint = Checkpoint.load(folder)
+        return cls.from_checkpoint(checkpoint, standing_of(checkpoint, folder))
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint) -> VirtualHuman:
+    def from_checkpoint(cls, checkpoint: Checkpoint, standing: Standing = UNRELEASED) -> VirtualHuman:
         """From a checkpoint in memory.
+
+        Args:
+            checkpoint: of the health domain.
+            standing: its release stage, where that is known.
 
         Raises:
             CheckpointError: as ``load``.
@@ -91,7 +106,8 @@ class VirtualHuman:
             )
         model = load_joint(checkpoint)
         calibration = Calibration.read(checkpoint.card.calibration)
-        return cls(model, checkpoint.card, hash=checkpoint.hash, calibration=calibration)
+        card, hash = checkpoint.card, checkpoint.hash
+        return cls(model, card, hash=hash, calibration=calibration, standing=standing)
 
     # ---- what it is
 
@@ -103,7 +119,7 @@ class VirtualHuman:
     @property
     def stage(self) -> str:
         """Release stage: pilot, limited or production."""
-        return self.card.stage
+        return self.card.stage if self.standing is None else self.standing.stage
 
     def provenance(self, seed: int | None = None) -> Provenance:
         """Where its answers come from."""
@@ -138,7 +154,7 @@ class VirtualHuman:
         """What it is, what it learned from and where it fails, in a few lines."""
         card, c = self.card, self.calibration
         lines = [
-            f"{card.name} ({card.stage}): {card.summary}".strip(),
+            f"{card.name} ({self.stage}): {card.summary}".strip(),
             f"{len(self.schema)} free columns, {len(self.schema.derived)} calculated",
             f"learned from {c.trained_on} people, calibrated on {c.people}" if c.people else "not calibrated",
             checks.MEANING,
@@ -147,7 +163,7 @@ class VirtualHuman:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"VirtualHuman({self.card.name!r}, {self.card.stage}, {len(self.schema)} columns)"
+        return f"VirtualHuman({self.card.name!r}, {self.stage}, {len(self.schema)} columns)"
 
     def _repr_html_(self) -> str:
         from sciai.health.api.html import human_html

@@ -226,6 +226,7 @@ class Person:
             self.schema, self.known.values, self.known.given, targets, self.human.calibration,
             self.known.findings, self.group, (lambda: self.strangeness) if strange else None,
             (lambda: self.similar) if self.human.calibration.population else None, self.known.waiting,
+            self.human.standing,
         )  # fmt: skip
 
     @cached_property

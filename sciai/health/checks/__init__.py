@@ -18,6 +18,8 @@ from sciai.core.answer import Estimate, Finding, Level, Policy, read_policy
 from sciai.core.resources import conf_dir
 from sciai.health.data.columns import Kind, Schema
 from sciai.health.model.calibration import Calibration
+from sciai.trust.gate import Standing
+from sciai.trust.stage import stage_findings
 
 __all__ = ["AFTER", "BEFORE", "CHECKS", "MEANING", "OF_CROWDS", "TREATMENTS", "Question", "policy"]
 
@@ -69,6 +71,7 @@ class Question:
         strangeness: gives the share of people with a stranger combination of values; None is not checked.
         similar: gives the expected number of similar people among those learned from; None is not checked.
         waiting: calculated values that are kept by weighted draws, and how many draws carry the weight.
+        standing: release stage of the model; None for one that was never saved.
     """
 
     schema: Schema
@@ -81,6 +84,7 @@ class Question:
     strangeness: Callable[[], float] | None = None
     similar: Callable[[], float] | None = None
     waiting: Mapping[str, float] = field(default_factory=dict)
+    standing: Standing | None = None
 
     def value(self, name: str) -> float | None:
         """A free column's value, or None where it is unknown or there is no such column."""
@@ -116,6 +120,11 @@ def policy() -> Policy:
 def meaning(question: Question) -> Iterable[Finding]:
     """What every answer means, and does not."""
     yield Finding("meaning", Level.OK, MEANING)
+
+
+def stage(question: Question) -> Iterable[Finding]:
+    """The release stage of the model, and whether it covers the declared use."""
+    yield from stage_findings(question.standing)
 
 
 def on_the_way_in(question: Question) -> Iterable[Finding]:
@@ -298,9 +307,9 @@ def withheld(question: Question, estimate: Estimate[Any]) -> Iterable[Finding]:
 
 
 BEFORE: Final = (
-    *(meaning, on_the_way_in, age, pregnant, contradictions, targets, outlier, similar, constraints),
+    *(meaning, stage, on_the_way_in, age, pregnant, contradictions, targets, outlier, similar, constraints),
 )
-OF_CROWDS: Final = (meaning, targets)
+OF_CROWDS: Final = (meaning, stage, targets)
 AFTER: Final = (finite, spread, withheld)
 
 
