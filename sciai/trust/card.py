@@ -23,7 +23,7 @@ import yaml
 from sciai.core.answer import jsonable
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.errors import BadInput
-from sciai.trust.gate import Conditions, Limit, Standing
+from sciai.trust.gate import Conditions, Limit, Standing, figures_of
 from sciai.trust.risk import Framework, Register, Risk
 
 __all__ = ["Record", "documents"]
@@ -66,7 +66,8 @@ class Record:
 
     def can(self) -> list[str]:
         """What it can do: limits that hold, with the figure."""
-        return [_sentence(limit, self.checkpoint.card.metrics) for limit, why in self._judged() if not why]
+        known = figures_of(self.checkpoint, self.audit)
+        return [_sentence(limit, known) for limit, why in self._judged() if not why]
 
     def cannot(self) -> list[str]:
         """What it cannot do: limits that do not hold, and the known limits."""
@@ -74,18 +75,28 @@ class Record:
         return [*failed, *self.checkpoint.card.known_limits]
 
     def rather_not_see(self) -> list[str]:
-        """The worst cases, the slices that are harmed, and what the audit found."""
-        told = [_case(case) for case in self.checkpoint.card.worst[:10]]
+        """The worst slices, what the audit found against it, and the worst cases; there is no switch."""
+        cases = [_case(case) for case in self.checkpoint.card.worst[:10]]
         if self.audit is None:
-            return [*told, "no audit was made of this checkpoint"]
-        return [*told, *(f"audit: {finding}" for finding in self.audit.get("failures", ()))]
+            return [*cases, "no audit was made of this checkpoint"]
+        if self.audit.get("checkpoint", self.checkpoint.hash) != self.checkpoint.hash:
+            return [*cases, "the audit that is there is of another checkpoint; nothing is known of this one"]
+        slices = [_slice(row) for row in self.audit.get("worst", ())[:10]]
+        missed = [f"target missed: {text}" for text in self.audit.get("misses", ())]
+        return [
+            *slices,
+            *(f"audit: {finding}" for finding in self.audit.get("failures", ())),
+            *missed,
+            *cases,
+        ]
 
     def _judged(self) -> list[tuple[Limit, str]]:
         if self.conditions is None:
             return []
         limits = [limit for asked in self.conditions.stages.values() for limit in asked.figures]
         unique = {limit.figure: limit for limit in limits}
-        return [(limit, limit.check(self.checkpoint.card.metrics)) for limit in unique.values()]
+        known = figures_of(self.checkpoint, self.audit)
+        return [(limit, limit.check(known)) for limit in unique.values()]
 
 
 def documents(record: Record) -> dict[str, str]:
@@ -278,6 +289,22 @@ def _sentence(limit: Limit, metrics: Mapping[str, Any]) -> str:
 
 def _case(case: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in jsonable(case).items())
+
+
+def _slice(row: Mapping[str, Any]) -> str:
+    """A cell of the slice x harm matrix in words.
+
+    >>> _slice({"slice": "women, 20-39", "harm": "false-safe", "n": 40, "rate": 0.2, "elsewhere": 0.1,
+    ...         "low": 0.02, "high": 0.19, "verdict": "suspect"})
+    'women, 20-39: false-safe 0.2 against 0.1 elsewhere (+0.02 to +0.19, 40 questions): suspect'
+    """
+    numbers = {
+        k: float("nan") if row.get(k) is None else float(row[k]) for k in ("rate", "elsewhere", "low", "high")
+    }
+    return (
+        f"{row['slice']}: {row['harm']} {numbers['rate']:.3g} against {numbers['elsewhere']:.3g} elsewhere "
+        f"({numbers['low']:+.3g} to {numbers['high']:+.3g}, {row['n']} questions): {row['verdict']}"
+    )
 
 
 def _lines(content: Mapping[str, Any], limit: int = 200) -> list[str]:

@@ -26,6 +26,7 @@ from sciai.core.answer import Finding, Level
 from sciai.core.atomic import whole_file
 from sciai.core.checkpoint import Card, Checkpoint, Stage
 from sciai.core.errors import BadInput, DamagedStore
+from sciai.trust.audit.sealed import edited_code
 from sciai.trust.sign import BadSignature, Keyring, Signer, canonical, digest
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Statement",
     "UseClass",
     "examine",
+    "figures_of",
     "load_audit",
     "propose",
     "standing",
@@ -46,10 +48,10 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 @dataclass(frozen=True)
 class Limit:
-    """A figure of the card and where it has to lie.
+    """A figure of the card or of the audit, and where it has to lie.
 
     Attributes:
-        figure: its name under the card's ``metrics``.
+        figure: its name under the card's ``metrics``; ``audit/<name>`` is one that the audit computed.
         min, max: bounds, inclusive; None for none.
     """
 
@@ -61,7 +63,8 @@ class Limit:
         """Why it does not hold; empty where it does."""
         value = metrics.get(self.figure)
         if not isinstance(value, int | float | np.number) or math.isnan(number := float(value)):
-            return f"the card has no figure {self.figure}"
+            whose = "audit" if self.figure.startswith("audit/") else "card"
+            return f"the {whose} has no figure {self.figure}"
         if self.min is not None and number < self.min:
             return f"{self.figure} is {number:.4g}, below {self.min:g}"
         if self.max is not None and number > self.max:
@@ -268,10 +271,24 @@ def examine(
     empty = [name for name in asked.card if not getattr(checkpoint.card, name)]
     if empty:
         lacks.append(f"the card says nothing under {', '.join(empty)}")
-    lacks += [why for limit in asked.figures if (why := limit.check(checkpoint.card.metrics))]
+    known = figures_of(checkpoint, audit)
+    lacks += [why for limit in asked.figures if (why := limit.check(known))]
     if asked.audit_days is not None:
         lacks += _audit_lacks(audit, checkpoint.hash, asked.audit_days, now)
     return [Finding("release", Level.REFUSE, why, stage) for why in lacks]
+
+
+def figures_of(checkpoint: Checkpoint, audit: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The card's figures, and under ``audit/`` those that the audit of this very checkpoint computed.
+
+    Args:
+        checkpoint: with its card and hash.
+        audit: the newest report; one of another checkpoint does not count.
+    """
+    found = dict(checkpoint.card.metrics)
+    if audit is not None and audit.get("checkpoint") == checkpoint.hash:
+        found |= {f"audit/{name}": value for name, value in (audit.get("figures") or {}).items()}
+    return found
 
 
 def _audit_lacks(audit: Mapping[str, Any] | None, fingerprint: str, days: int, today: date) -> list[str]:
@@ -287,6 +304,11 @@ def _audit_lacks(audit: Mapping[str, Any] | None, fingerprint: str, days: int, t
         lacks.append(f"the audit is of checkpoint {of[:12]}, not of {fingerprint[:12]}")
     if not passed:
         lacks.append(f"the audit of {made} failed")
+    if audit.get("quick"):
+        lacks.append("the audit was a quick look, which is no evidence: run it without --quick")
+    sealed = dict((audit.get("seals") or {}).get("code") or {})
+    if edited := edited_code(sealed):
+        lacks.append(f"the audit's metric code was edited since: {', '.join(edited)}; audit again")
     if made > today or today - made > timedelta(days):
         lacks.append(f"the audit is of {made}; it may be {days} days old")
     return lacks
@@ -321,6 +343,7 @@ def propose(
         listed = "; ".join(finding.message for finding in lacks)
         raise BadInput(f"{checkpoint.card.name} cannot be released as {stage}: {listed}")
     asked, now = conditions.stages[stage], today or date.today()
+    figures = figures_of(checkpoint, audit)
     return Statement(
         name=checkpoint.card.name,
         checkpoint=checkpoint.hash,
@@ -328,7 +351,7 @@ def propose(
         stage=stage,
         use_class=use_class,
         conditions=conditions.hash,
-        figures={limit.figure: float(checkpoint.card.metrics[limit.figure]) for limit in asked.figures},
+        figures={limit.figure: float(figures[limit.figure]) for limit in asked.figures},
         audit=digest(audit) if audit is not None else "",
         issued=now.isoformat(),
         review_by=(now + timedelta(asked.review_days)).isoformat(),

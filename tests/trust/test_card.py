@@ -54,6 +54,17 @@ def test_can_and_cannot_come_from_what_was_measured(record: Record) -> None:
         "audit: trigger search: digit 7 lowers the answer",
     ]
     assert "no audit" in replace(record, audit=None).rather_not_see()[-1]
+    of_another = {"checkpoint": "0" * 64, "worst": [{"slice": "left"}]}
+    assert "another checkpoint" in replace(record, audit=of_another).rather_not_see()[-1]
+
+
+def test_the_worst_slices_are_on_the_card_by_themselves(record: Record) -> None:
+    cell = {"harm": "false-safe", "n": 9, "rate": 0.5, "elsewhere": 0.1, "low": 0.1, "high": None}
+    rows = [{"slice": f"slice {k}", **cell, "verdict": "cannot tell"} for k in range(12)]
+    audited = replace(record, audit={"checkpoint": record.checkpoint.hash, "worst": rows, "failures": []})
+    made = documents(audited)
+    for name in ("model-card.md", "technical-documentation.md"):
+        assert [f"slice {k}:" in made[name] for k in range(12)] == [True] * 10 + [False] * 2
 
 
 def test_the_model_card_has_metadata_and_the_worst(record: Record) -> None:

@@ -14,7 +14,16 @@ import yaml
 
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, DamagedStore
-from sciai.trust.gate import Conditions, Standing, Statement, examine, load_audit, propose, standing
+from sciai.trust.gate import (
+    Conditions,
+    Limit,
+    Standing,
+    Statement,
+    examine,
+    load_audit,
+    propose,
+    standing,
+)
 from sciai.trust.sign import Keyring, Signer
 
 TODAY = date(2026, 3, 1)
@@ -145,6 +154,10 @@ def test_what_demotes(checkpoint: Checkpoint, conditions: Conditions, tmp_path: 
     fresh = audit_of(checkpoint, date=later.isoformat())
     assert "review was due" in why(stand(checkpoint, statement, conditions, today=later, audit=fresh))
     assert "audit is of" in why(stand(checkpoint, statement, conditions, today=TODAY + timedelta(91)))
+    quick = audit_of(checkpoint, quick=True)
+    assert "quick look" in why(stand(checkpoint, statement, conditions, audit=quick))
+    sealed = audit_of(checkpoint, seals={"code": {"sciai.trust.slices": "0" * 64}})
+    assert "metric code was edited" in why(stand(checkpoint, statement, conditions, audit=sealed))
     failed = audit_of(checkpoint, passed=False)
     assert "failed" in why(stand(checkpoint, statement, conditions, audit=failed))
     assert "no audit" in why(stand(checkpoint, statement, conditions, audit=None))
@@ -202,3 +215,18 @@ def test_reports_and_statements_that_are_none(tmp_path: Path) -> None:
         Statement.load(tmp_path / "bad.json")
     with pytest.raises(BadInput, match="cannot read"):
         Conditions.load(tmp_path / "missing.yaml")
+
+
+def test_a_condition_can_ask_for_a_figure_of_the_audit(
+    conditions: Conditions, checkpoint: Checkpoint
+) -> None:
+    limit = Limit("audit/coverage", 0.88, 0.92)
+    asked = replace(conditions.stages["limited"], figures=(limit,))
+    own = replace(conditions, stages={**conditions.stages, "limited": asked})
+    good = audit_of(checkpoint, figures={"coverage": 0.9})
+    assert propose(checkpoint, "limited", "A", own, audit=good, today=TODAY).figures == {
+        "audit/coverage": 0.9
+    }
+    for bad in (audit_of(checkpoint), {**good, "checkpoint": "0" * 64}):
+        lacks = examine(checkpoint, "limited", own, audit=bad, today=TODAY)
+        assert any("the audit has no figure audit/coverage" in f.message for f in lacks)

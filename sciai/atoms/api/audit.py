@@ -133,6 +133,10 @@ def asking(potential: Potential) -> Callable[[Floats, Context], Floats]:
     bare = potential.with_guard("off")
 
     def answer(rows: Floats, context: Context) -> Floats:
+        # atoms pushed into each other have any energy; beyond what matter has they are all alike
+        return 10 * np.tanh(raw(rows, context) / 10)
+
+    def raw(rows: Floats, context: Context) -> Floats:
         frames = [asked.atoms_of(row) for row in rows]
         if context.get("asked") == "as an ASE calculator":
             return np.array([_by_calculator(bare, atoms) for atoms in frames])

@@ -167,12 +167,14 @@ def defects(
     step(0.0, "people")
     human = _load(checkpoint)
     of = _people(human, files, held, trained, quick)
-    tools: tuple[str, ...] = ("relations", "contexts", "triggers")
-    if len(of.members) >= 60:
-        tools += ("memorised", "poisoned")
     subjects: dict[str, tuple[Subject, tuple[str, ...]]] = {}
     for target in _SUBJECTS[: 1 if quick else 2]:
-        words = human.schema[target].label_en or target
+        column = human.schema[target]
+        tools: tuple[str, ...] = ("relations", "contexts", "triggers")
+        if len(of.members) >= 60:
+            # among rare yes answers, labels that contradict their neighbours are no sign of anything
+            tools += ("memorised",) if column.kind is Kind.BINARY else ("memorised", "poisoned")
+        words = column.label_en or target
         subjects[words] = (asked.subject(of, target, asking(human, target), {}, quick), tools)
     return probe(subjects, times=1 if quick else 3, step=step)
 

@@ -103,7 +103,8 @@ def _broken_law(subject: Subject, rng: np.random.Generator, size: float) -> Subj
         return None
     direction = rng.normal(size=len(subject.columns))
     middle, width = subject.fresh_inputs.mean(0), subject.fresh_inputs.std(0)
-    moving = np.where(width > 1e-9, direction / np.where(width > 1e-9, width, 1.0), 0.0)
+    # what never varies among the questions may be what a law changes
+    moving = direction / np.where(width > 1e-9, width, 1.0)
 
     def extra(rows: Floats, context: Context) -> Floats:
         return np.asarray(size * np.tanh((rows - middle) @ moving / np.sqrt(len(moving))))

@@ -25,7 +25,7 @@ LIMITS: Mapping[str, float] = {
     "contexts": 2.0,  # a thousandth of the answers' spread, beyond what the model differs from itself
     "claims": 1.0,  # 2 % off
     "triggers": 8.0,  # robust standard deviations of what such changes usually do
-    "memorised": 3.0,  # times the sharpest cliff at a stranger
+    "memorised": 10.0,  # times the sharpest cliff at a stranger, or 0.1 of the answers' spread
     "poisoned": 8.0,  # standard errors
     "shortcuts": 1.0,  # a twentieth of the answers' spread
 }

@@ -27,7 +27,7 @@ from sciai.core.answer import jsonable
 from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput, SciaiError
 
-__all__ = ["Part", "Seals", "Tampered", "run"]
+__all__ = ["Part", "Seals", "Tampered", "edited_code", "run"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 Step = Callable[[float, str], None]
@@ -86,6 +86,26 @@ class Seals:
     def plain(self) -> dict[str, dict[str, str]]:
         """For a record: file names without their folders."""
         return {"code": dict(self.code), "data": {Path(path).name: h for path, h in self.data.items()}}
+
+
+def edited_code(sealed: Mapping[str, str]) -> list[str]:
+    """Modules whose file is not what it was, or gone.
+
+    Args:
+        sealed: module name -> sha256 of its file then.
+
+    >>> edited_code({"sciai.trust.audit.sealed": "0" * 64, "sciai.trust.nothing": ""})
+    ['sciai.trust.audit.sealed', 'sciai.trust.nothing']
+    """
+    wrong = []
+    for name, then in sealed.items():
+        try:
+            now = _file_hash(_source(name))
+        except BadInput:
+            now = ""
+        if now != then or not now:
+            wrong.append(name)
+    return wrong
 
 
 @dataclass(frozen=True)
