@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from sciai.atoms.api.potential import Potential
 from sciai.atoms.api.record import structure_again
 from sciai.core.answer import Answer
 from sciai.core.errors import BadInput
@@ -19,13 +20,18 @@ CALLS: Final = ("adsorb", "elastic", "eos", "evaluate", "md", "neb", "phonons", 
 
 
 def replay(
-    question: Question, *, model: str | Path | None = None, inputs: Sequence[Path] = (), checkpoint: str = ""
+    question: Question,
+    *,
+    model: Potential | str | Path | None = None,
+    inputs: Sequence[Path] = (),
+    checkpoint: str = "",
 ) -> Answer[Any]:
     """Ask again; nothing is written.
 
     Args:
         question: with its arguments.
-        model: a checkpoint, or the name of a foreign potential; None looks for the one that answered.
+        model: a potential, a checkpoint, or the name of a foreign potential; None looks for the one that
+            answered.
         inputs: files to look in for structures that were too large to be kept, or that were moved.
         checkpoint: hash of the checkpoint that answered; empty for a foreign potential.
 
@@ -34,9 +40,10 @@ def replay(
         CheckpointError: a checkpoint that cannot be used.
     """
     asked = {name: _again(value, tuple(inputs)) for name, value in question.arguments.items()}
-    potential = _potential(asked.pop("potential"), model, checkpoint)
+    said = asked.pop("potential")
+    potential = model if isinstance(model, Potential) else _potential(said, model, checkpoint)
     if question.call == "energy":
-        return potential(asked["atoms"])  # type: ignore[no-any-return]
+        return potential(asked["atoms"])
     if question.call not in CALLS:
         raise BadInput(f"atoms {question.call!r} cannot be asked again", field="call")
     run = getattr(import_module("sciai.atoms.api"), question.call)
@@ -57,7 +64,7 @@ def _again(value: Any, inputs: tuple[Path, ...]) -> Any:
     return value
 
 
-def _potential(said: dict[str, Any], model: str | Path | None, checkpoint: str) -> Any:
+def _potential(said: dict[str, Any], model: str | Path | None, checkpoint: str) -> Potential:
     from sciai.atoms.api.foreign import FOREIGN, named
     from sciai.trust.replay import checkpoint_folder
 

@@ -8,20 +8,26 @@ from typing import Any
 
 from sciai.core.answer import Answer
 from sciai.core.errors import BadInput
+from sciai.health.api.human import VirtualHuman
 from sciai.health.api.record import person_again
 from sciai.trust.record import Question
+from sciai.trust.replay import checkpoint_folder
 
 __all__ = ["replay"]
 
 
 def replay(
-    question: Question, *, model: str | Path | None = None, inputs: Sequence[Path] = (), checkpoint: str = ""
+    question: Question,
+    *,
+    model: VirtualHuman | str | Path | None = None,
+    inputs: Sequence[Path] = (),
+    checkpoint: str = "",
 ) -> Answer[Any]:
     """Ask again.
 
     Args:
         question: with its arguments.
-        model: a shipped model, or a folder; None looks for the checkpoint among the shipped ones.
+        model: loaded, or its folder; None looks for the checkpoint among the shipped ones.
         inputs: not used; people are not in files.
         checkpoint: hash of the checkpoint that answered; empty takes the shipped one.
 
@@ -30,10 +36,11 @@ def replay(
             here.
         CheckpointError: a checkpoint that cannot be used.
     """
-    from sciai.health.api.human import VirtualHuman
-    from sciai.trust.replay import checkpoint_folder
-
-    human = VirtualHuman.load(path=checkpoint_folder("health", checkpoint, model))
+    human = (
+        model
+        if isinstance(model, VirtualHuman)
+        else VirtualHuman.load(path=checkpoint_folder("health", checkpoint, model))
+    )
     asked = dict(question.arguments)
     if question.call == "marginal":
         return human.marginal(**asked)
