@@ -82,13 +82,9 @@ class Record:
         if self.audit.get("checkpoint", self.checkpoint.hash) != self.checkpoint.hash:
             return [*cases, "the audit that is there is of another checkpoint; nothing is known of this one"]
         slices = [_slice(row) for row in self.audit.get("worst", ())[:10]]
+        found = [f"audit: {finding}" for finding in self.audit.get("failures", ())]
         missed = [f"target missed: {text}" for text in self.audit.get("misses", ())]
-        return [
-            *slices,
-            *(f"audit: {finding}" for finding in self.audit.get("failures", ())),
-            *missed,
-            *cases,
-        ]
+        return [*slices, *cases, *found, *missed]
 
     def _judged(self) -> list[tuple[Limit, str]]:
         if self.conditions is None:
