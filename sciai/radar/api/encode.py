@@ -25,9 +25,10 @@ from sciai.radar.api.views import Planes, PreviousView, View
 from sciai.radar.model.interface import F32, U8, Dependency, Kind, QuantSpec, SweepCodec, SweepContext
 from sciai.radar.model.plain import PlainCodec
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "Plane", "Task"]
 
-Task = tuple[int, str, Kind]  # position of the sweep, variable, plane
+Plane = tuple[int, str]  # position of the sweep, variable
+Task = tuple[int, str, Kind]
 
 
 class Encoder:
@@ -43,9 +44,10 @@ class Encoder:
         previous: Reader of the previous volume's store.
         threads: How many planes are coded at once.
         progress: Called with the part done.
-        keep: What an earlier pass into the same store gave, and a reader of it: then only the values of
-            `again`, and of what was coded with their help, are coded anew.
-        again: Variables whose plans have changed since.
+        keep: The `parts` of an earlier pass into the same store, and a reader of it: then only the values
+            of `again`, and of what was coded with their help, are coded anew.
+        again: (position of the sweep, variable) of the planes whose plans have changed since.
+        finer: Plans of single planes, in place of their variable's.
     """
 
     def __init__(
@@ -59,8 +61,9 @@ class Encoder:
         previous: PlaneReader | None = None,
         threads: int = 2,
         progress: Callable[[float], None] | None = None,
-        keep: tuple[Mapping[str, Coded], PlaneReader] | None = None,
-        again: Collection[str] = (),
+        keep: tuple[Mapping[Task, Coded], PlaneReader] | None = None,
+        again: Collection[Plane] = (),
+        finer: Mapping[Plane, VariablePlan] | None = None,
     ) -> None:
         self.source = source
         self.plans = plans
@@ -73,26 +76,22 @@ class Encoder:
         self._lock = threading.Lock()
         self._plain = PlainCodec()
         self.models = models_of(plans)
-        self.result = {v: Coded() for v in source.variables}
+        self.finer = dict(finer or {})
+        self.codecs_used: dict[str, SweepCodec] = {}
+        self._planes: dict[int, Planes] = {}
+        self._positions_below: dict[Plane, int | None] = {}
+        self.parts: dict[Task, Coded] = {}
+        """What became of each plane."""
         self._stored: PlaneReader | None = None
-        self._again: set[str] | None = None
+        self._again: set[Task] | None = None
         if keep is not None:
             earlier, self._stored = keep
             self._again = self._affected(set(again))
-            for var, coded in earlier.items():
-                self.result[var] = coded.without_values() if var in self._again else coded
-        self.codecs_used: dict[str, SweepCodec] = {}
-        self._planes: dict[int, Planes] = {}
-        self._positions_below: dict[tuple[int, str], int | None] = {}
+            self.parts = {task: part for task, part in earlier.items() if task not in self._again}
 
     def run(self) -> dict[str, Coded]:
         """Code everything; variable -> what became of it."""
-        tasks: list[Task] = []
-        for at in self.positions:
-            names = self._names(at)
-            if self._again is None:
-                tasks += [(at, v, "mask") for v in names]
-            tasks += [(at, v, "values") for v in names if self._again is None or v in self._again]
+        tasks = [task for task in self._tasks() if self._again is None or task in self._again]
         needs = {task: self._needs(task) for task in tasks}
         last_use = self._last_uses(tasks, needs)
         left = Counter(task[0] for task in tasks)
@@ -109,19 +108,30 @@ class Encoder:
                 self.progress(count / total)
 
         run_tasks(tasks, needs, self._run_task, threads=self.threads, done=done)
-        return self.result
+        result = {v: Coded() for v in self.source.variables}
+        for task in self._tasks():
+            result[task[1]].add(self.parts[task])
+        return result
 
-    def _affected(self, again: set[str]) -> set[str]:
-        """`again` and every variable coded with the help of its values, directly or not."""
-        found = set(again)
-        for fields in {sweep.fields for sweep in self.source.sweeps} | {tuple(self.source.variables)}:
-            for var in self.order.order(fields) * 2:  # twice: what lies below may be of any variable
-                for codec in self._candidates(var, "values"):
-                    declared = codec.depends(var, "values", fields)
-                    needs = {o for o, kind, where in declared if kind == "values" and where != "previous"}
-                    if needs & found:
-                        found.add(var)
+    def _tasks(self) -> list[Task]:
+        """All planes, in the order of coding."""
+        tasks: list[Task] = []
+        for at in self.positions:
+            names = self._names(at)
+            tasks += [(at, v, "mask") for v in names]
+            tasks += [(at, v, "values") for v in names]
+        return tasks
+
+    def _affected(self, again: set[Plane]) -> set[Task]:
+        """Values of the planes `again`, and whatever values were coded with their help, directly or not."""
+        found: set[Task] = set()
+        for task in self._tasks():
+            if task[2] == "values" and (task[:2] in again or not found.isdisjoint(self._needs(task))):
+                found.add(task)
         return found
+
+    def _plan(self, at: int, var: str) -> VariablePlan:
+        return self.finer.get((at, var), self.plans[var])
 
     def _names(self, at: int) -> list[str]:
         return self.order.order(self.source.sweeps[at].fields)
@@ -241,13 +251,13 @@ class Encoder:
         planes.values[var] = values
         self._store(f"{sweep.name}/{array_of(var, 'mask')}", data)
         with self._lock:
-            result = self.result[var]
-            result.mask_bytes += len(data)
-            result.mask_codecs[codec.name] = result.mask_codecs.get(codec.name, 0) + 1
-            result.repaired += failed > 0 and codec is self._plain
+            self.parts[task] = Coded(
+                mask_bytes=len(data),
+                mask_codecs={codec.name: 1},
+                repaired=int(failed > 0 and codec is self._plain),
+                tried_masks=tried,
+            )
             self.codecs_used[codec.name] = codec
-            for name, size in tried.items():
-                result.tried_masks[name] = result.tried_masks.get(name, 0) + size
 
     def _try_mask(self, codec: SweepCodec, task: Task, validity: U8) -> bytes | None:
         at, var, _ = task
@@ -264,7 +274,7 @@ class Encoder:
 
     def _code_values(self, task: Task) -> None:
         at, var, _ = task
-        sweep, plan = self.source.sweeps[at], self.plans[var]
+        sweep, plan = self.source.sweeps[at], self._plan(at, var)
         planes = self._planes_of(at)
         values, validity = (
             sweep.load(var) if self._again is not None else (planes.values.pop(var), planes.masks[var])
@@ -288,22 +298,22 @@ class Encoder:
         self._store(f"{sweep.name}/{var}", best.data)
         best.tally.pairs = list(correlation(values, validity))
         with self._lock:
-            coded = self.result[var]
-            coded.tally.merge(best.tally)
-            coded.value_bytes += len(best.data)
-            coded.codecs[best.codec.name] = coded.codecs.get(best.codec.name, 0) + 1
-            coded.repaired += failed > 0 and failed == len(plan.values)
-            coded.steps.add(best.spec.step)
+            self.parts[task] = Coded(
+                tally=best.tally,
+                value_bytes=len(best.data),
+                codecs={best.codec.name: 1},
+                repaired=int(failed > 0 and failed == len(plan.values)),
+                steps={best.spec.step},
+                tried={name: len(result.data) for name, result in tried.items()},
+            )
             self.codecs_used[best.codec.name] = best.codec
-            for name, result in tried.items():
-                coded.tried[name] = coded.tried.get(name, 0) + len(result.data)
 
     def _try_values(
         self, codec: SweepCodec, spec: QuantSpec, task: Task, values: F32, validity: U8
     ) -> Try | None:
         """Code, decode, compare; None where it cannot, the indices differ or the error exceeds the bound."""
         at, var, _ = task
-        sweep, plan = self.source.sweeps[at], self.plans[var]
+        sweep, plan = self.source.sweeps[at], self._plan(at, var)
         view, below, previous = self._view(codec, task)
         try:
             payload, indices = codec.encode_values(var, values, validity, spec, view)
@@ -325,18 +335,16 @@ class Encoder:
         )
         if not isfinite(tally.max_error) or tally.max_error > bound:
             return None
-        invalid = validity != 0
-        if not np.isnan(back[invalid]).all():
+        if tally.stray:
             return None
-        if plan.target.lossless and not np.array_equal(
-            back[~invalid].view(np.int32), values[~invalid].view(np.int32)
-        ):
+        valid = validity == 0 if plan.target.lossless else None
+        if valid is not None and not np.array_equal(back[valid].view(np.int32), values[valid].view(np.int32)):
             return None
         return Try(data, codec, stored, decoded, tally)
 
     def _repair(self, task: Task, values: F32, validity: U8) -> Try:
         """A quantiser for this plane alone, then every bit of it."""
-        plan = self.plans[task[1]]
+        plan = self._plan(*task[:2])
         target = plan.target
         own = self._plain.plan(
             task[1],

@@ -15,12 +15,14 @@ from typing import Final
 
 import numpy as np
 
+from sciai.radar.api.loops import differences, variation
 from sciai.radar.model.interface import F32, U8
 
 __all__ = ["REFLECTIVITIES", "THRESHOLDS", "Tally", "correlation"]
 
 THRESHOLDS: Final = (20.0, 35.0, 45.0)
 """Reflectivity thresholds in dBZ."""
+_LEVELS: Final = np.array(THRESHOLDS, np.float32)
 REFLECTIVITIES: Final = frozenset({"DBZH", "DBZV", "TH", "TV", "DBTH", "DBTV"})
 
 
@@ -46,36 +48,31 @@ class Tally:
         default_factory=lambda: [0.0, 0.0]
     )  # squared steps along the ray, squared deviations
     exact: bool = True
+    stray: int = 0  # invalid gates that were decoded as a number
 
     def add(self, values: F32, decoded: F32, validity: U8, *, reflectivity: bool) -> None:
         """Add one plane; both arrays ``[rays, gates]`` in the variable's unit."""
-        valid = validity == 0
-        a, b = values[valid], decoded[valid]
+        levels = _LEVELS if reflectivity else _LEVELS[:0]
+        hits = np.zeros((levels.size, 3), np.int64)
+        count, squares, worst, before, after, stray = differences(values, decoded, validity, levels, hits)
         self.gates += validity.size
-        self.valid += a.size
-        if not a.size:
+        self.valid += count
+        self.stray += stray
+        if not count:
             return
-        error = np.subtract(b, a, dtype=np.float64)
-        worst = float(np.abs(error).max())
-        # NaN compares false: a decoder that loses a value must not look exact
-        self.max_error = max(self.max_error, worst) if not math.isnan(worst) else math.inf
-        self.squares += float(error @ error)
+        self.max_error = max(self.max_error, worst)
+        self.squares += squares
         self.exact = self.exact and worst == 0.0
-        if reflectivity:
-            for threshold in THRESHOLDS:
-                before, after = a >= threshold, b >= threshold
-                found = self.hits.setdefault(threshold, [0, 0, 0])
-                both = int((before & after).sum())
-                found[0] += both
-                found[1] += int(before.sum()) - both
-                found[2] += int(after.sum()) - both
-            self.rain[0] += _rain(a)
-            self.rain[1] += _rain(b)
+        for threshold, found in zip(THRESHOLDS, hits.tolist(), strict=False):
+            known = self.hits.setdefault(threshold, [0, 0, 0])
+            self.hits[threshold] = [x + y for x, y in zip(known, found, strict=True)]
+        self.rain = [self.rain[0] + before, self.rain[1] + after]
 
     def merge(self, other: Tally) -> None:
         """Add another tally of the same variable."""
         self.gates += other.gates
         self.valid += other.valid
+        self.stray += other.stray
         self.squares += other.squares
         self.max_error = max(self.max_error, other.max_error)
         self.exact = self.exact and other.exact
@@ -121,18 +118,5 @@ def correlation(values: F32, validity: U8) -> tuple[float, float]:
     White noise gives a ratio of 1 of the first to the second, a smooth field one near 0. Of a large plane
     some rays are enough.
     """
-    some = slice(None, None, 1 + values.size // 100_000)
-    values, validity = values[some], validity[some]
-    both = (validity[:, 1:] == 0) & (validity[:, :-1] == 0)
-    count = int(both.sum())
-    if count < 16:
-        return 0.0, 0.0
-    right, left = values[:, 1:][both].astype(np.float64), values[:, :-1][both].astype(np.float64)
-    step = right - left
-    spread = left - left.mean()
-    return float(step @ step), 2 * float(spread @ spread)
-
-
-def _rain(dbz: F32) -> float:
-    heavy = dbz[dbz > 7].astype(np.float64)  # below 7 dBZ: less than 0.1 mm/h
-    return float((10 ** (np.minimum(heavy, 53.0) / 16) / 200 ** (1 / 1.6)).sum())
+    count, steps, spread = variation(values, validity, 1 + values.size // 100_000)
+    return (steps, 2 * spread) if count >= 16 else (0.0, 0.0)

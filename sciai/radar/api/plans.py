@@ -47,7 +47,7 @@ class VariablePlan:
 
 @dataclass
 class Coded:
-    """What became of one variable.
+    """What became of one variable, or of one plane of it.
 
     Attributes:
         tally: What was measured.
@@ -71,9 +71,21 @@ class Coded:
     tried_masks: dict[str, int] = field(default_factory=dict)
     steps: set[float] = field(default_factory=set)
 
-    def without_values(self) -> Coded:
-        """What is known of the masks alone."""
-        return Coded(mask_bytes=self.mask_bytes, mask_codecs=self.mask_codecs, tried_masks=self.tried_masks)
+    def add(self, other: Coded) -> None:
+        """Add what became of more planes."""
+        self.tally.merge(other.tally)
+        self.value_bytes += other.value_bytes
+        self.mask_bytes += other.mask_bytes
+        self.repaired += other.repaired
+        self.steps |= other.steps
+        for mine, more in (
+            (self.codecs, other.codecs),
+            (self.mask_codecs, other.mask_codecs),
+            (self.tried, other.tried),
+            (self.tried_masks, other.tried_masks),
+        ):
+            for name, count in more.items():
+                mine[name] = mine.get(name, 0) + count
 
 
 @dataclass

@@ -17,11 +17,12 @@ import xarray as xr
 
 from sciai.core.errors import BadInput
 from sciai.radar.data.build import fields_of, sweeps_of
+from sciai.radar.data.loops import settle
 from sciai.radar.data.names import circular_period, fm301_names
 from sciai.radar.data.validity import attributes, companion, validity_of
 from sciai.radar.model.interface import F32, U8
 
-__all__ = ["Source", "SweepSource", "open_source"]
+__all__ = ["Planned", "Source", "SweepSource", "open_source"]
 
 _NEAR = 6  # how many sweeps back the most similar one may lie
 MAX_SIDE = 1 << 16  # rays, gates
@@ -59,17 +60,17 @@ class SweepSource:
     def load(self, var: str) -> tuple[F32, U8]:
         """Values (float32, NaN where invalid) and validity, ``[rays, gates]``, not kept here."""
         # an indexed copy of a lazy variable is not cached in the dataset
-        here: dict[str, Any] = {var: self.dataset.variables[var][:, :].values}
-        if companion(var) in self.dataset.variables:
-            here[companion(var)] = self.dataset.variables[companion(var)][:, :].values
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and so missing
-            values = np.ascontiguousarray(here[var], dtype=np.float32)
-        here[var] = values
-        validity = np.ascontiguousarray(validity_of(here, var))
-        invalid = validity != 0
-        if not np.isnan(values[invalid]).all():
-            values = np.where(invalid, np.float32(np.nan), values)
-        return values, validity
+            values = np.ascontiguousarray(self.dataset.variables[var][:, :].values, dtype=np.float32)
+        beside = self.dataset.variables.get(companion(var))
+        stated = None if beside is None else beside[:, :].values
+        if stated is None or (stated.dtype == np.uint8 and stated.shape == values.shape):
+            flags = np.empty(values.shape, np.uint8) if stated is None else stated.copy(order="C")
+            stray = settle(values, flags, stated is not None)
+        else:
+            flags = np.ascontiguousarray(validity_of({var: values, companion(var): stated}, var))
+            stray = not np.isnan(values[flags != 0]).all()
+        return (np.where(flags != 0, np.float32(np.nan), values) if stray else values), flags
 
     def validity_attrs(self, var: str) -> dict[str, Any]:
         """Attributes of the companion: the source's own, or those that the convention asks for."""
@@ -156,6 +157,22 @@ class Source:
             if 5 <= seconds <= 3600:
                 return seconds * known.size / (known.size - 1), True
         return 30.0, False
+
+
+class Planned(Sequence[tuple[F32, U8]]):
+    """The (values, validity) of one variable, as planning sees them: loaded when asked for and not kept."""
+
+    def __init__(self, source: Source, var: str) -> None:
+        self._sweeps = source.having(var)
+        self._var = var
+
+    def __len__(self) -> int:
+        return len(self._sweeps)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [s.load(self._var) for s in self._sweeps[at]]
+        return self._sweeps[at].load(self._var)
 
 
 def open_source(volume: Any) -> Source:

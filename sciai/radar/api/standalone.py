@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -54,6 +55,17 @@ def encode_standalone(array: NDArray[Any]) -> bytes:
             f"the sciai.radar serializer cannot hold {array.dtype}", fix="use zarr's own serializers for it"
         )
     native = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+    if native.nbytes <= 1 << 17:
+        return _encoded(native.dtype.str, native.shape, native.tobytes())
+    return _encode(native)
+
+
+@lru_cache(maxsize=64)  # sweeps repeat one another's ranges and azimuths
+def _encoded(dtype: str, shape: tuple[int, ...], data: bytes) -> bytes:
+    return _encode(np.frombuffer(data, dtype).reshape(shape))
+
+
+def _encode(native: NDArray[Any]) -> bytes:
     # most of the ways are hopeless: code only those that promise best
     ways = sorted(
         (way for ints, how in _as_integers(native) for way in _ways(ints, how)), key=lambda w: w.cost

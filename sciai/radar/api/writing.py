@@ -17,22 +17,24 @@ from sciai.core.answer import Answer, Estimate, Level, Provenance, ask
 from sciai.core.atomic import terminable
 from sciai.radar import checks
 from sciai.radar.api.atomic import FolderWriter, check_target, new_folder
-from sciai.radar.api.encode import Encoder
+from sciai.radar.api.encode import Encoder, Plane
 from sciai.radar.api.figures import compressed, variable_report, with_record
+from sciai.radar.api.mend import finer_planes
 from sciai.radar.api.planes import PlaneReader
 from sciai.radar.api.plans import Coded, Target, VariablePlan, model_key
 from sciai.radar.api.record import asked, stages
 from sciai.radar.api.report import Compressed
-from sciai.radar.api.source import Source, open_source
+from sciai.radar.api.source import Planned, Source, open_source
 from sciai.radar.api.store import write_metadata, write_models, write_quantisers, write_record
 from sciai.radar.api.targets import PerVariable, codecs_of, previous_of, targets_of
 from sciai.radar.data.names import PSNR_PEAK, base_name, family, psnr_peak
-from sciai.radar.model.interface import F32, U8, QuantSpec, SweepCodec, Twinned
+from sciai.radar.model.interface import F32, QuantSpec, SweepCodec, Twinned
 from sciai.radar.model.plain import PlainCodec
 
 __all__ = ["compress"]
 
 _ATTEMPTS = 5
+_IN_PART = 2  # of them may code a few planes only
 _SMOOTH = frozenset({"VRADH"})  # families for which the transform codec was ever measured ahead
 
 Volume = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.DataTree
@@ -108,7 +110,12 @@ def compress(
     targets = targets_of(source, psnr, max_error, lossless)
     codecs = codecs_of(codec, effort)
     before = previous_of(previous)
-    options = {"psnr": psnr, "max_error": max_error, "lossless": lossless, "previous": previous}
+    options: dict[str, Any] = {
+        "psnr": psnr,
+        "max_error": max_error,
+        "lossless": lossless,
+        "previous": previous,
+    }
     options |= {"codec": codec, "effort": effort, "embed_model": embed_model}
     question = asked("compress", volume, source, options)
     job = _Job(source, targets, codecs, before, target_path, embed_model, max(1, threads), say, started)
@@ -175,20 +182,37 @@ class _Job:
         write_quantisers(writer, plans)
         encoder = self._encoder(plans, self._writing(writer), "encoding")
         coded, used = encoder.run(), dict(encoder.codecs_used)
+        finer: dict[Plane, VariablePlan] = {}
         for attempt in range(_ATTEMPTS):
             short = self._short(coded, plans)
             if not short:
                 break
-            # the planned step was a little too wide for the whole volume: aim higher, at last for every bit
+            # the planned step was a little too wide for the whole volume: a few planes get a narrower one
+            more: dict[Plane, VariablePlan] = {}
+            before = plans
             for var, missing in short.items():
-                plans[var] = self._aim_higher(plans[var], var, missing * (1.2 + attempt), attempt)
-            before, plans = plans, self._share_steps(plans)
-            again = set(short) | {v for v in plans if plans[v] != before[v]}
+                few = finer_planes(self.source, var, self.targets[var], before, encoder.parts, finer)
+                if few and attempt < _IN_PART:
+                    more |= few
+                else:  # aim higher, at last for every bit
+                    plans = {
+                        **plans,
+                        var: self._aim_higher(plans[var], var, missing * (1.2 + attempt), attempt),
+                    }
+            plans = self._share_steps(plans)
+            changed = {v for v in plans if plans[v] != before[v]}
+            finer = {at: plan for at, plan in {**finer, **more}.items() if at[1] not in changed}
+            again = {(at, v) for at, s in enumerate(self.source.sweeps) for v in s.fields if v in changed}
             write_quantisers(writer, plans)
             known = {(c.name, model_key(c)): c for c in used.values()}
             kept = PlaneReader.of_folder(writer.folder, known, self.previous)
             encoder = self._encoder(
-                plans, self._writing(writer), "encoding again", keep=(coded, kept), again=again
+                plans,
+                self._writing(writer),
+                "encoding again",
+                keep=(encoder.parts, kept),
+                again=again | set(more),
+                finer=finer,
             )
             coded = encoder.run()
             used |= encoder.codecs_used
@@ -274,7 +298,7 @@ class _Job:
     def _respec(self, codec: Twinned, var: str, plan: VariablePlan, like: QuantSpec) -> QuantSpec:
         return codec.plan(
             var,
-            _Sweeps(self.source, var),
+            Planned(self.source, var),
             psnr=plan.target.psnr,
             max_error=plan.target.max_error,
             lossless=plan.target.lossless,
@@ -295,7 +319,7 @@ class _Job:
         more: dict[str, Any] = {"packings": packings} if isinstance(codec, PlainCodec | Twinned) else {}
         return codec.plan(
             var,
-            _Sweeps(self.source, var),
+            Planned(self.source, var),
             psnr=target.psnr,
             max_error=target.max_error,
             lossless=target.lossless,
@@ -336,22 +360,6 @@ class _Job:
             codecs, target = [PlainCodec()], replace(target, psnr=(self.targets[var].psnr or 0.0) + 0.3)
         values = tuple((c, self._spec(c, var, target, plan.peak, plan.period, plan.packings)) for c in codecs)
         return replace(plan, target=target, values=values)
-
-
-class _Sweeps(Sequence[tuple[F32, U8]]):
-    """The (values, validity) of one variable, loaded when asked for and not kept."""
-
-    def __init__(self, source: Source, var: str) -> None:
-        self._sweeps = source.having(var)
-        self._var = var
-
-    def __len__(self) -> int:
-        return len(self._sweeps)
-
-    def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, slice):
-            return [s.load(self._var) for s in self._sweeps[at]]
-        return self._sweeps[at].load(self._var)
 
 
 def _in_use(codecs: Mapping[str, SweepCodec], coded: Mapping[str, Coded]) -> dict[str, SweepCodec]:

@@ -97,6 +97,31 @@ def from_codes(
         ([[nan, nan, 10.0]], [[1, 2, 0]])
     """
     same = below_noise is not None and missing is not None and _equals(np.asarray(below_noise), missing)
+    values, validity = _unpacked(codes, scale, offset, below_noise, missing)
+    encoding: dict[str, Any] = {"dtype": codes.dtype.newbyteorder("=")}
+    if codes.dtype.kind in "iu":
+        encoding |= {"scale_factor": float(scale), "add_offset": float(offset)}
+    if missing is not None and _fits(missing, codes.dtype):
+        encoding["_FillValue"] = encoding["dtype"].type(missing)
+    told_apart = below_noise is not None and missing is not None and not same
+    return Field(values, validity, dict(attrs or {}), encoding, None if told_apart else NOT_TOLD_APART)
+
+
+def _unpacked(
+    codes: Array, scale: float, offset: float, below_noise: float | None, missing: float | None
+) -> tuple[Array, npt.NDArray[np.uint8]]:
+    """Values (float32, NaN where invalid) and validity."""
+    if codes.dtype.kind in "iu" and codes.ndim == 2 and codes.dtype.itemsize <= 4 and codes.dtype.isnative:
+        from sciai.radar.data.loops import unpack_codes  # compiled code is loaded where it is needed
+
+        low, high = (c if c is not None and _fits(c, codes.dtype) else None for c in (below_noise, missing))
+        values, validity = np.empty(codes.shape, np.float32), np.empty(codes.shape, np.uint8)
+        codes = np.ascontiguousarray(codes)
+        unpack_codes(
+            codes, float(scale), float(offset), int(low or 0), low is not None, int(high or 0),
+            high is not None, values, validity,
+        )  # fmt: skip
+        return values, validity
     validity = np.zeros(codes.shape, np.uint8)
     if below_noise is not None:
         validity[_equals(codes, below_noise)] = BELOW_NOISE
@@ -109,13 +134,7 @@ def from_codes(
     else:
         values = (codes.astype(np.float64) * scale + offset).astype(np.float32)
     values[validity != VALID] = np.nan
-    encoding: dict[str, Any] = {"dtype": codes.dtype.newbyteorder("=")}
-    if codes.dtype.kind in "iu":
-        encoding |= {"scale_factor": float(scale), "add_offset": float(offset)}
-    if missing is not None and _fits(missing, codes.dtype):
-        encoding["_FillValue"] = encoding["dtype"].type(missing)
-    told_apart = below_noise is not None and missing is not None and not same
-    return Field(values, validity, dict(attrs or {}), encoding, None if told_apart else NOT_TOLD_APART)
+    return values, validity
 
 
 def _equals(codes: Array, code: float) -> npt.NDArray[np.bool_]:

@@ -9,7 +9,7 @@ Sources: CfRadial 1.4 and 2.1 documents (EOL/NCAR); WMO FM 301-2022; attributes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +19,8 @@ import xarray as xr
 
 from sciai.core.errors import BadInput
 from sciai.radar.data.build import Array, Field, Sweep, from_codes, seconds_after, sweep_dataset, volume_tree
+from sciai.radar.data.inflate import Inflater
+from sciai.radar.data.loops import settle
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, SUFFIX, VALID, is_companion
 
 
@@ -35,7 +37,7 @@ def read_netcdf(data: bytes, name: str) -> xr.DataTree:
     with netCDF4.Dataset("memory.nc", memory=data) as nc:
         nc.set_auto_maskandscale(False)
         if any(g.startswith("sweep") for g in nc.groups):
-            return _cfradial2(nc, name)
+            return _cfradial2(nc, name, Inflater(data))
         if "radialAzim" in nc.variables:
             return _imd(nc, name)
         if "sweep_start_ray_index" in nc.variables and "range" in nc.variables:
@@ -141,22 +143,33 @@ def _read(v: Any, pick: slice) -> Array:
     return np.asarray(v[pick])
 
 
-_Raw = dict[
-    str, tuple[dict[str, Any], Array, Array | None, Any]
-]  # attributes, codes, flags, comment of those
+_Later = Callable[[], Array]  # gives an array, on any thread
+_Raw = dict[str, tuple[dict[str, Any], _Later, _Later | None, Any]]  # attributes, codes, flags, their comment
 
 
-def _raw(group: Any, pick: Any, gates: str) -> _Raw:
-    """Every [rays, ``gates``] variable as it is in the file; ``pick`` selects the rays of a sweep."""
+def _later(v: Any, pick: slice, chunks: Inflater | None) -> _Later:
+    """What gives part of a variable; where the library has to read it, it does so now."""
+    unpacked = chunks.reader(f"{v.group().path.rstrip('/')}/{v.name}") if chunks is not None else None
+    if unpacked is not None:
+        return unpacked
+    array = _read(v, pick)
+    return lambda: array
+
+
+def _raw(group: Any, pick: Any, gates: str, chunks: Inflater | None = None) -> _Raw:
+    """Every [rays, ``gates``] variable as it is in the file; ``pick`` selects the rays of a sweep.
+
+    With `chunks` variables are unpacked later, and `pick` has to be all of them.
+    """
     shaped = {n: v for n, v in group.variables.items() if v.ndim == 2 and v.dimensions[1] == gates}
     raw: _Raw = {}
     for n, v in shaped.items():
         if np.dtype(v.dtype).kind not in "fiu" or is_companion(n, shaped):
             continue
         beside = shaped.get(n + SUFFIX)
-        flags = _read(beside, pick) if beside is not None else None
+        flags = _later(beside, pick, chunks) if beside is not None else None
         comment = _attrs(beside).get("comment") if beside is not None else None
-        raw[n] = _attrs(v), _read(v, pick), flags, comment
+        raw[n] = _attrs(v), _later(v, pick, chunks), flags, comment
     return raw
 
 
@@ -164,11 +177,16 @@ def _decoded(raw: _Raw) -> dict[str, Field]:
     """Fields of what `_raw` gave; does not touch the file."""
     fields = {}
     for n, (attrs, codes, flags, comment) in raw.items():
-        f = _field(attrs, codes)
+        f = _field(attrs, codes())
         if flags is not None:
-            f.validity = np.where(flags > MISSING, MISSING, flags).astype(np.uint8)
-            f.validity[(f.validity == VALID) & ~np.isfinite(f.values)] = MISSING
-            f.values[f.validity != VALID] = np.nan
+            stated = flags()
+            if stated.shape != f.values.shape:
+                raise ValueError(f"{n}{SUFFIX} has another shape than {n}")
+            if stated.dtype != np.uint8:
+                stated = np.where((stated > MISSING) | (stated < VALID), MISSING, stated).astype(np.uint8)
+            f.validity = stated
+            if settle(f.values, f.validity, True):
+                f.values[f.validity != VALID] = np.nan
             f.comment = comment
         fields[n] = f
     return fields
@@ -297,15 +315,15 @@ class _RaggedGates:
         return fields
 
 
-def _cfradial2(nc: Any, name: str) -> xr.DataTree:
+def _cfradial2(nc: Any, name: str, chunks: Inflater) -> xr.DataTree:
     sweeps = []
     names = [g for g in nc.groups if g.startswith("sweep") and "range" in nc.groups[g].variables]
     if "sweep_group_name" in nc.variables:
         listed = [_string(g) for g in nc.variables["sweep_group_name"][...]]
         names = [g for g in listed if g in names] or names
-    # the library reads on this thread only; what it has read is decoded on another meanwhile
-    with ThreadPoolExecutor(1) as pool:
-        fields = [pool.submit(_decoded, _raw(nc.groups[g], slice(None), "range")) for g in names]
+    # the library reads on this thread only; what it found or has read is unpacked and decoded on others
+    with ThreadPoolExecutor(2) as pool:
+        fields = [pool.submit(_decoded, _raw(nc.groups[g], slice(None), "range", chunks)) for g in names]
     for g, decoded in zip(names, fields, strict=True):
         group = nc.groups[g]
         azimuth, elevation = (

@@ -37,7 +37,7 @@ from sciai.radar.model.context.order import (
     twin_of,
 )
 from sciai.radar.model.context.payload import REPETITIONS, every, expand, pack_head, repetition, unpack_head
-from sciai.radar.model.context.plan import Planner, steps_of
+from sciai.radar.model.context.plan import Planner, narrowed, steps_of
 from sciai.radar.model.context.tables import compander, rates, squash, stretch
 from sciai.radar.model.context.values import HIDDEN, code_values
 from sciai.radar.model.context.weights import checked, from_bytes, to_bytes
@@ -379,6 +379,10 @@ class ContextCodec:
             packings=packings,
             like=like,
         )
+
+    def narrowed(self, var: str, spec: QuantSpec, share: float, period: float | None) -> QuantSpec:
+        """See `Twinned.narrowed`."""
+        return narrowed(var, spec, share, period)
 
     def _planner(self) -> Planner:
         return Planner(lambda v, x, m, spec: self.encode_values(v, x, m, spec, None)[1])

@@ -46,20 +46,47 @@ def _merge(a, b):
 
 
 @njit(cache=True, nogil=True)
-def _uniform(p, out):
-    """The class that all of itself, W, E, EE, N, S, SE of a known plane have, or 4; merged into out."""
-    rays, gates = out.shape
+def _bits(classes, out):
+    """One bit for each class, none beyond the edge: the classes of several gates are the OR of theirs."""
+    for i in range(out.size):
+        c = classes[i]
+        bit = np.uint8(4) if c == 2 else np.uint8(0)
+        bit = np.uint8(2) if c == 1 else bit
+        out[i] = np.uint8(1) if c == 0 else bit
+
+
+@njit(cache=True, nogil=True)
+def _gather_ray(n, own, s, to):
+    """Plain offsets and few arrays: this becomes vector code."""
+    for g in range(to.size):
+        near = np.uint8(own[g + 2] | own[g + 3]) | np.uint8(own[g + 4] | own[g + 5])
+        to[g] |= np.uint8(near | np.uint8(np.uint8(n[g + 3] | s[g + 3]) | s[g + 4]))
+
+
+@njit(cache=True, nogil=True)
+def _gather(p, out):
+    """Add the classes of itself, W, E, EE, N, S, SE of a known plane, as bits, to `out`."""
+    rays = out.shape[0]
+    rows = np.zeros((3, p.shape[1]), np.uint8)
+    for y in range(_TOP - 1, _TOP + 1):
+        _bits(p[y], rows[y % 3])
     for r in range(rays):
         y = r + _TOP
-        for g in range(gates):
-            x = g + _LEFT
-            u = _merge(p[y, x], p[y, x + 1])
-            u = _merge(u, p[y, x - 1])
-            u = _merge(u, p[y, x + 2])
-            u = _merge(u, p[y + 1, x])
-            u = _merge(u, p[y - 1, x])
-            u = _merge(u, p[y + 1, x + 1])
-            out[r, g] = _merge(out[r, g], u)
+        _bits(p[y + 1], rows[(y + 1) % 3])
+        _gather_ray(rows[(y - 1) % 3], rows[y % 3], rows[(y + 1) % 3], out[r])
+
+
+@njit(cache=True, nogil=True)
+def _above(known, nn, n, out):
+    """The class that all known gates and the coded ones of the two rays before have, 3 for none, or 4."""
+    for g in range(out.size):
+        u = np.uint8(known[g] | n[g + 1]) | np.uint8(n[g + 2] | n[g + 3])
+        u = np.uint8(u | np.uint8(n[g + 4] | n[g + 5])) | np.uint8(n[g + 6] | nn[g + 2])
+        u = np.uint8(u | np.uint8(nn[g + 3] | nn[g + 4]))
+        c = np.uint8(3) if u == 0 else np.uint8(4)
+        c = np.uint8(0) if u == 1 else c
+        c = np.uint8(1) if u == 2 else c
+        out[g] = np.uint8(2) if u == 4 else c
 
 
 @njit(cache=True, nogil=True)
@@ -117,19 +144,19 @@ def code_mask(mask, first, second, ref, tables, pace, data, decoding):
     has_a = first.size > 0
     has_b = second.size > 0
     has_l = ref.size > 0
-    known = np.full((rays, gates), np.uint8(_OUTSIDE), np.uint8)
+    known = np.zeros((rays, gates), np.uint8)
     a = m
     b = m
     ll = m
     if has_a:
         a = _pad(first)
-        _uniform(a, known)
+        _gather(a, known)
     if has_b:
         b = _pad(second)
-        _uniform(b, known)
+        _gather(b, known)
     if has_l:
         ll = _pad(ref)
-        _uniform(ll, known)
+        _gather(ll, known)
     weights = np.full((_ROWS, INPUTS), 1 << 14, np.int32)
     second = np.zeros((32, INPUTS), np.int32)
     apm = np.zeros((1024 * 2, 34), np.int32)
@@ -139,6 +166,7 @@ def code_mask(mask, first, second, ref, tables, pace, data, decoding):
     plain = np.full(64, np.uint32(1 << 31), np.uint32)
     column = np.zeros(gates, np.int32)
     above = np.zeros(gates, np.uint8)
+    rows = np.zeros((2, m.shape[1]), np.uint8)  # the two rays before, as bits
     x8 = np.zeros(INPUTS, np.int32)
     slots = np.zeros(INPUTS, np.int32)
     state = np.zeros(4, np.int64)
@@ -149,17 +177,8 @@ def code_mask(mask, first, second, ref, tables, pace, data, decoding):
             for g in range(gates):
                 above[g] = 4  # nothing known: code every gate of the first ray
         else:
-            for g in range(gates):
-                x = g + _LEFT
-                u = _merge(known[r, g], m[y - 1, x - 2])
-                u = _merge(u, m[y - 1, x - 1])
-                u = _merge(u, m[y - 1, x])
-                u = _merge(u, m[y - 1, x + 1])
-                u = _merge(u, m[y - 1, x + 2])
-                u = _merge(u, m[y - 1, x + 3])
-                u = _merge(u, m[y - 2, x - 1])
-                u = _merge(u, m[y - 2, x])
-                above[g] = _merge(u, m[y - 2, x + 1])
+            _bits(m[y - 1], rows[(y - 1) & 1])
+            _above(known[r], rows[y & 1], rows[(y - 1) & 1], above)
         g = 0
         run = 0
         while g < gates:

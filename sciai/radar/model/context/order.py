@@ -7,6 +7,7 @@ from functools import cache
 from typing import Final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from sciai.radar.data.names import family
@@ -77,32 +78,53 @@ def twin_of(var: str, variables: Sequence[str]) -> str | None:
 
 def best_references(mask: U8, known: Sequence[U8]) -> list[int]:
     """Positions of up to two masks that, together, say most about this one (least conditional entropy)."""
-    few = mask[:: max(1, mask.shape[0] // 120)]
+    every = max(1, mask.shape[0] // 120)
     chosen: list[int] = []
-    base = few.astype(np.int16)
-    best = _entropy(base, 3)
+    joint: list[U8] = []
+    best = _entropy(mask, joint, every)
     for _ in range(2):
         found = -1
         for at, other in enumerate(known):
             if at in chosen or other.shape != mask.shape:
                 continue
-            joint = base + np.int16(3 ** (len(chosen) + 1)) * other[:: max(1, mask.shape[0] // 120)]
-            left = _entropy(joint, 3 ** (len(chosen) + 2))
+            left = _entropy(mask, [*joint, other], every)
             if left < best - 1e-4:
-                best, found, kept = left, at, joint
+                best, found = left, at
         if found < 0:
             break
         chosen.append(found)
-        base = kept
+        joint.append(known[found])
     return chosen
 
 
-def _entropy(joint: NDArray[np.int16], size: int) -> float:
-    """Entropy of the lowest ternary digit given the others, in bits per gate."""
-    counts = np.bincount(joint.ravel(), minlength=size).reshape(-1, 3).astype(np.float64)
+def _entropy(mask: U8, given: Sequence[U8], every: int) -> float:
+    """Entropy of the mask given up to two others, of some of the rays, in bits per gate."""
+    first, second = [*given, NONE8, NONE8][:2]
+    counts = _counts(mask, first, second, every).reshape(-1, 3)
     total = counts.sum(1, keepdims=True)
     part = np.where(counts > 0, counts * np.log2(np.maximum(total, 1) / np.maximum(counts, 1)), 0.0)
-    return float(part.sum() / max(joint.size, 1))
+    return float(part.sum() / max(total.sum(), 1.0))
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _counts(mask: U8, first: U8, second: U8, every: int) -> NDArray[np.float64]:
+    """How often each combination of classes occurs: of the mask in the lowest ternary digit."""
+    rays, gates = mask.shape
+    counts = np.zeros(27, np.float64)
+    none = np.zeros(gates, np.uint8)
+    last, run = 0, 0  # equal gates lie together: counting runs is faster
+    for r in range(0, rays, every):
+        own = mask[r]
+        a = first[r] if first.size else none
+        b = second[r] if second.size else none
+        for g in range(gates):
+            k = min(own[g] + 3 * a[g] + 9 * b[g], 26)
+            if k != last:
+                counts[last] += run
+                last, run = k, 0
+            run += 1
+    counts[last] += run
+    return counts
 
 
 def mask_of(ctx: SweepContext, var: str, shape: tuple[int, int]) -> U8:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from sciai.radar.model.context.payload import every, repetition
 from sciai.radar.model.interface import F32, I32, U8, QuantSpec
 from sciai.radar.model.quantise import exact_grid, step_for_error, step_for_psnr
 
-__all__ = ["Planner", "steps_of"]
+__all__ = ["Planner", "narrowed", "steps_of"]
 
 _Band = tuple[F32, U8, slice]  # values, validity, rays to judge by
 
@@ -161,6 +162,13 @@ class Planner:
         return reached, QuantSpec(step, bare.origin, period=bare.period, extra={"f": filt.to_text()})
 
 
+def narrowed(var: str, spec: QuantSpec, share: float, period: float | None) -> QuantSpec:
+    """See `Twinned.narrowed`; the filter, in shares of a step, stays as it is."""
+    step = _round(spec.step * share)
+    origin = _dbz_origin(step) if CLASSES[class_of(var)] == "DBZH" else spec.origin
+    return replace(spec, step=step, origin=origin, period=_turn(step, period))
+
+
 def steps_of(values: F32, validity: U8, spec: QuantSpec) -> F32:
     """Values in steps from the origin, 0 where invalid."""
     scaled = np.subtract(values, spec.origin, dtype=np.float64) / spec.step
@@ -177,10 +185,14 @@ def _origin(var: str, step: float, sample: Sequence[_Band]) -> float:
     """
     name = CLASSES[class_of(var)]
     if name != "PHIDP":
-        return float(np.float32({"DBZH": 20.0 - 0.5 * step, "RHOHV": 0.97}.get(name, 0.0)))
+        return _dbz_origin(step) if name == "DBZH" else float(np.float32(0.97)) if name == "RHOHV" else 0.0
     counts, edges = np.histogram(np.concatenate([v[m == 0] for v, m, _ in sample]), 200)
     at = int(counts.argmax())
     return float(np.float32(0.5 * (edges[at] + edges[at + 1])))
+
+
+def _dbz_origin(step: float) -> float:
+    return float(np.float32(20.0 - 0.5 * step))
 
 
 def _round(step: float) -> float:
