@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from sciai.core.errors import BadInput
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Attribution", "integrated_gradients", "sanity", "shapley"]
+__all__ = ["Attribution", "integrated_gradients", "randomised", "sanity", "shapley"]
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -199,3 +199,24 @@ def sanity(trained: npt.ArrayLike, untrained: npt.ArrayLike, limit: float = 0.5)
         return [Finding("explanation", Level.CAUTION, text)]
     text = f"explanations change with the model (rank correlation with an untrained one {correlation:.2f})"
     return [Finding("explanation", Level.OK, text)]
+
+
+def randomised(
+    arrays: Mapping[str, npt.NDArray[Any]], learned: Callable[[str], bool], seed: int = 0
+) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a checkpoint with the learned ones shuffled, each in itself: weights of the same sizes
+    that have learned nothing.
+
+    Args:
+        arrays: name -> array.
+        learned: whether the array of this name is to be shuffled.
+        seed: of the shuffling.
+
+    >>> randomised({"w": np.arange(5), "edges": np.arange(3)}, lambda name: name == "w")["edges"].tolist()
+    [0, 1, 2]
+    """
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.permutation(np.asarray(array).ravel()).reshape(np.shape(array)) if learned(name) else array
+        for name, array in arrays.items()
+    }

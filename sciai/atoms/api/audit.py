@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.atoms.api.potential import Potential
+from sciai.atoms.checks import actions
 from sciai.atoms.checks import audit as asked
 from sciai.core.answer import Level, Refused
 from sciai.trust.audit.probe import probe
 from sciai.trust.audit.subject import Context, remembered
 from sciai.trust.audit.whole import Claim, Plan
-from sciai.trust.policy import shipped_actions
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -210,7 +210,7 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         arguments={},
         files=chosen,
         code=["sciai.atoms.checks.audit", "sciai.atoms.data.records", "sciai.atoms.data.readers"],
-        actions=[asdict(rule) for rule in shipped_actions("atoms", asked.FACTS)],
+        actions=[asdict(rule) for rule in actions()],
         claims=claims,
         cannot=(own,) if foreign else () if chosen else (nothing,),
     )

@@ -21,7 +21,7 @@ from sciai.atoms.api.engines import (
     independent,
 )
 from sciai.atoms.api.record import Asked
-from sciai.atoms.checks import TIERS, Evidence, Guard, Scene, Surroundings, after, before
+from sciai.atoms.checks import TIERS, Evidence, Guard, Scene, Surroundings, after, before, govern
 from sciai.atoms.checks import guard as guard_of
 from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, Provenance, ask
 from sciai.core.checkpoint import Card, Checkpoint
@@ -306,7 +306,8 @@ class Potential:
         rest = ask(
             scene, lambda _: _estimate(value), (), checks, self.guard.policy, provenance=self.provenance
         )
-        return Answer(rest.estimate, (*found, *rest.findings), self.provenance)
+        answer = Answer(rest.estimate, (*found, *rest.findings), self.provenance)
+        return govern(scene, answer) if self.guard.active else answer
 
 
 def _estimate(value: Properties) -> Estimate[Properties]:

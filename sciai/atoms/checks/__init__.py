@@ -9,18 +9,22 @@ from __future__ import annotations
 from sciai.atoms.checks.estimate import after
 from sciai.atoms.checks.evidence import TIERS, Evidence, Surroundings
 from sciai.atoms.checks.limits import CHECKS, GUARDS, Guard, guard
+from sciai.atoms.checks.rules import FACTS, actions, govern
 from sciai.atoms.checks.scene import Scene
 from sciai.atoms.checks.structure import before
 
 __all__ = [
     "CHECKS",
+    "FACTS",
     "GUARDS",
     "TIERS",
     "Evidence",
     "Guard",
     "Scene",
     "Surroundings",
+    "actions",
     "after",
     "before",
+    "govern",
     "guard",
 ]

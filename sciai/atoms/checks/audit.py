@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sciai.atoms.checks.rules import FACTS
 from sciai.atoms.data.readers import labelled, records_from
 from sciai.atoms.data.records import Record, is_dev
 from sciai.core.errors import BadInput
@@ -24,7 +25,7 @@ from sciai.trust.policy import Action, read_actions
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["FACTS", "SHARED", "atoms_of", "exam", "judge", "material", "rows_of", "subject"]
+__all__ = ["SHARED", "atoms_of", "exam", "judge", "material", "rows_of", "subject"]
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -36,8 +37,6 @@ SHARED: Final = {
     "random-TP.extxyz": "mattersim",
 }
 """Files of the team's real data -> level of theory."""
-FACTS: Final = ("elements", "atoms", "volume_per_atom", "periodic")
-"""What a rule of ``conf/guard/atoms.yaml`` may name."""
 MATTERS: Final = {
     "false-safe": 0.15,
     "false-alarm": 0.15,

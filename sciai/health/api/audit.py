@@ -25,7 +25,6 @@ from sciai.health.model.calibration import groups_of
 from sciai.trust.audit.probe import probe
 from sciai.trust.audit.subject import Context, Subject, remembered
 from sciai.trust.audit.whole import Claim, Plan
-from sciai.trust.policy import shipped_actions
 
 __all__ = ["answered", "answers", "asking", "defects", "plan"]
 
@@ -298,7 +297,7 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         },
         files=chosen,
         code=["sciai.health.checks.audit", "sciai.health.data.tables", "sciai.health.data.columns"],
-        actions=[asdict(rule) for rule in shipped_actions("health", asked.FACTS)],
+        actions=[asdict(rule) for rule in checks.actions()],
         claims=[
             Claim("coverage/check-up", "coverage", 0.02),
             *(

@@ -213,6 +213,7 @@ class Person:
             after=checks.AFTER,
             policy=checks.policy(),
             provenance=self._provenance(seed),
+            govern=checks.govern,
         )
 
     def question(self, targets: tuple[str, ...] = (), *, strange: bool = True) -> checks.Question:

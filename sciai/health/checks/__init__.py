@@ -6,7 +6,7 @@ Levels given here are defaults; ``conf/guard/health.yaml`` decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Final
 
@@ -14,15 +14,21 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from sciai.core.answer import Estimate, Finding, Level, Policy, read_policy
+from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, read_policy
 from sciai.core.resources import conf_dir
 from sciai.health.data.columns import Kind, Schema
 from sciai.health.model.calibration import Calibration
 from sciai.trust.gate import Standing
+from sciai.trust.policy import Action, apply, shipped_actions
 from sciai.trust.stage import stage_findings
 
-__all__ = ["AFTER", "BEFORE", "CHECKS", "MEANING", "OF_CROWDS", "TREATMENTS", "Question", "policy"]
+__all__ = [
+    *("AFTER", "BEFORE", "CHECKS", "FACTS", "MEANING", "OF_CROWDS", "TREATMENTS", "Question"),
+    *("actions", "govern", "policy"),
+]
 
+FACTS: Final = ("age", "sex", "race_eth", "era", "bmi", "pregnant", "target")
+"""What a rule of ``conf/guard/health.yaml`` may name; ``target`` is the column asked for."""
 MEANING: Final = (
     "a reference value, not a diagnosis: what is usual among US adults (NHANES 2011-2018) of whom the same "
     "is known; diagnoses are self-reported and prevalent (ever told), not a forecast"
@@ -115,6 +121,70 @@ def policy() -> Policy:
     )
     general = read_policy(shared.get("policy"))
     return general | read_policy(own.get("policy"), CHECKS | set(general))
+
+
+@cache
+def actions() -> tuple[Action, ...]:
+    """The rules of ``conf/guard/health.yaml``: what is withheld, widened or referred, for whom.
+
+    Raises:
+        BadInput: a rule cannot be read, or names what questions do not have.
+    """
+    return tuple(shipped_actions("health", FACTS))
+
+
+def govern(question: Question, answer: Answer[Any]) -> Answer[Any]:
+    """The answer after the rules that concern it; every one says what was done, and why.
+
+    Args:
+        question: whose.
+        answer: as it would be given.
+    """
+    told = facts(question) if actions() else {}
+    for rule in actions():
+        names = rule.when.get("target")
+        wanted = (names,) if isinstance(names, str) else tuple(names or question.targets)
+
+        def wider(estimate: Estimate[Any], by: float, wanted: tuple[str, ...] = wanted) -> Estimate[Any]:
+            return _wider(estimate, by, wanted)
+
+        answer = apply([rule], told, answer, widen=wider)
+    return answer
+
+
+def facts(question: Question) -> dict[str, Any]:
+    """What rules may ask of a question; only what is known of the person.
+
+    Args:
+        question: of a person.
+    """
+    found: dict[str, Any] = {"target": question.targets}
+    for name, value in (("age", question.given.get("age")), ("bmi", question.given.get("bmi"))):
+        if value is not None:
+            found[name] = value
+    for name, column in (("sex", "sex"), ("race_eth", "race_eth"), ("era", "cycle")):
+        level = question.level(column) if column in question.schema else None
+        if level is not None:
+            found[name] = level
+    if question.value("pregnant") is not None:
+        found["pregnant"] = question.value("pregnant") == 1.0
+    return found
+
+
+def _wider(estimate: Estimate[Any], by: float, names: tuple[str, ...]) -> Estimate[Any]:
+    """Intervals of some targets, wider around the median (a risk's stays within 0 and 1)."""
+    parts = dict(_parts(estimate))
+    for name in set(names) & set(parts):
+        told = parts[name]
+        binary = told.kind == str(Kind.BINARY)
+        middle = told.mean if binary else told.median
+        if not np.isfinite(middle):
+            continue  # a category has no interval
+        low, high = (middle + by * (end - middle) for end in told.interval)
+        ends = (max(low, 0.0), min(high, 1.0)) if binary else (low, high)
+        parts[name] = replace(told, interval=ends)
+    spread = {name: part.interval for name, part in parts.items()}
+    return Estimate(type(estimate.value)(parts), spread, estimate.unit) if parts else estimate
 
 
 def meaning(question: Question) -> Iterable[Finding]:

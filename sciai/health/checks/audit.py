@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.core.errors import BadInput
+from sciai.health.checks import FACTS
 from sciai.health.data.columns import Schema
 from sciai.health.data.tables import People, Table
 from sciai.health.model.calibration import groups_of, level_names
@@ -24,15 +25,13 @@ from sciai.trust.audit.subject import Candidate, Context, Relation, Subject
 from sciai.trust.policy import Action, read_actions
 from sciai.trust.score import ece
 
-__all__ = ["FACTS", "NUMBERS", "RISKS", "Material", "Rows", "exam", "judge", "material", "subject"]
+__all__ = ["NUMBERS", "RISKS", "Material", "Rows", "exam", "judge", "material", "subject"]
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 RISKS: Final = ("dx_diabetes", "dx_hypertension", "dx_high_chol", "dx_arthritis", "dx_asthma", "dx_thyroid")
 NUMBERS: Final = ("sbp", "hba1c", "chol_total", "hdl", "creatinine", "alt", "hemoglobin", "platelets")
-FACTS: Final = ("age", "sex", "race_eth", "era", "bmi", "pregnant", "target")
-"""What a rule of ``conf/guard/health.yaml`` may name; ``target`` is the column asked for."""
 MATTERS: Final = {
     "false-safe": 0.1,
     "false-alarm": 0.05,

@@ -184,7 +184,7 @@ def _stored(codec: SweepCodec, patch: npt.NDArray[np.float32]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         compress(tree, Path(folder) / "patch.zarr", psnr=asked.PSNR, codec=codec, threads=1).unwrap()
         back = decompress(Path(folder) / "patch.zarr", threads=1)
-    return float(np.nanmax(back["sweep_0"]["DBZH"].values))
+    return float(np.nanmax(back["sweep_0"].to_dataset()["DBZH"].values))
 
 
 def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:

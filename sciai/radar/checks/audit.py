@@ -95,7 +95,7 @@ def pieces(
     from sciai.radar.data import open_volume, simulate
 
     found: dict[str, tuple[xr.DataTree, list[Piece]]] = {}
-    for key, about in list(volumes.items())[: 4 if quick else None]:
+    for key, about in list(volumes.items())[: 4 if quick else 24]:
         if "seed" in about:
             tree = simulate(seed=int(about["seed"]), shape=(8, 180, 400))
         else:
@@ -117,7 +117,9 @@ def pieces(
                 own += [Piece(key, str(about["radar"]), name, *part) for part in parts]
                 if parts:
                     small[name] = cut
-        found[key] = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in small.items()}), own
+        if own:
+            tree = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in small.items()})
+            found[key] = tree, own
     return found
 
 
@@ -141,6 +143,8 @@ def _cut(dataset: Any, near: bool, most: int) -> tuple[Any, list[tuple[Any, ...]
     start = int(sums.argmax())
     window = {rays: slice(start, start + width), gates: slice(low, low + _GATES)}
     keep = [n for n in names[:most] if (dataset[f"{n}_validity"].isel(window).values == 0).sum() >= 100]
+    if not keep:
+        return None, []
     cut = dataset[[*keep, *(f"{n}_validity" for n in keep)]].isel(window).load()
     elevation = dataset.get("sweep_fixed_angle")
     angle = float(elevation) if elevation is not None and elevation.size == 1 else float("nan")

@@ -1,0 +1,70 @@
+"""The runtime policy of a potential: rules of ``conf/guard/atoms.yaml`` that act on answers, without
+retraining."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+
+from sciai.atoms.checks.scene import Scene
+from sciai.core.answer import Answer, Estimate
+from sciai.trust.policy import Action, apply, shipped_actions
+
+__all__ = ["FACTS", "actions", "facts", "govern"]
+
+FACTS: Final = ("elements", "atoms", "volume_per_atom", "periodic")
+"""What a rule may name."""
+
+
+@cache
+def actions() -> tuple[Action, ...]:
+    """The rules that ship: what is withheld, widened or referred, for which structures.
+
+    Raises:
+        BadInput: a rule cannot be read, or names what structures do not have.
+    """
+    return tuple(shipped_actions("atoms", FACTS))
+
+
+def facts(scene: Scene) -> dict[str, Any]:
+    """What rules may ask of a structure.
+
+    Args:
+        scene: the structure.
+
+    >>> from ase.build import bulk
+    >>> facts(Scene(bulk("NaCl", "rocksalt", 5.64)))["elements"]
+    ('Cl', 'Na')
+    """
+    atoms = scene.atoms
+    periodic = bool(atoms.pbc.all())
+    found: dict[str, Any] = {
+        "elements": tuple(sorted(set(atoms.get_chemical_symbols()))),
+        "atoms": len(atoms),
+        "periodic": periodic,
+    }
+    if periodic and len(atoms):
+        found["volume_per_atom"] = float(atoms.get_volume()) / len(atoms)
+    return found
+
+
+def govern(scene: Scene, answer: Answer[Any]) -> Answer[Any]:
+    """The answer after the rules that concern its structure; every one says what was done, and why.
+
+    Args:
+        scene: the structure.
+        answer: as it would be given.
+    """
+    rules = actions()
+    return apply(rules, facts(scene), answer, widen=_wider) if rules else answer
+
+
+def _wider(estimate: Estimate[Any], by: float) -> Estimate[Any]:
+    spread: Mapping[str, Any] = estimate.spread
+    wide = {
+        name: by * np.asarray(part) if np.ndim(part) else by * float(part) for name, part in spread.items()
+    }
+    return Estimate(estimate.value, wide, estimate.unit)
