@@ -150,6 +150,7 @@ class NetEngine:
         self.reach = float(net.cutoff)
         self.calibration = calibration or Calibration()
         self.batch_pairs, self.pair_bytes, self.device = batch_pairs, pair_bytes, device
+        self.level = int(getattr(net, "answers", 0))
         self._kept: _Kept | None = None
 
     def forget(self) -> None:
@@ -166,7 +167,7 @@ class NetEngine:
         waiting: list[Any] = []
         members: list[Atoms] = []
         for atoms in structures:
-            graph = graphs_of([atoms], self.reach)
+            graph = graphs_of([atoms], self.reach, self.level)
             size = sum(g.edges.shape[1] for g in waiting)
             if waiting and size + graph.edges.shape[1] > self.batch_pairs:
                 out += self._ask(join(waiting), members)
@@ -182,7 +183,7 @@ class NetEngine:
 
         kept = self._kept
         if kept is None or not kept.serves(atoms):
-            kept = self._kept = _Kept(atoms.copy(), graphs_of([atoms], self.reach + SKIN))
+            kept = self._kept = _Kept(atoms.copy(), graphs_of([atoms], self.reach + SKIN, self.level))
         return kept.graph.moved(atoms.positions, np.asarray(atoms.cell.array, float)[None])
 
     def _ask(self, graph: Any, structures: Sequence[Atoms]) -> list[Properties]:

@@ -80,9 +80,9 @@ class Network(nn.Module):
         heads: energy heads; their spread is the energy's.
         reach: (a, b, most): the cutoff of a pair is a + b (R1 + R2), at most ``most``; R are covalent radii,
             Å.
-        sources: data source -> level of theory, numbered from 0. The first source is what predictions answer
-            at.
+        sources: data source -> level of theory, numbered from 0.
         neighbours: typical number of neighbours, to scale sums.
+        answers: source that predictions answer at; None is the first.
 
     Raises:
         BadInput: on sizes that cannot be.
@@ -113,8 +113,12 @@ class Network(nn.Module):
         reach: Sequence[float] = (3.4, 0.66, 6.5),
         sources: Mapping[str, int] | None = None,
         neighbours: float = 20.0,
+        answers: str | None = None,
     ) -> None:
         super().__init__()
+        if answers is not None and answers not in (sources or {}):
+            known = ", ".join(sources or {})
+            raise BadInput(f"no source is called {answers!r}", field="answers", fix=f"there are {known}")
         if radial < 4 or radial % 4:
             raise BadInput(f"{radial} radial functions", field="radial", fix="use 4, 8, 12 ...")
         if not 0 <= carried <= lmax <= 3:
@@ -124,6 +128,7 @@ class Network(nn.Module):
         self.cutoff, self.lmax, self.carried = float(reach[2]), lmax, carried
         self.sources = dict(sources or {"pbe": 0})
         self.names = tuple(self.sources)
+        self.answers = self.names.index(answers) if answers is not None else 0
         self.n_radial = radial
         radii = torch.zeros(ELEMENTS, dtype=torch.float64)
         radii[: len(covalent_radii)] = torch.as_tensor(covalent_radii[:ELEMENTS])

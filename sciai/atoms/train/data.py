@@ -353,6 +353,7 @@ def module(
     limits: Mapping[str, Sequence[float]] | None = None,
     most_energy: float = 40.0,
     train_only: Sequence[str] = (),
+    own: Sequence[str] = (),
     eval_batch_size: int | None = None,
     num_workers: int = 0,
 ) -> DataModule:
@@ -372,9 +373,15 @@ def module(
         most_energy: structures that are more than this off their elements' energies are left out, eV/atom.
         train_only: sources that are no test (labels by other models). Systems that only they have are trained
             on, whatever their name says; of the others, only what is in the training part.
+        own: sources that are the user's, who may have one chemical system only: blocks of their neighbouring
+            structures are in one part, whatever the elements.
         eval_batch_size: structures per batch elsewhere.
         num_workers: loader processes.
     """
+    records = [
+        *_in_blocks([r for r in records if r.source in own]),
+        *(r for r in records if r.source not in own),
+    ]
     real = {r.group for r in records if r.source not in train_only}
     home = {r.group: part_of(r.group, fractions) if r.group in real else "train" for r in records}
     keep = [r for r in records if r.source not in train_only or home[r.group] == "train"]
@@ -400,6 +407,12 @@ def module(
         eval_batch_size=eval_batch_size,
         check_leaks=False,  # copies of a crystal may be there, but a chemical system is never split
     )
+
+
+def _in_blocks(records: Sequence[Record], blocks: int = 40) -> list[Record]:
+    """Records with blocks of neighbours as their groups: frames of a trajectory are alike."""
+    size = max(1, len(records) // blocks)
+    return [replace(record, group=f"own:{record.source}/{k // size}") for k, record in enumerate(records)]
 
 
 def without(batch: Batch, source: int) -> Batch:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from sciai.atoms.model.network import Network
 from sciai.core.checkpoint import Checkpoint
+from sciai.core.resources import checkpoints_dir
 
 __all__ = ["network"]
 
@@ -20,16 +22,22 @@ def network(start: str | None = None, sources: Mapping[str, int] | None = None, 
     """A network to train.
 
     Args:
-        start: checkpoint whose weights to go on from; None starts fresh. Weights whose shape differs stay
-            fresh.
+        start: checkpoint whose weights to go on from, a folder or the name of a shipped one; None starts
+            fresh. Weights whose shape differs stay fresh.
         sources: data source -> level of theory; the first is what predictions answer at. Sources that the
             checkpoint does not know get energy offsets of their own.
         options: see ``Network``.
     """
     net = Network(sources=sources, **{key: _plain(value) for key, value in options.items()})
     if start is not None:
-        _take(net, Checkpoint.load(start))
+        _take(net, Checkpoint.load(_found(start)), options.get("answers"))
     return net
+
+
+def _found(name: str) -> Path:
+    """The folder of a checkpoint: the one named, else the shipped one of that name."""
+    given, shipped = Path(name), checkpoints_dir() / name
+    return shipped if not given.is_dir() and len(given.parts) == 1 and shipped.is_dir() else given
 
 
 def _plain(value: Any) -> Any:
@@ -38,7 +46,8 @@ def _plain(value: Any) -> Any:
     return OmegaConf.to_container(value) if isinstance(value, ListConfig) else value
 
 
-def _take(net: Network, saved: Checkpoint) -> None:
+def _take(net: Network, saved: Checkpoint, fresh_source: str | None) -> None:
+    """Weights of a checkpoint; a user's source gets new offsets, as the same name may be another level."""
     own = net.state_dict()
     known = tuple(saved.card.config.get("domain", {}).get("net", {}).get("sources") or {"pbe": 0})
     fresh = []
@@ -46,11 +55,12 @@ def _take(net: Network, saved: Checkpoint) -> None:
         value = torch.as_tensor(array)
         if name == "offsets":
             for row, source in enumerate(known):
-                if source in net.sources:
+                if source in net.sources and source != fresh_source:
                     own[name][net.names.index(source)] = value[row]
         elif name == "level.weight":
             rows = min(len(value), len(own[name]))
             own[name][:rows] = value[:rows]
+            own[name][rows:] = value[0]  # another level of theory begins as what predictions answered at
         elif name in own and own[name].shape == value.shape:
             own[name].copy_(value)
         else:
