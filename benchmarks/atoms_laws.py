@@ -226,7 +226,7 @@ def main() -> None:
         return
     found = laws(lambda dtype: named(options.model, guard="off", dtype=dtype, device="cpu"), options.every)
     if options.json:
-        print(json.dumps([law.__dict__ | {"holds": law.found <= law.allowed} for law in found]))
+        print(json.dumps([law.__dict__ | {"holds": bool(law.found <= law.allowed)} for law in found]))
         return
     for law in found:
         verdict = "holds" if law.found <= law.allowed else "BROKEN"

@@ -53,25 +53,25 @@ def main() -> None:
     )
     parser.add_argument("--checkpoint", default="checkpoints/atoms")
     parser.add_argument("--one", type=int, help="run one size in this process and print JSON")
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.one:
         print(json.dumps(one(options.checkpoint, options.one)))
         return
-    print(f"{'atoms':>7} {'CPU s':>8} {'atoms/CPU s':>12} {'peak MB':>9} {'of it before':>13}")
+    rows = []
+    if not options.json:
+        print(f"{'atoms':>7} {'CPU s':>8} {'atoms/CPU s':>12} {'peak MB':>9} {'of it before':>13}")
     for size in (64, 512, 2048, 4096, 8192, 16384):
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.atoms_scaling",
-            "--checkpoint",
-            options.checkpoint,
-            "--one",
-            str(size),
-        ]
+        command = [sys.executable, "-m", "benchmarks.atoms_scaling", "--checkpoint", options.checkpoint]
+        command += ["--one", str(size)]
         row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        rate = row["atoms"] / row["seconds"]
-        memory = f"{row['peak_mb']:9.0f} {row['before_mb']:13.0f}"
-        print(f"{row['atoms']:7d} {row['seconds']:8.3f} {rate:12.0f} {memory}")
+        rows.append(row)
+        if not options.json:
+            rate = row["atoms"] / row["seconds"]
+            memory = f"{row['peak_mb']:9.0f} {row['before_mb']:13.0f}"
+            print(f"{row['atoms']:7d} {row['seconds']:8.3f} {rate:12.0f} {memory}")
+    if options.json:
+        print(json.dumps(rows))
 
 
 if __name__ == "__main__":
