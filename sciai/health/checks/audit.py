@@ -262,7 +262,8 @@ def _figures(
         known = np.isfinite(yes[:, k]) & np.isfinite(answers["risk"][:, k])
         if 20 <= yes[known, k].sum() <= known.sum() - 20:
             found[f"auroc {name}"] = _auroc(answers["risk"][known, k], yes[known, k] == 1)
-            found[f"calibration_error {name}"] = ece(answers["risk"][known, k], yes[known, k].astype(int))
+            risk = np.clip(answers["risk"][known, k], 0, 1)
+            found[f"calibration_error {name}"] = ece(risk, yes[known, k].astype(int))
     exposed = _exposed(answers["rarity"], strangers, band)
     if np.isfinite(exposed).any():
         found["membership_auc"] = float(np.nanmean(exposed))

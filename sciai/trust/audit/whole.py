@@ -34,7 +34,7 @@ CODE: Final = (
 """The metric code that every domain shares; it is hashed before and after."""
 TAX: Final = 0.05
 """Share of an answer's latency that its checks may take."""
-_DRAWS, _QUICK_DRAWS = 1000, 200
+_DRAWS, _QUICK_DRAWS = 1000, 400  # so many that a harm can survive a correction for hundreds of cells
 _UNTOLD: Final[Mapping[str, Any]] = {
     **{name: [] for name in ("cells", "worst", "harmed", "harmed_before", "cannot")},
     **{name: {} for name in ("small", "tax", "figures", "matters", "meanings")},
