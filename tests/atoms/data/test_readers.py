@@ -129,3 +129,61 @@ def test_shared_files_are_read(shared_data):
     records = records_from(shared_data / "atoms" / "alexandria-random-1k.extxyz", "alexandria")
     assert len(records) == 816
     assert max(np.abs(r.forces).max() for r in records) < 1.0
+
+
+# two ionic steps of two atoms, shortened to what an OUTCAR of VASP 5.4.4 says of energies, forces and stress
+_HEAD = """ vasp.5.4.4.18Apr17-6-g9f103f2a35 (build Jul 12 2019 10:52:13) complex
+ POTCAR:    PAW_PBE Na_pv 19Sep2006
+ POTCAR:    PAW_PBE Cl 06Sep2000
+ POTCAR:    PAW_PBE Na_pv 19Sep2006
+   VRHFIN =Na: p6s1
+ POTCAR:    PAW_PBE Cl 06Sep2000
+   VRHFIN =Cl: s2p5
+   ISPIN  =      1    spin polarized calculation?
+   ions per type =               1   1
+"""
+_STEP = """--------------------------------------- Iteration      {n}(  14)  ---------------------------------------
+  FORCE on cell =-STRESS in cart. coord.  units (eV):
+  Direction    XX          YY          ZZ          XY          YZ          ZX
+  in kB       5.12000     5.12000     5.12000     0.50000     0.00000     0.00000
+  external pressure =        5.12 kB  Pullay stress =        0.00 kB
+
+ VOLUME and BASIS-vectors are now :
+      direct lattice vectors                 reciprocal lattice vectors
+     0.000000000  2.820000000  2.820000000    -0.177304965  0.177304965  0.177304965
+     2.820000000  0.000000000  2.820000000     0.177304965 -0.177304965  0.177304965
+     2.820000000  2.820000000  0.000000000     0.177304965  0.177304965 -0.177304965
+
+ POSITION                                       TOTAL-FORCE (eV/Angst)
+ -----------------------------------------------------------------------------------
+      0.00000      0.00000      0.00000         0.010000      0.000000      {f:.6f}
+      2.82000      0.00000      0.00000        -0.010000      0.000000     {g:.6f}
+ -----------------------------------------------------------------------------------
+    total drift:                                0.000000      0.000000      0.000000
+
+  FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)
+  ---------------------------------------------------
+  free  energy   TOTEN  =        {e:.8f} eV
+
+  energy  without entropy=       {e:.8f}  energy(sigma->0) =       {e:.8f}
+
+"""
+
+
+def test_an_outcar_is_read_step_by_step(tmp_path):
+    steps = [_STEP.format(n=n, f=f, g=-f, e=e) for n, f, e in ((1, 0.2, -6.7), (2, 0.1, -6.75))]
+    (tmp_path / "OUTCAR").write_text(_HEAD + "".join(steps))
+    records = records_from(tmp_path / "OUTCAR", "mine")
+    assert [record.energy for record in records] == [-6.7, -6.75]
+    assert [record.group for record in records] == ["Cl-Na"] * 2
+    np.testing.assert_allclose(records[1].forces, [[0.01, 0, 0.1], [-0.01, 0, -0.1]])
+    assert records[0].volume == pytest.approx(2 * 2.82**3)
+    # VASP gives 5.12 kbar of compression; ASE's stress is negative then, in eV/Å³
+    assert records[0].stress[0, 0] == pytest.approx(-0.512 / 160.21766208)
+    assert records[0].stress[0, 1] == pytest.approx(-0.05 / 160.21766208)
+
+
+def test_an_outcar_that_was_killed_is_told(tmp_path):
+    (tmp_path / "OUTCAR").write_text(_HEAD)
+    with pytest.raises(BadInput, match="OUTCAR"):
+        records_from(tmp_path / "OUTCAR", "mine")
