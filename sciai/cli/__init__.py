@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from sciai.cli import atoms, audit, demo, health, ledger, radar, refer, train, trust
+from sciai.cli import atoms, audit, demo, explain, health, ledger, radar, refer, train, trust
 
 __all__ = ["app", "main"]
 
@@ -92,6 +92,9 @@ def _root(
 app.command("demo")(demo.demo)
 app.command("train", context_settings={"ignore_unknown_options": True})(train.train)
 app.command("evaluate", context_settings={"ignore_unknown_options": True})(train.evaluate)
+health.app.command("explain", no_args_is_help=True)(explain.health)
+atoms.app.command("explain", no_args_is_help=True)(explain.atoms)
+radar.app.command("explain", no_args_is_help=True)(explain.radar)
 app.add_typer(health.app, name="health")
 app.add_typer(radar.app, name="radar")
 app.add_typer(atoms.app, name="atoms")

@@ -13,10 +13,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, get_args
 
+from sciai.core import resources
 from sciai.core.answer import Finding, Level
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.errors import BadInput, SciaiError
-from sciai.core.resources import conf_dir
 from sciai.trust.gate import Conditions, Standing, Statement, UseClass, load_audit, standing
 from sciai.trust.sign import Keyring
 
@@ -45,7 +45,7 @@ def evidence(checkpoint: Checkpoint, folder: Path) -> tuple[Conditions, Standing
         DamagedStore: a statement or an audit that cannot be read.
     """
     place = folder.resolve()
-    where = conf_dir() / "release"
+    where = resources.conf_dir() / "release"
     conditions = Conditions.load(where / f"{checkpoint.card.domain}.yaml")
     file = release_file(place)
     statement = Statement.load(file) if file.exists() else None

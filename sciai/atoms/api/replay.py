@@ -16,7 +16,19 @@ from sciai.trust.record import Question, found_again
 
 __all__ = ["replay"]
 
-CALLS: Final = ("adsorb", "elastic", "eos", "evaluate", "md", "neb", "phonons", "relax", "screen", "surface")
+CALLS: Final = (
+    "adsorb",
+    "elastic",
+    "eos",
+    "evaluate",
+    "explain",
+    "md",
+    "neb",
+    "phonons",
+    "relax",
+    "screen",
+    "surface",
+)
 
 
 def replay(
@@ -46,7 +58,8 @@ def replay(
         return potential(asked["atoms"])
     if question.call not in CALLS:
         raise BadInput(f"atoms {question.call!r} cannot be asked again", field="call")
-    run = getattr(import_module("sciai.atoms.api"), question.call)
+    home = "sciai.atoms.api.attribution" if question.call == "explain" else "sciai.atoms.api"
+    run = getattr(import_module(home), question.call)
     for name in ("miller", "supercell"):
         if asked.get(name) is not None:
             asked[name] = tuple(asked[name])

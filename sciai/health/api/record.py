@@ -76,7 +76,8 @@ def recorded(
     def question(subject: S, /, *args: P.args, **kwargs: P.kwargs) -> Asked:
         bound = signature.bind(subject, *args, **kwargs)
         bound.apply_defaults()
-        options = {name: value for name, value in bound.arguments.items() if name != "self"}
+        _, *names = signature.parameters
+        options = {name: value for name, value in bound.arguments.items() if name in names}
         if "panels" in options:
             options["panels"] = _panels(options["panels"])
         return Asked(subject, method.__name__, options)

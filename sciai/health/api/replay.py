@@ -8,6 +8,7 @@ from typing import Any
 
 from sciai.core.answer import Answer
 from sciai.core.errors import BadInput
+from sciai.health.api.attribution import explain
 from sciai.health.api.human import VirtualHuman
 from sciai.health.api.record import person_again
 from sciai.trust.record import Question
@@ -44,13 +45,15 @@ def replay(
     asked = dict(question.arguments)
     if question.call == "marginal":
         return human.marginal(**asked)
-    if question.call not in ("ask", "risks", "unusual", "what_if"):
+    if question.call not in ("ask", "explain", "risks", "unusual", "what_if"):
         raise BadInput(
             f"health {question.call} cannot be asked again from its entry",
             fix="repeat the command: sciai ledger replay LEDGER ID -- health ...",
         )
     person = person_again(human, asked)
     options = {name: value for name, value in asked.items() if name not in ("given", "notes")}
+    if question.call == "explain":
+        return explain(person, **options)
     if question.call == "ask":
         return person.ask(*options["targets"])
     if question.call == "what_if":

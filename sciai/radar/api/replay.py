@@ -9,6 +9,7 @@ from typing import Any
 
 from sciai.core.answer import Answer
 from sciai.core.errors import BadInput
+from sciai.radar.api.attribution import explain
 from sciai.radar.api.record import volume_again
 from sciai.trust.record import Question, found_again
 
@@ -34,11 +35,13 @@ def replay(
     from sciai.radar.api.writing import compress
 
     asked = dict(question.arguments)
-    if question.call not in ("compress", "verify"):
+    if question.call not in ("compress", "explain", "verify"):
         raise BadInput(f"radar {question.call!r} cannot be asked again", field="call")
     if model is not None:
         raise BadInput("codecs come with the package", field="--model", fix="install the sciai that answered")
     volume = volume_again(asked.pop("volume"), inputs)
+    if question.call == "explain":
+        return explain(volume, **{**asked, "tiles": tuple(asked["tiles"])})
     if question.call == "verify":
         return verify(volume, found_again(asked["store"], tuple(inputs)).parent)
     if asked.get("previous") is not None:
