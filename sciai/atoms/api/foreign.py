@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,16 +61,22 @@ def named(
 
         argon = LennardJones(sigma=3.405, epsilon=0.010323, rc=10.2, smooth=True)
         return Potential.from_calculator(argon, "Lennard-Jones argon", cutoff=10.2, **options)
+    from sciai.atoms.data.teachers import quiet
+
+    # they print and warn, when loaded and when asked: figures and JSON on stdout would suffer
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"(chgnet|sevenn)\.")
     try:
         calculator: Any
         if name == "chgnet":
-            from chgnet.model.dynamics import CHGNetCalculator
+            with quiet():
+                from chgnet.model.dynamics import CHGNetCalculator
 
-            calculator = CHGNetCalculator(use_device=device or "cpu", verbose=False)
+                calculator = CHGNetCalculator(use_device=device or "cpu", verbose=False)
             return Potential.from_calculator(calculator, "CHGNet", cutoff=6.0, **options)
-        from sevenn.calculator import SevenNetCalculator
+        with quiet():
+            from sevenn.calculator import SevenNetCalculator
 
-        calculator = SevenNetCalculator("7net-0", device=device or "cpu")
+            calculator = SevenNetCalculator("7net-0", device=device or "cpu")
         return Potential.from_calculator(calculator, "SevenNet-0", cutoff=5.0, **options)
     except ImportError as error:
         raise BadInput(

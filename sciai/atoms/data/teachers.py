@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sciai.atoms.data.records import Record
 from sciai.core.errors import BadInput
 
-__all__ = ["TEACHERS", "Chgnet", "SevenNet", "Teacher", "Xtb", "teacher"]
+__all__ = ["TEACHERS", "Chgnet", "SevenNet", "Teacher", "Xtb", "quiet", "teacher"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,7 +60,7 @@ class SevenNet:
             from sevenn import util
             from sevenn.atom_graph_data import AtomGraphData
             from sevenn.train.dataload import unlabeled_atoms_to_graph
-        with _quiet():
+        with quiet():
             checkpoint = util.load_checkpoint(model)
             self._net = checkpoint.build_model()
         self._net.set_is_batch_data(True)
@@ -118,7 +118,7 @@ class Chgnet:
     def __init__(self, atoms_at_once: int = 64) -> None:
         with _needs("chgnet", "teachers"):
             from chgnet.model import CHGNet
-        with _quiet():
+        with quiet():
             self._net = CHGNet.load(use_device="cpu", verbose=False)
             self._net.graph_converter.set_isolated_atom_response("ignore")
         self._most = atoms_at_once
@@ -145,7 +145,7 @@ class Chgnet:
                 )
                 for i in chosen
             ]
-            with _quiet():
+            with quiet():
                 found: Any = self._net.predict_structure(cells, task="efs", batch_size=len(cells))
             for i, labels in zip(chosen, [found] if len(chosen) == 1 else found, strict=True):
                 done[i] = records[i].with_labels(
@@ -243,7 +243,7 @@ def _needs(package: str, extra: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """These packages print and warn on loading; a progress bar and JSON would suffer."""
     import contextlib
 
