@@ -48,7 +48,8 @@ def demonstrate(out: Path, *, step: Step, potential: Potential | None = None) ->
         step: progress callback.
         potential: None takes the shipped one.
     """
-    from sciai.atoms.api.dynamics import dynamics_figure, md
+    from sciai.atoms.api.dynamics import md
+    from sciai.atoms.api.trajectory import dynamics_figure
     from sciai.atoms.api.equation import eos, eos_figure
     from sciai.atoms.api.files import read
     from sciai.atoms.api.pictures import structure_figure

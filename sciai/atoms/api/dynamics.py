@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.integrators import ENSEMBLES, THERMOSTATS, Settings, conserved, integrator, pack, unpack
-from sciai.atoms.api.pictures import curves, structure_figure
+from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
+from sciai.atoms.api.trajectory import COLUMNS, Dynamics, dynamics_figure, summary, truncate
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.atomic import terminable, whole_file
 from sciai.core.errors import BadInput
@@ -29,56 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["POLICIES", "Dynamics", "md"]
 
 POLICIES: Final = ("stop", "mark")
-COLUMNS: Final = (
-    *("time_ps", "temperature_K", "potential_eV", "kinetic_eV", "conserved_eV"),
-    *("pressure_GPa", "volume_A3", "force_sd", "level"),
-)
-
-
-@dataclass(frozen=True)
-class Dynamics:
-    """What a run did.
-
-    Attributes:
-        structure: the last frame.
-        ensemble: nve, nvt or npt.
-        steps: steps done, earlier parts of a restarted run included.
-        time: ps.
-        temperature: mean over the second half, K.
-        pressure: mean over the second half, GPa; None without a full cell or a stress.
-        volume: mean over the second half, Å^3; None without a full cell.
-        drift: slope of the conserved energy, eV per atom per ps; None where nothing is conserved (Langevin).
-        wander: standard deviation of the conserved energy around that slope, eV per atom.
-        frames: frames written or counted.
-        marked: numbers of the frames whose answer was refused.
-        stopped: whether the run ended before it was done.
-        table: one row per frame; columns as in ``columns``.
-        columns: names of the table's columns.
-    """
-
-    structure: Structure
-    ensemble: str
-    steps: int
-    time: float
-    temperature: float
-    pressure: float | None
-    volume: float | None
-    drift: float | None
-    wander: float | None
-    frames: int
-    marked: tuple[int, ...]
-    stopped: bool
-    table: npt.NDArray[np.float64] = field(repr=False)
-    columns: tuple[str, ...] = COLUMNS
-
-    @property
-    def atoms(self) -> Atoms:
-        """The last frame as ASE atoms."""
-        return self.structure.atoms
-
-    def column(self, name: str) -> npt.NDArray[np.float64]:
-        """A column of the table."""
-        return np.asarray(self.table[:, self.columns.index(name)])
 
 
 @recorded
@@ -270,7 +219,7 @@ class _Run:
             return None
         if self.saved is None:
             return Trajectory(str(path), "w")
-        _truncate(path, len(self.rows))  # frames behind the saved state come again
+        truncate(path, len(self.rows))  # frames behind the saved state come again
         return Trajectory(str(path), "a")
 
     def _write(self, trajectory: Any, why: str) -> None:
@@ -313,7 +262,7 @@ class _Run:
             self.last = self.potential(self.atoms)
             findings = list(self.last.findings)
         table = np.asarray(self.rows, float)
-        value = _summary(self.atoms, self.settings, self.done, table, self.levels, self.stop is not None)
+        value = summary(self.atoms, self.settings, self.done, table, self.levels, self.stop is not None)
         marked = value.marked
         if self.stop is not None:
             findings = [*findings, *(f for f in self.stop.findings if f not in findings)]
@@ -353,55 +302,6 @@ class _Run:
         forces = None if spread is None else spread["forces"]
         title = f"{value.structure.formula} after {value.time:.2f} ps: {answer.level.name}"
         self.folder.picture("structure.png", structure_figure(value.atoms, forces, title=title))
-
-
-def dynamics_figure(value: Dynamics) -> Any:
-    """Temperature, conserved energy, and volume where it moves."""
-    n, time = len(value.structure.symbols), value.column("time_ps")
-    panels: list[Any] = [("temperature, K", time, {"temperature": value.column("temperature_K")})]
-    total = value.column("conserved_eV")
-    if np.isfinite(total).any():
-        panels.append(("conserved energy,\nmeV/atom", time, {"total": (total - total[0]) / n * 1000}))
-    if value.ensemble == "npt":
-        panels.append(("volume, Å³/atom", time, {"volume": value.column("volume_A3") / n}))
-    sd = value.column("force_sd")
-    if np.isfinite(sd).any():
-        panels.append(("worst force spread,\neV/Å", time, {"spread": sd}))
-    return curves(panels, "time, ps", title=f"{value.ensemble.upper()} of {value.structure.formula}")
-
-
-def _summary(
-    atoms: Atoms,
-    settings: Settings,
-    done: int,
-    table: npt.NDArray[np.float64],
-    levels: list[int],
-    stopped: bool,
-) -> Dynamics:
-    def half(name: str) -> float | None:
-        values = table[len(table) // 2 :, COLUMNS.index(name)]
-        return float(values.mean()) if np.isfinite(values).all() else None
-
-    time, total = table[:, 0], table[:, COLUMNS.index("conserved_eV")] / len(atoms)
-    drift = wander = None
-    if np.isfinite(total).all() and len(total) > 2:
-        slope, start = np.polyfit(time, total, 1)
-        drift, wander = float(slope), float((total - start - slope * time).std())
-    return Dynamics(
-        structure=Structure.of(atoms),
-        ensemble=settings.ensemble,
-        steps=done,
-        time=done * settings.timestep / 1000,
-        temperature=half("temperature_K") or 0.0,
-        pressure=half("pressure_GPa"),
-        volume=half("volume_A3"),
-        drift=drift,
-        wander=wander,
-        frames=len(table),
-        marked=tuple(k for k, level in enumerate(levels) if level >= int(Level.REFUSE)),
-        stopped=stopped,
-        table=table,
-    )
 
 
 def _check(atoms: Atoms, settings: Settings, steps: int, on_refusal: str) -> None:
@@ -462,17 +362,3 @@ def _velocity_hash(atoms: Atoms) -> str:
     if not atoms.has("momenta"):
         return ""
     return hashlib.sha256(np.ascontiguousarray(atoms.get_momenta()).tobytes()).hexdigest()[:16]
-
-
-def _truncate(path: Path, frames: int) -> None:
-    """Keep the first frames of a trajectory: those behind the last saved state are written again."""
-    from ase.io.trajectory import Trajectory
-
-    if not path.is_file():
-        return
-    with Trajectory(str(path)) as old:
-        if len(old) <= frames:
-            return
-        with whole_file(path, overwrite=True) as temporary, Trajectory(str(temporary), "w") as new:
-            for k in range(frames):
-                new.write(old[k])
