@@ -49,13 +49,13 @@ def demonstrate(out: Path, *, step: Step, potential: Potential | None = None) ->
         potential: None takes the shipped one.
     """
     from sciai.atoms.api.dynamics import md
-    from sciai.atoms.api.trajectory import dynamics_figure
     from sciai.atoms.api.equation import eos, eos_figure
     from sciai.atoms.api.files import read
     from sciai.atoms.api.pictures import structure_figure
     from sciai.atoms.api.potential import Potential
     from sciai.atoms.api.relaxation import relax
     from sciai.atoms.api.tiers import elements_figure
+    from sciai.atoms.api.trajectory import dynamics_figure
 
     begin = time.perf_counter()
     step(0.05, "atoms: loading the potential")
