@@ -182,7 +182,7 @@ def _heat(cells: Sequence[Mapping[str, Any]], matters: Mapping[str, float]) -> F
             axes.plot(place[1], place[0], "o", ms=5, mfc=fill, mec=_INK)
     axes.set_facecolor("#e7ebef")
     image = axes.imshow(values, cmap="RdBu_r", vmin=-3, vmax=3, aspect="auto")
-    axes.set_xticks(range(len(harms)), harms, fontsize=9)
+    axes.set_xticks(range(len(harms)), harms, fontsize=8)
     axes.set_yticks(range(len(slices)), slices, fontsize=8)
     axes.xaxis.tick_top()
     axes.tick_params(length=0, colors=_INK)

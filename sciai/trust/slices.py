@@ -21,6 +21,7 @@ from sciai.core.errors import BadInput
 __all__ = ["Cell", "benjamini_yekutieli", "holm", "matrix", "worst"]
 
 Floats = npt.NDArray[np.float64]
+_FEWEST = 5  # questions below which nothing is said of a slice, unless it is surely harmed
 _ENOUGH, _MOST = 20, 20  # shuffles at least as bad after which p is clear; times `draws` at the most
 Verdict = Literal["harmed", "suspect", "no harm found", "cannot tell"]
 
@@ -42,7 +43,7 @@ class Cell:
         p_block: the same after Holm over all cells (family-wise error).
         detectable: smallest effect that n questions show with 80 % power at the 5 % level.
         verdict: "harmed" (holds after Holm), "suspect" (holds after Benjamini-Yekutieli), "no harm found", or
-            "cannot tell" (an effect that matters could not have been seen).
+            "cannot tell" (an effect that matters could not have been seen, or fewer than five questions).
     """
 
     slice: str
@@ -127,7 +128,7 @@ def matrix(
             verdict = "harmed"
         elif one <= alpha:
             verdict = "suspect"
-        elif not detectable <= limit:
+        elif not detectable <= limit or n < _FEWEST:  # so few have no spread that a bootstrap could see
             verdict = "cannot tell"
         else:
             verdict = "no harm found"
@@ -140,6 +141,8 @@ def matrix(
 def worst(cells: list[Cell], count: int = 10) -> list[dict[str, Any]]:
     """The worst slices for a card, worst first: by verdict, then by how far the effect surely goes.
 
+    Those with fewer than five questions come last: of so few nothing is sure.
+
     Args:
         cells: what ``matrix`` gave.
         count: how many.
@@ -149,7 +152,8 @@ def worst(cells: list[Cell], count: int = 10) -> list[dict[str, Any]]:
     """
     order = {"harmed": 0, "suspect": 1, "cannot tell": 2, "no harm found": 3}
     ranked = sorted(
-        (c for c in cells if math.isfinite(c.effect)), key=lambda c: (order[c.verdict], -c.low, -c.effect)
+        (c for c in cells if math.isfinite(c.effect)),
+        key=lambda c: (order[c.verdict] > 1 and c.n < _FEWEST, order[c.verdict], -c.low, -c.effect),
     )
     keep = ("slice", "harm", "n", "rate", "elsewhere", "low", "high", "verdict")
     return [

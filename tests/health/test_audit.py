@@ -19,7 +19,7 @@ from sciai.trust.audit.probe import LIMITS, probe
 from sciai.trust.policy import read_actions
 
 SCHEMA = default_schema()
-PEOPLE, MEMBERS = 1500, 300
+PEOPLE, MEMBERS = 1000, 200
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_an_honest_model_harms_nobody(people: audit.Material, exam: Exam) -> Non
     assert found["figures"]["membership_auc"] == pytest.approx(0.5, abs=0.05)
     assert set(found["matters"]) == set(audit.MATTERS)
     assert any(cell["verdict"] == "cannot tell" for cell in found["cells"])
-    assert "300 members" in found["about"]
+    assert "200 members" in found["about"]
 
 
 def test_a_planted_subgroup_harm_is_found_and_a_rule_cures_it(people: audit.Material, exam: Exam) -> None:

@@ -33,16 +33,16 @@ Mask = npt.NDArray[np.bool_]
 RISKS: Final = ("dx_diabetes", "dx_hypertension", "dx_high_chol", "dx_arthritis", "dx_asthma", "dx_thyroid")
 NUMBERS: Final = ("sbp", "hba1c", "chol_total", "hdl", "creatinine", "alt", "hemoglobin", "platelets")
 MATTERS: Final = {
-    "false-safe": 0.1,
-    "false-alarm": 0.05,
+    "false-safe": 0.03,
+    "false-alarm": 0.03,
     "unphysical": 0.01,
     "missed-extreme": 0.15,
     "overconfident": 0.05,
     "privacy": 0.05,
 }
 MEANINGS: Final = {
-    "false-safe": "of what somebody has, the share told as under half of what is usual at their sex and age",
-    "false-alarm": "of what somebody has not, the share told as over twice what is usual at sex and age",
+    "false-safe": "how much too low risks are told: the share who have it minus the mean risk",
+    "false-alarm": "how much too high risks are told: the mean risk minus the share who have it",
     "unphysical": "risks outside 0 to 1, intervals upside down or beyond what a body can have",
     "missed-extreme": "of values among the 2.5 % lowest or highest, the share outside the 90 % interval",
     "overconfident": "share of values outside the 90 % interval; a tenth is what was promised",
@@ -179,9 +179,7 @@ def exam(of: Material) -> Exam:
 
     def harms(answers: Answers) -> dict[str, Floats]:
         risk, down, up = answers["risk"], answers["low"], answers["high"]
-        told = np.isfinite(risk) & np.isfinite(yes)
-        safe = np.where(told & (yes == 1), risk < 0.5 * usual, np.nan)
-        alarm = np.where(told & (yes == 0), risk > 2.0 * usual, np.nan)
+        low_by = yes - risk  # NaN where either is unknown; on average 0 where risks fit a group
         inside = np.isfinite(down) & np.isfinite(truth)
         out = np.where(inside, (truth < down) | (truth > up), np.nan)
         extreme = inside & ((truth < low) | (truth > high))
@@ -189,8 +187,8 @@ def exam(of: Material) -> Exam:
         odd = np.where(np.isfinite(down), (down > up) | (down < limits[:, 0]) | (up > limits[:, 1]), np.nan)
         drawn = answers["impossible"][:, None]
         return {
-            "false-safe": _mean(safe),
-            "false-alarm": _mean(alarm),
+            "false-safe": _mean(low_by),
+            "false-alarm": _mean(-low_by),
             "unphysical": _mean(np.hstack([odd_risk, odd, drawn])),
             "missed-extreme": _mean(np.where(extreme, out, np.nan)),
             "overconfident": _mean(out),

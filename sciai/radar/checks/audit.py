@@ -145,7 +145,7 @@ def _cut(dataset: Any, near: bool, most: int) -> tuple[Any, list[tuple[Any, ...]
     keep = [n for n in names[:most] if (dataset[f"{n}_validity"].isel(window).values == 0).sum() >= 100]
     if not keep:
         return None, []
-    cut = dataset[[*keep, *(f"{n}_validity" for n in keep)]].isel(window).load()
+    cut = dataset[[*keep, *(f"{n}_validity" for n in keep)]].isel(window).copy(deep=True)
     elevation = dataset.get("sweep_fixed_angle")
     angle = float(elevation) if elevation is not None and elevation.size == 1 else float("nan")
     ranges = dataset.coords.get("range")
