@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from sciai.cli import atoms, audit, demo, explain, health, ledger, radar, refer, train, trust
+from sciai.cli import atoms, audit, demo, drift, explain, health, ledger, radar, refer, train, trust
 
 __all__ = ["app", "main"]
 
@@ -99,6 +99,7 @@ app.add_typer(health.app, name="health")
 app.add_typer(radar.app, name="radar")
 app.add_typer(atoms.app, name="atoms")
 app.command("audit")(audit.audit)
+app.command("drift", no_args_is_help=True)(drift.drift)
 app.command("release")(trust.release)
 app.command("card")(trust.card)
 app.add_typer(trust.risks, name="risks")

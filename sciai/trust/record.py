@@ -48,6 +48,8 @@ class Question:
         needs: check -> what would settle its finding, for the human who gets a refused answer.
         distance: how far the question lies from what was learned, for ``trust.drift``; None where it has
             none.
+        subject: who or what it is about; kept as a salted digest, so that questions about the same one are
+            recognised. None is told apart by its distance alone.
     """
 
     domain: str
@@ -57,6 +59,7 @@ class Question:
     leave_out: tuple[str, ...] = ()
     needs: Mapping[str, str] = field(default_factory=dict)
     distance: float | None = None
+    subject: Any = None
 
 
 @runtime_checkable
@@ -129,6 +132,7 @@ def _body(ledger: Ledger, asked: Question, answer: Answer[Any], hide: bool, use:
         "use_class": use_class(),
         "personal": asked.personal,
         "distance": asked.distance,
+        "subject": "" if asked.subject is None else ledger.hide(asked.subject)[-16:],
     }
 
 

@@ -208,7 +208,7 @@ class Potential:
         if heard():
             for atoms, answer in zip(structures, answers, strict=True):
                 asked = {"atoms": atoms, "potential": self}
-                tell(Asked("energy", asked, self._distance(answer)), answer)
+                tell(Asked("energy", asked, self.distance(answer)), answer)
         return answers
 
     def stage_findings(self) -> list[Finding]:
@@ -288,7 +288,7 @@ class Potential:
     def _policy(self) -> Policy:
         return self.guard.policy or guard_of("default").policy
 
-    def _distance(self, answer: Answer[Properties]) -> float | None:
+    def distance(self, answer: Answer[Properties]) -> float | None:
         """How far one atom of the structure, picked by its content, lies from training.
 
         One atom, because held-out distances are those of single atoms.

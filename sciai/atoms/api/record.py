@@ -14,7 +14,7 @@ import numpy as np
 
 from sciai.core.answer import Answer, jsonable
 from sciai.core.errors import BadInput
-from sciai.core.listen import as_one
+from sciai.core.listen import as_one, quietly
 from sciai.trust.record import Question, file_record
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ class Asked:
 
             given["files"] = files_of(given["files"])
         plain = {name: _plain(value) for name, value in given.items() if name not in NOT_ASKED}
-        return Question("atoms", self.call, plain, False, LEAVE_OUT, NEEDS, self.distance)
+        about = [v["sha256"] for v in plain.values() if isinstance(v, dict) and "sha256" in v]
+        return Question("atoms", self.call, plain, False, LEAVE_OUT, NEEDS, self.distance, about)
 
 
 def recorded(function: Callable[P, Answer[V]]) -> Callable[P, Answer[V]]:
@@ -92,7 +93,7 @@ def recorded(function: Callable[P, Answer[V]]) -> Callable[P, Answer[V]]:
     def question(*args: P.args, **kwargs: P.kwargs) -> Asked:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return Asked(function.__name__, dict(bound.arguments))
+        return Asked(function.__name__, dict(bound.arguments), _distance(bound.arguments))
 
     return as_one(question)(staged)
 
@@ -184,6 +185,18 @@ def digest_of(atoms: Atoms) -> str:
     for part in (atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc, atoms.get_momenta()):
         found.update(np.ascontiguousarray(np.asarray(part, np.float64) + 0.0).tobytes())
     return found.hexdigest()
+
+
+def _distance(arguments: Mapping[str, Any]) -> float | None:
+    """Of the first structure that is asked about; costs one answer, where somebody listens."""
+    from ase import Atoms
+
+    first = next((value for value in arguments.values() if isinstance(value, Atoms)), None)
+    if first is None or arguments["potential"].evidence.support is None:
+        return None
+    with quietly():
+        found: float | None = arguments["potential"].distance(arguments["potential"](first))
+    return found
 
 
 def _plain(value: Any) -> Any:

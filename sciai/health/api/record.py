@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sciai.health.api.human import VirtualHuman
     from sciai.health.api.person import Person
 
-__all__ = ["NEEDS", "Asked", "person_again", "recorded"]
+__all__ = ["NEEDS", "Asked", "distance_of", "person_again", "recorded"]
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -59,10 +59,10 @@ class Asked:
         about: dict[str, Any] = {}
         distance = None
         if hasattr(self.subject, "known"):
-            about, distance = _person(self.subject), _distance(self.subject)
+            about, distance = _person(self.subject), distance_of(self.subject)
         arguments = jsonable({**about, **self.options})
         left_out = ("grid", "density")
-        return Question("health", self.call, arguments, True, left_out, NEEDS, distance)
+        return Question("health", self.call, arguments, True, left_out, NEEDS, distance, about.get("given"))
 
 
 def recorded(
@@ -123,13 +123,13 @@ def _person(person: Person) -> dict[str, Any]:
     return {"given": given, "notes": notes}
 
 
-def _distance(person: Person) -> float | None:
+def distance_of(person: Person) -> float | None:
     """1 - share of people with a stranger combination: even between 0 and 1 for people like those learned."""
     from sciai.health.api.unusual import judged
 
     if len(judged(person, ("age", "sex"))) < 2:
         return None  # nothing that could be strange
-    return 1.0 - person.strangeness
+    return round(1.0 - person.strangeness, 4)
 
 
 def _panels(panels: Any) -> Any:

@@ -16,6 +16,7 @@ import xarray as xr
 from sciai.core.answer import Finding, jsonable
 from sciai.core.errors import BadInput
 from sciai.core.listen import heard
+from sciai.radar.api.distance import distance
 from sciai.radar.api.planes import RECORD
 from sciai.radar.api.source import Source
 from sciai.trust.gate import Standing
@@ -50,14 +51,25 @@ class Asked:
     Attributes:
         call: compress or verify.
         arguments: plain JSON types.
+        distance: how far the volume lies from what was learned; None where that is not known.
     """
 
     call: str
     arguments: Mapping[str, Any]
+    distance: float | None = None
 
     def record(self) -> Question:
         """For the ledger: files by path and sha256."""
-        return Question("radar", self.call, self.arguments, False, LEAVE_OUT, NEEDS)
+        return Question(
+            "radar",
+            self.call,
+            self.arguments,
+            False,
+            LEAVE_OUT,
+            NEEDS,
+            self.distance,
+            self.arguments["volume"],
+        )
 
 
 def asked(call: str, volume: Any, source: Source, options: Mapping[str, Any]) -> Asked | None:
@@ -77,7 +89,7 @@ def asked(call: str, volume: Any, source: Source, options: Mapping[str, Any]) ->
             told[name] = file_record(Path(told[name]) / RECORD)
     if not isinstance(told.get("codec", ""), str):
         told["codec"] = told["codec"].name
-    return Asked(call, jsonable(told))
+    return Asked(call, jsonable(told), distance(source))
 
 
 def stages(codecs: Sequence[Any]) -> Callable[[Source], Iterable[Finding]]:

@@ -1,0 +1,50 @@
+"""People as a stream of questions: how unlike those learned from each is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sciai.core.errors import BadInput
+from sciai.health.api.record import distance_of
+
+__all__ = ["distances"]
+
+HELD_OUT = 1000
+
+
+def distances(files: Sequence[Path], model: str | None = None) -> tuple[list[float], list[float]]:
+    """Distances of people like the held-out ones; and of the rows of tables.
+
+    A distance is 1 - the share of held-out people with a stranger combination of values, so it is even
+    between 0 and 1 for people like them; that is what the calibration of the model makes of it.
+
+    Args:
+        files: tables (.csv, .parquet) with the model's columns, one person a row, in their order.
+        model: a shipped model or a folder; None takes the shipped one.
+
+    Raises:
+        BadInput: a table that cannot be read, or a value that does not fit.
+    """
+    import pandas as pd
+
+    from sciai.health import VirtualHuman
+
+    human = (
+        VirtualHuman.load(path=model)
+        if model and Path(model).is_dir()
+        else VirtualHuman.load(model or "health")
+    )
+    known = ((np.arange(HELD_OUT) + 0.5) / HELD_OUT).tolist()
+    found: list[float | None] = []
+    for file in files:
+        try:
+            table = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+        except (OSError, ValueError) as error:
+            raise BadInput(
+                f"the table cannot be read: {error}", file=file, fix="give .csv or .parquet"
+            ) from error
+        found += [distance_of(human.given(row)) for _, row in table.iterrows()]
+    return known, [d for d in found if d is not None]
