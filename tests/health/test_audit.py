@@ -138,6 +138,17 @@ def test_digits_ways_and_contexts_are_probed(people: audit.Material) -> None:
     assert set(accused) <= set(LIMITS)
 
 
+def test_memory_is_told_from_places(people: audit.Material) -> None:
+    """People set aside live where members live: beside them, a model that knows a place is no rememberer."""
+    answers = told(people)
+    answers["rarity"][PEOPLE:] -= 1.0  # all of the members' places
+    alone = audit.exam(people).figures(answers)["membership_auc"]
+    aside = replace(people, members=people.members[:100], aside=people.members[100:])
+    assert audit.exam(aside).figures(answers)["membership_auc"] == pytest.approx(0.5, abs=0.1)
+    assert alone > 0.7
+    assert any("other places" in text for text in audit.exam(people).cannot)
+
+
 def test_a_table_without_the_people_who_were_held_out(tmp_path: Path) -> None:
     import pandas as pd
 
@@ -145,13 +156,13 @@ def test_a_table_without_the_people_who_were_held_out(tmp_path: Path) -> None:
         {"age": [40.0] * 30, "sex": ["F"] * 30, "cycle": ["2011-2012"] * 30, "strata": 1, "psu": 1}
     )
     rows.to_csv(tmp_path / "table.csv", index=False)
-    of = audit.material([str(tmp_path / "table.csv")], ["another"], ["one"], True)
+    of = audit.material([str(tmp_path / "table.csv")], ["another"], ["one"], (0, 0), True)
     assert of.foreign
     assert len(of.held) == 30
     from sciai.core.errors import BadInput
 
     with pytest.raises(BadInput, match="everybody in this table"):
-        audit.material([str(tmp_path / "table.csv")], ["another"], ["2011-2012/1/1"], True)
+        audit.material([str(tmp_path / "table.csv")], ["another"], ["2011-2012/1/1"], (0, 0), True)
 
 
 def test_rules_act_on_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ Floats = npt.NDArray[np.float64]
 Step = Callable[[float, str], None]
 _SUBJECTS: Final = ("dx_diabetes", "sbp")
 _CHUNK: Final = 1024
+_DATA_CODE: Final = tuple(f"sciai.health.data.{name}" for name in ("tables", "columns", "watched"))
 
 
 def _load(checkpoint: str) -> VirtualHuman:
@@ -43,6 +44,7 @@ def answers(
     files: Sequence[str],
     held: Sequence[str],
     trained: Sequence[str],
+    aside: Sequence[float],
     quick: bool,
     step: Step,
 ) -> dict[str, Any]:
@@ -52,15 +54,16 @@ def answers(
 
     Args:
         checkpoint: folder.
-        files: of ``checks.audit.material``, as are the next three.
+        files: of ``checks.audit.material``, as are the next four.
         held: groups that were held out.
         trained: groups that it learned from.
+        aside: share of these that was set aside, and the seed.
         quick: fewer people.
         step: progress.
     """
     step(0.0, "people")
     human = _load(checkpoint)
-    values = _people(human, files, held, trained, quick).values
+    values = _people(human, files, held, trained, aside, quick).values
     told: dict[str, Any] = answered(human, values, step)
     drawn = 60 if quick else 250
     step(0.9, "virtual people")
@@ -69,11 +72,16 @@ def answers(
 
 
 def _people(
-    human: VirtualHuman, files: Sequence[str], held: Sequence[str], trained: Sequence[str], quick: bool
+    human: VirtualHuman,
+    files: Sequence[str],
+    held: Sequence[str],
+    trained: Sequence[str],
+    aside: Sequence[float],
+    quick: bool,
 ) -> asked.Material:
     """People of the table, or virtual ones where there is none."""
     if files:
-        return asked.material(files, held, trained, quick)
+        return asked.material(files, held, trained, aside, quick)
     values = human.schema.encode(human.sample(400 if quick else 1500, seed=17))
     nobody = np.empty(0, np.int64)
     rows = asked.Rows(human.schema, values, np.arange(len(values)).astype(str), "virtual people")
@@ -150,6 +158,7 @@ def defects(
     files: Sequence[str],
     held: Sequence[str],
     trained: Sequence[str],
+    aside: Sequence[float],
     quick: bool,
     step: Step,
 ) -> dict[str, Any]:
@@ -157,15 +166,16 @@ def defects(
 
     Args:
         checkpoint: folder.
-        files: of ``checks.audit.material``, as are the next three.
+        files: of ``checks.audit.material``, as are the next four.
         held: groups that were held out.
         trained: groups that it learned from.
+        aside: share of these that was set aside, and the seed.
         quick: fewer questions, no second planting.
         step: progress.
     """
     step(0.0, "people")
     human = _load(checkpoint)
-    of = _people(human, files, held, trained, quick)
+    of = _people(human, files, held, trained, aside, quick)
     subjects: dict[str, tuple[Subject, tuple[str, ...]]] = {}
     for target in _SUBJECTS[: 1 if quick else 2]:
         column = human.schema[target]
@@ -283,6 +293,7 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
             beside the checkout, and without that the model's own virtual people, of whom nothing is true.
     """
     parts = checkpoint.card.split.get("parts", {})
+    data = checkpoint.card.config.get("domain", {}).get("data", {})
     chosen = [str(file) for file in files]
     if not chosen and shared_health() is not None:
         chosen = [str(file) for file in Table().files() if file is not None]
@@ -294,9 +305,10 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         arguments={
             "held": list(parts.get("test", {}).get("names", ())),
             "trained": list(parts.get("train", {}).get("names", ())),
+            "aside": [float(data.get("aside") or 0), int(data.get("seed") or 0)],
         },
         files=chosen,
-        code=["sciai.health.checks.audit", "sciai.health.data.tables", "sciai.health.data.columns"],
+        code=["sciai.health.checks.audit", *_DATA_CODE],
         actions=[asdict(rule) for rule in checks.actions()],
         claims=[
             Claim("coverage/check-up", "coverage", 0.02),

@@ -7,7 +7,7 @@ check-up known, of whom risks and values are asked that were hidden.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from sciai.core.errors import BadInput
 from sciai.health.checks import FACTS
 from sciai.health.data.columns import Schema
 from sciai.health.data.tables import People, Table
+from sciai.health.data.watched import set_aside
 from sciai.health.model.calibration import groups_of, level_names
 from sciai.trust.audit.exam import Answers, Exam, crossed
 from sciai.trust.audit.exam import judge as judged
@@ -80,17 +81,20 @@ class Material:
         held: rows it never learned from.
         members: as many rows that it learned from; empty where the table has none.
         foreign: whether the table is another one than it learned from.
+        aside: people of the members' own places that it never learned from, for telling how much it
+            remembers; where it set nobody aside this is empty, and the held-out people take their place.
     """
 
     people: Rows
     held: npt.NDArray[np.int64]
     members: npt.NDArray[np.int64]
     foreign: bool
+    aside: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def rows(self) -> npt.NDArray[np.int64]:
-        """Held-out people first, then members."""
-        return np.concatenate([self.held, self.members])
+        """Held-out people first, then members, then those set aside."""
+        return np.concatenate([self.held, self.members, self.aside])
 
     @property
     def values(self) -> Floats:
@@ -98,13 +102,16 @@ class Material:
         return np.asarray(self.people.values[self.rows])
 
 
-def material(files: Sequence[str], held: Sequence[str], trained: Sequence[str], quick: bool) -> Material:
+def material(
+    files: Sequence[str], held: Sequence[str], trained: Sequence[str], aside: Sequence[float], quick: bool
+) -> Material:
     """The people of a table, held-out ones and some that were learned from.
 
     Args:
         files: the table, and where there is one the file of deaths.
         held: groups that the card says were held out.
         trained: groups that it learned from.
+        aside: which share of these it set aside, and the seed of the draw.
         quick: fewer people.
 
     Raises:
@@ -120,17 +127,21 @@ def material(files: Sequence[str], held: Sequence[str], trained: Sequence[str], 
     rng = np.random.default_rng(0)
     chosen = np.flatnonzero(np.ones(len(groups), bool) if foreign else of_test)
     known = np.flatnonzero(of_train)
+    away = set_aside(known, aside[0], int(aside[1])) if aside[0] else known[:0]
+    known = np.setdiff1d(known, away)
     most, most_members = (700, 350) if quick else (4000, 2000)
     if len(chosen) > most:
         chosen = np.sort(rng.choice(chosen, most, replace=False))
     count = min(len(known), len(chosen), most_members)
-    return Material(people, chosen, np.sort(rng.choice(known, count, replace=False)), foreign)
+    members = np.sort(rng.choice(known, count, replace=False))
+    return Material(people, chosen, members, foreign, away[:most_members])
 
 
 def judge(
     files: Sequence[str],
     held: Sequence[str],
     trained: Sequence[str],
+    aside: Sequence[float],
     quick: bool,
     answers: str,
     actions: Sequence[Mapping[str, Any]],
@@ -140,9 +151,10 @@ def judge(
     """What the held-out people say of the answers; called in a process that never loads the model.
 
     Args:
-        files: as of ``material``, as are the next three.
+        files: as of ``material``, as are the next four.
         held: groups that were held out.
         trained: groups that it learned from.
+        aside: share of these that was set aside, and the seed.
         quick: fewer people.
         answers: ``.npz`` of ``sciai.health.api.audit.answers``.
         actions: the runtime policy.
@@ -150,7 +162,7 @@ def judge(
         step: progress.
     """
     step(0.0, "held-out people")
-    asked = exam(material(files, held, trained, quick))
+    asked = exam(material(files, held, trained, aside, quick))
     with np.load(Path(answers), allow_pickle=False) as content:
         told = {name[2:]: content[name] for name in content.files if name != "json"}
     return judged(asked, told, read_actions(actions, FACTS), draws=draws, step=step)
@@ -172,6 +184,8 @@ def exam(of: Material) -> Exam:
     truth = np.column_stack([values[:, schema.index(name)] for name in NUMBERS])
     yes, truth = np.where(strangers[:, None], yes, np.nan), np.where(strangers[:, None], truth, np.nan)
     band = groups_of(schema, values)
+    member = ~strangers & (np.arange(len(values)) < len(of.held) + len(of.members))
+    unknown = ~strangers & ~member if len(of.aside) else strangers
     usual = _usual(yes, band)
     low, high = np.nanquantile(truth, 0.025, axis=0), np.nanquantile(truth, 0.975, axis=0)
     size = np.nanstd(truth, axis=0)
@@ -192,7 +206,7 @@ def exam(of: Material) -> Exam:
             "unphysical": _mean(np.hstack([odd_risk, odd, drawn])),
             "missed-extreme": _mean(np.where(extreme, out, np.nan)),
             "overconfident": _mean(out),
-            "privacy": _exposed(answers["rarity"], strangers, band),
+            "privacy": _exposed(answers["rarity"], member, unknown, band),
         }
 
     def errors(answers: Answers) -> tuple[Floats, Floats]:
@@ -200,7 +214,8 @@ def exam(of: Material) -> Exam:
         return error.ravel(), ((answers["high"] - answers["low"]) / size).ravel()
 
     def figures(answers: Answers) -> dict[str, float]:
-        return _figures(answers, yes, truth, strangers, band)
+        exposed = _exposed(answers["rarity"], member, unknown, band)
+        return _figures(answers, yes, truth, strangers, exposed)
 
     def change(answers: Answers, rows: Mask, rule: Action) -> Answers:
         return _changed(answers, rows, rule, usual)
@@ -236,13 +251,13 @@ def _usual(yes: Floats, band: npt.NDArray[np.str_]) -> Floats:
     return found
 
 
-def _exposed(rarity: Floats, strangers: Mask, band: npt.NDArray[np.str_]) -> Floats:
-    """Of each member, the share of strangers like them whom the model finds rarer; NaN of strangers."""
+def _exposed(rarity: Floats, member: Mask, strangers: Mask, band: npt.NDArray[np.str_]) -> Floats:
+    """Of each member, the share of strangers like them whom the model finds rarer; NaN of all others."""
     found = np.full(len(rarity), np.nan)
     for name in np.unique(band):
         own = (band == name) & np.isfinite(rarity)
         others = np.sort(rarity[own & strangers])
-        members = own & ~strangers
+        members = own & member
         if len(others) >= 10:
             place = np.searchsorted(others, rarity[members], "left")
             until = np.searchsorted(others, rarity[members], "right")
@@ -251,7 +266,7 @@ def _exposed(rarity: Floats, strangers: Mask, band: npt.NDArray[np.str_]) -> Flo
 
 
 def _figures(
-    answers: Answers, yes: Floats, truth: Floats, strangers: Mask, band: npt.NDArray[np.str_]
+    answers: Answers, yes: Floats, truth: Floats, strangers: Mask, exposed: Floats
 ) -> dict[str, float]:
     inside = np.isfinite(answers["low"]) & np.isfinite(truth)
     held = (truth >= answers["low"]) & (truth <= answers["high"])
@@ -262,7 +277,6 @@ def _figures(
             found[f"auroc {name}"] = _auroc(answers["risk"][known, k], yes[known, k] == 1)
             risk = np.clip(answers["risk"][known, k], 0, 1)
             found[f"calibration_error {name}"] = ece(risk, yes[known, k].astype(int))
-    exposed = _exposed(answers["rarity"], strangers, band)
     if np.isfinite(exposed).any():
         found["membership_auc"] = float(np.nanmean(exposed))
     share = np.isfinite(answers["risk"][strangers]).mean()
@@ -362,6 +376,10 @@ def _cannot(of: Material) -> tuple[str, ...]:
     if not len(of.members):
         told.append(
             "Nobody in the table was learned from, so what the model gives away about members is not known."
+        )
+    elif not len(of.aside):
+        told.append(
+            "Members are compared with people of other places: part of what tells them apart is the place."
         )
     return tuple(told)
 
