@@ -230,7 +230,14 @@ class Ledger:
         HMAC-SHA256 with the ledger's salt (RFC 2104). Whoever has the salt can test a guess; delete the file
         ``salt`` to make the digests meaningless for good.
         """
-        salt = (self.folder / "salt").read_text().strip()
+        try:
+            salt = (self.folder / "salt").read_text().strip()
+        except OSError as error:
+            raise BadInput(
+                "the ledger's salt is gone, so values of people can neither be recorded nor recognised",
+                file=self.folder / "salt",
+                fix="begin a new ledger, or put the file back",
+            ) from error
         return "hmac-sha256:" + hmac.new(salt.encode(), canonical(value), hashlib.sha256).hexdigest()
 
     # ------------------------------------------------------------------------------------------------ reading

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sciai.core.answer import Answer, Level, jsonable
-from sciai.core.errors import BadInput, DamagedStore
+from sciai.core.errors import BadInput, DamagedStore, SciaiError
 from sciai.trust.ledger import Ledger
 from sciai.trust.score import wilson
 
@@ -114,8 +114,11 @@ class Queue:
             DamagedStore: where the file is no queue.
         """
         self.path, self.ledger = Path(path), ledger
+        fresh = not self.path.exists()
         with self._connection() as connection:
             connection.execute(_SCHEMA)
+        if fresh:
+            self.path.chmod(0o600)  # cases of people are in it, in the clear
 
     def refer(
         self,
@@ -228,6 +231,8 @@ class Queue:
         try:
             with connection:
                 yield connection
+        except sqlite3.OperationalError as error:  # a full disk, a lock that nobody frees, a read-only file
+            raise SciaiError(f"{self.path}: {error}; the queue is as it was before") from error
         except sqlite3.DatabaseError as error:
             raise DamagedStore(f"{self.path} cannot be used as a queue: {error}") from error
         finally:

@@ -1,4 +1,4 @@
-"""Ledger, referrals, releases, cards and risks from the command line."""
+"""Releases, cards and risks from the command line."""
 
 from __future__ import annotations
 
@@ -25,65 +25,6 @@ def figures(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> o
     capsys.readouterr()
     assert main([*words, "--json"]) == code
     return json.loads(capsys.readouterr().out)
-
-
-def fill(folder: Path, count: int = 3) -> None:
-    from sciai.core.answer import Estimate, Finding, Level, Provenance, ask
-    from sciai.core.listen import listening
-    from sciai.trust.ledger import Ledger
-    from sciai.trust.record import Recorder
-    from sciai.trust.referral import Queue
-    from sciai.trust.sign import Signer
-
-    def odd(x: int) -> list[Finding]:
-        return [Finding("odd", Level.REFUSE, f"{x} is odd")] if x % 2 else []
-
-    ledger = Ledger(folder / "answers", Signer.load(folder / "service.pem"))
-    with listening(Recorder(ledger, queue=Queue(folder / "cases.db", ledger))):
-        for number in range(count):
-            ask(number, lambda x: Estimate(x, 0), [odd], provenance=Provenance("same"))
-
-
-def test_a_ledger_from_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fill(here)
-    assert main(["ledger", "verify", "answers"]) == 0
-    entries = figures(capsys, "ledger", "show", "answers")
-    assert [e["kind"] for e in entries] == ["answer", "answer", "referral", "answer"]  # type: ignore[attr-defined]
-    capsys.readouterr()
-    assert main(["ledger", "anchor", "answers"]) == 0
-    (here / "anchor.json").write_text(capsys.readouterr().out)
-    assert main(["ledger", "verify", "answers", "--anchor", "anchor.json"]) == 0
-    file = here / "answers" / "entries.jsonl"
-    file.write_text(file.read_text().replace('"level":"refuse"', '"level":"ok"', 1))
-    found = figures(capsys, "ledger", "verify", "answers", code=3)
-    assert "altered" in found["findings"][0]["message"]  # type: ignore[index]
-
-
-def test_replay_says_what_it_cannot(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fill(here, 1)
-    assert main(["ledger", "replay", "answers", "0"]) == 1
-    assert "cannot be asked again" in capsys.readouterr().err
-
-
-def test_a_case_is_decided(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fill(here)
-    listed = figures(capsys, "refer", "list", "cases.db")
-    assert [case["level"] for case in listed["cases"]] == ["refuse"]  # type: ignore[index]
-    words = ["refer", "decide", "cases.db", "1", "override", "--by", "Ada", "--reason", "it is fine"]
-    assert main([*words, "--ledger", "answers", "--key", "service.pem"]) == 0
-    assert main(words) == 1, "decided once"
-    assert figures(capsys, "refer", "list", "cases.db")["rates"]["overridden"] == 1  # type: ignore[index]
-    capsys.readouterr()
-    assert main(["refer", "show", "cases.db", "1"]) == 0
-    assert json.loads(capsys.readouterr().out)["reason"] == "it is fine"
-    assert main(["refer", "list", "nowhere.db"]) == 1
-    assert not (here / "nowhere.db").exists()
-
-
-def test_answers_of_a_command_are_recorded(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--ledger", "answers", "risks", "show"]) == 1
-    assert "needs its key" in capsys.readouterr().err
-    assert main(["--ledger", "answers", "--key", "service.pem", "risks", "show"]) == 0
 
 
 def test_a_release_is_refused_with_reasons_then_signed(

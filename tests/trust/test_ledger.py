@@ -235,3 +235,50 @@ def test_opening_what_is_none(tmp_path: Path, ledger: Ledger, signer: Signer) ->
     (ledger.folder / "ledger.json").write_text("{}")
     with pytest.raises(DamagedStore, match="cannot be read"):
         Ledger(ledger.folder)
+
+
+def test_a_ledger_of_another_version_is_left_alone(ledger: Ledger, signer: Signer) -> None:
+    about = ledger.folder / "ledger.json"
+    about.write_text(about.read_text().replace('"version":1', '"version":2'))
+    before = lines(ledger)
+    with pytest.raises(DamagedStore, match="another version: 2, not 1"):
+        Ledger(ledger.folder, signer)
+    assert lines(ledger) == before
+
+
+def test_an_unknown_id_is_said_with_the_way_out(ledger: Ledger) -> None:
+    for id in ("77", "ffffffffffff", ""):
+        with pytest.raises(BadInput, match="sciai ledger show"):
+            ledger.find(id)
+    assert ledger.find(ledger.find("2").id).number == 2
+
+
+def test_without_its_salt_nothing_personal_is_recorded(ledger: Ledger) -> None:
+    (ledger.folder / "salt").unlink()
+    with pytest.raises(BadInput, match="salt is gone"):
+        ledger.hide({"age": 64})
+
+
+def test_a_file_that_cannot_grow_leaves_the_ledger_as_it_was(tmp_path: Path, signer: Signer) -> None:
+    """The real thing: the system stops the write in the middle of a line."""
+    import subprocess
+    import sys
+
+    signer.save(tmp_path / "key.pem")
+    ledger = Ledger.create(tmp_path / "ledger", signer)
+    for number in range(5):
+        ledger.append("answer", {"value": number})
+    before = lines(ledger)
+    size = (ledger.folder / "entries.jsonl").stat().st_size
+    program = f"""
+import resource
+from sciai.trust.ledger import Ledger
+from sciai.trust.sign import Signer
+ledger = Ledger({str(ledger.folder)!r}, Signer.load({str(tmp_path / "key.pem")!r}))
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size + 100}, {size + 100}))
+ledger.append("answer", {{"value": "x" * 200}})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "it is as it was before" in done.stderr
+    assert lines(ledger) == before
+    assert complaints(ledger) == ""
