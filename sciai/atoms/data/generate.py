@@ -7,7 +7,7 @@ teacher gets batches. A job depends on its own seed and the teacher alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,10 +17,11 @@ from ase import Atoms
 from sciai.atoms.data import perturb
 from sciai.atoms.data.chemistry import KNOWN, compound, electronegativity, similar
 from sciai.atoms.data.prototypes import Prototype, prototypes, substituted
-from sciai.atoms.data.records import Record, from_atoms, group_of, is_dev
+from sciai.atoms.data.records import Record, group_of, is_dev
+from sciai.atoms.data.settle import ask, downhill, plausible, thinned
 from sciai.atoms.data.textbook import VOLUMES, cell, compounds
 
-__all__ = ["FAMILIES", "Job", "Plan", "job", "plausible"]
+__all__ = ["FAMILIES", "Job", "Plan", "job"]
 
 Floats = npt.NDArray[np.float64]
 Job = Generator[Record, Record | None, list[Record]]
@@ -49,90 +50,12 @@ class Plan:
         return not (self.keep_dev_out and is_dev(group_of(atoms.numbers, atoms.pbc)))
 
 
-def plausible(record: Record, force: float = 50.0, stress: float = 1.5) -> bool:
-    """Whether a label is worth learning: no teacher is right far from what it was taught.
-
-    Args:
-        record: with labels.
-        force: largest force on an atom, eV/Å.
-        stress: largest component, eV/Å³ (1.5 is 240 GPa).
-    """
-    if record.energy is None or record.forces is None or not np.isfinite(record.energy):
-        return False
-    if not np.isfinite(record.forces).all() or np.abs(record.forces).max() > force:
-        return False
-    size = 0.0 if record.stress is None else float(np.abs(record.stress).max())
-    return size < stress  # false for NaN
-
-
 def job(number: int, seed: int, plan: Plan) -> Job:
     """The job of this number; the same whenever and wherever it runs."""
     rng = np.random.default_rng([seed, number])
     names = sorted(plan.shares)
     weights = np.array([plan.shares[name] for name in names])
     return FAMILIES[str(rng.choice(names, p=weights / weights.sum()))](rng, replace(plan, number=number))
-
-
-def _ask(atoms: Atoms, kind: str) -> Generator[Record, Record | None, Record | None]:
-    """Have a structure labelled; None where atoms overlap or the labels are beyond use."""
-    if perturb.closeness(atoms) < 0.45:
-        return None
-    bare = atoms.copy()
-    bare.calc = None
-    labelled = yield from_atoms(bare, "unlabelled", kind=kind)
-    return labelled if labelled is not None and plausible(labelled, 200.0, 5.0) else None
-
-
-def _settled(atoms: Atoms, steps: int) -> Generator[Record, Record | None, list[Record]]:
-    """A few steps downhill in positions and cell; every frame on the way.
-
-    Steps along the gradient with Barzilai and Borwein's length for the atoms and a secant's bulk modulus
-    for the volume. Not a relaxation to the end: training wants the neighbourhood of equilibrium.
-    """
-    frames: list[Record] = []
-    here, step, modulus = atoms, 0.03, 0.6
-    before: tuple[Floats, Floats, float, float] | None = None
-    for _ in range(steps):
-        record = yield from _ask(here, "settling")
-        if record is None:
-            break
-        frames.append(record)
-        forces = np.asarray(record.forces)
-        stress = record.stress if record.stress is not None else np.zeros((3, 3))
-        pull, volume = float(np.trace(stress)) / 3, max(record.volume, 1e-9)
-        fractional = here.get_scaled_positions(wrap=False) if record.pbc.all() else here.positions
-        if before is not None:
-            moved, was, pull_before, volume_before = before
-            change = was - forces
-            curvature = float((moved * change).sum())
-            if curvature > 1e-8:
-                step = float(np.clip((moved * moved).sum() / curvature, 0.005, 0.25))
-            widened = np.log(volume / volume_before)
-            if abs(widened) > 1e-4:
-                modulus = float(np.clip((pull - pull_before) / widened, 0.05, 3.0))
-        shift = step * forces
-        shift *= min(1.0, 0.12 / max(1e-9, float(np.linalg.norm(shift, axis=1).max())))
-        new = here.copy()
-        if record.pbc.all():
-            # linear strain: a third of the volume's for the isotropic part, softer for the shear
-            spread = (stress - pull * np.eye(3)) / (2.0 * modulus)
-            strain = -pull / (3 * modulus) * np.eye(3) - spread
-            strain *= min(1.0, 0.06 / max(1e-9, float(np.abs(strain).max())))
-            new.set_cell(here.cell.array @ (np.eye(3) + strain), scale_atoms=False)
-            new.set_scaled_positions(fractional)
-        new.positions = new.positions + shift
-        before = (shift, forces, pull, volume)
-        here = new
-    return frames
-
-
-def _kept(frames: Sequence[Record], count: int) -> list[Record]:
-    """Frames spread over a path, the last one always."""
-    usable = [frame for frame in frames if plausible(frame)]
-    if not usable:
-        return []
-    places = sorted({round(x) for x in np.linspace(len(usable) - 1, 0, count)})
-    return [usable[place] for place in places]
 
 
 def _offspring(parent: Atoms, rng: np.random.Generator, plan: Plan, count: int) -> Job:
@@ -161,7 +84,7 @@ def _offspring(parent: Atoms, rng: np.random.Generator, plan: Plan, count: int) 
         child = perturb.strained(perturb.rattled(child, rng, float(size)), rng, float(strain))
         if not plan.allowed(child):
             continue
-        record = yield from _ask(child, kind)
+        record = yield from ask(child, kind)
         if record is not None and plausible(record):
             kept.append(record)
     return kept
@@ -169,8 +92,8 @@ def _offspring(parent: Atoms, rng: np.random.Generator, plan: Plan, count: int) 
 
 def _bulk(start: Atoms, rng: np.random.Generator, plan: Plan, children: int) -> Job:
     """Settle a crystal, keep some of the way, and have offspring; now and then a surface or a cluster too."""
-    frames = yield from _settled(perturb.rattled(start, rng, 0.02), int(rng.integers(5, 9)))
-    kept = [replace(frame, kind="settling") for frame in _kept(frames, 5)]
+    frames = yield from downhill(perturb.rattled(start, rng, 0.02), int(rng.integers(5, 9)))
+    kept = [replace(frame, kind="settling") for frame in thinned(frames, 5)]
     if not kept:
         return []
     parent = kept[-1].to_atoms()
@@ -195,7 +118,7 @@ def _relaxing(atoms: Atoms, kind: str, rng: np.random.Generator) -> Job:
     kept: list[Record] = []
     here = perturb.rattled(atoms, rng, float(rng.uniform(0.01, 0.1)))
     for _ in range(int(rng.choice([1, 3]))):
-        record = yield from _ask(here, kind)
+        record = yield from ask(here, kind)
         if record is None:
             break
         kept.append(record)
@@ -203,7 +126,7 @@ def _relaxing(atoms: Atoms, kind: str, rng: np.random.Generator) -> Job:
         shift *= min(1.0, 0.15 / max(1e-9, float(np.linalg.norm(shift, axis=1).max())))
         here = here.copy()
         here.positions = here.positions + shift
-    return _kept(kept, 2)
+    return thinned(kept, 2)
 
 
 def _elements(proto: Prototype, rng: np.random.Generator) -> dict[int, int]:
@@ -273,11 +196,11 @@ def _oxide(rng: np.random.Generator, plan: Plan) -> Job:
         atoms = substituted(proto.atoms, {sites[0]: other, sites[1]: 8})
         if not plan.allowed(atoms) or perturb.closeness(atoms) < 0.5:
             continue
-        frames = yield from _settled(atoms, 6)
-        kept = [replace(frame, kind="settling") for frame in _kept(frames, 3)]
+        frames = yield from downhill(atoms, 6)
+        kept = [replace(frame, kind="settling") for frame in thinned(frames, 3)]
         for _ in range(4 if kept else 0):
             child = perturb.pressed(frames[-1].to_atoms(), float(rng.uniform(0.9, 1.12)) ** (1 / 3))
-            record = yield from _ask(child, "eos")
+            record = yield from ask(child, "eos")
             if record is not None and plausible(record):
                 kept.append(record)
         return kept
@@ -290,7 +213,7 @@ def _textbook(rng: np.random.Generator, plan: Plan) -> Job:
     atoms = cell(*library[plan.number % len(library)])
     if not plan.allowed(atoms) or len(atoms) > plan.largest:
         return []
-    frames = yield from _settled(atoms, 6)
+    frames = yield from downhill(atoms, 6)
     if not frames:
         return []
     settled = frames[-1].to_atoms()
@@ -299,7 +222,7 @@ def _textbook(rng: np.random.Generator, plan: Plan) -> Job:
         child = perturb.pressed(settled, (volume * float(rng.uniform(0.985, 1.015))) ** (1 / 3))
         if len(kept) == len(VOLUMES):
             child = perturb.rattled(child, rng, 0.06)
-        record = yield from _ask(child, "textbook")
+        record = yield from ask(child, "textbook")
         if record is not None and plausible(record):
             kept.append(record)
     return kept
@@ -340,7 +263,7 @@ def _hot(rng: np.random.Generator, plan: Plan) -> Job:
         for _ in range(3):
             child = perturb.pressed(atoms, float(rng.normal(1.0, 0.02)))
             child = perturb.strained(perturb.rattled(child, rng, float(rng.uniform(0.03, 0.25))), rng, 0.02)
-            record = yield from _ask(child, "hot")
+            record = yield from ask(child, "hot")
             if record is not None and plausible(record, 50.0, 5.0):
                 kept.append(record)
         return kept
@@ -357,8 +280,8 @@ def _packing(rng: np.random.Generator, plan: Plan) -> Job:
         metal = float(np.mean(electronegativity[numbers])) < 2.0
         atoms = perturb.packed(numbers, rng, float(rng.uniform(*((0.7, 1.3) if metal else (0.4, 0.9)))))
         if atoms is not None and plan.allowed(atoms):
-            frames = yield from _settled(atoms, int(rng.integers(3, 9)))
-            return [replace(frame, kind="packing") for frame in _kept(frames, 4)]
+            frames = yield from downhill(atoms, int(rng.integers(3, 9)))
+            return [replace(frame, kind="packing") for frame in thinned(frames, 4)]
     return []
 
 
@@ -368,7 +291,7 @@ def _pair(rng: np.random.Generator, plan: Plan) -> Job:
     kept: list[Record] = []
     for _ in range(3):
         atoms = perturb.dimer(a, b, rng)
-        record = yield from _ask(atoms, "dimer")
+        record = yield from ask(atoms, "dimer")
         if record is not None and plausible(record, 25.0) and plan.allowed(atoms):
             kept.append(record)
     return kept
@@ -392,7 +315,7 @@ def _molecule(rng: np.random.Generator, plan: Plan) -> Job:
         return []
     kept: list[Record] = []
     for _ in range(4):
-        record = yield from _ask(perturb.rattled(atoms, rng, float(rng.uniform(0.0, 0.15))), "molecule")
+        record = yield from ask(perturb.rattled(atoms, rng, float(rng.uniform(0.0, 0.15))), "molecule")
         if record is not None and plausible(record):
             kept.append(record)
     return kept

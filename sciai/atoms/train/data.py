@@ -24,15 +24,13 @@ from torch.utils.data import Dataset
 from sciai.atoms.data.graph import Graph, graph_of_arrays, join, neighbours
 from sciai.atoms.data.records import Record, is_dev
 from sciai.atoms.model.network import ELEMENTS
+from sciai.atoms.train.offsets import GPA, fit_offsets
 from sciai.core.data import DataModule
 from sciai.core.errors import BadInput
 
-__all__ = ["Batch", "Structures", "collate", "fit_offsets", "load", "module", "part_of"]
+__all__ = ["GPA", "Batch", "Structures", "collate", "load", "module", "part_of"]
 
 log = logging.getLogger(__name__)
-
-GPA = 1 / 160.21766208
-"""eV/Å^3."""
 
 
 @dataclass
@@ -234,73 +232,6 @@ def part_of(group: str, fractions: Mapping[str, float]) -> str:
         if place < 0:
             return part
     return "train"
-
-
-def fit_offsets(
-    records: Sequence[Record], sources: Mapping[str, int], own: float = 30.0, calm: float = 20.0
-) -> NDArray[np.float64]:
-    """Each source's energy per element: least squares on energies per atom, drawn to its level's own.
-
-    Frames of one chemical system count as one together, and crystals far from zero pressure hardly at
-    all: the energy of compression belongs to the structure, not to its elements.
-
-    Args:
-        records: training structures.
-        sources: source -> level of theory.
-        own: how strongly a source is drawn to its level, in units of chemical systems per element.
-        calm: largest |pressure|, GPa, of structures that count.
-
-    Returns:
-        eV, [sources, 119]. Where a source never saw an element: its level's.
-
-    >>> from types import SimpleNamespace as Of
-    >>> seen = [
-    ...     Of(numbers=np.full(n, z), energy=e * n, source="a", stress=None, group=str(k))
-    ...     for z, n, e in ((1, 2, -3), (8, 1, -5)) for k in range(50)
-    ... ]
-    >>> fit_offsets(seen, {"a": 0})[0, [1, 8]].round(2).tolist()
-    [-3.0, -5.0]
-    """
-    rows: dict[str, list[_Row]] = {name: [] for name in sources}
-    frames = Counter((record.source, record.group) for record in records)
-    for record in records:
-        if record.energy is None or not np.isfinite(record.energy) or record.source not in rows:
-            continue
-        pressure = 0.0 if record.stress is None else float(np.trace(record.stress)) / 3 / GPA
-        weight = 1 / frames[record.source, record.group] * (1.0 if abs(pressure) < calm else 0.01)
-        share = np.bincount(record.numbers, minlength=ELEMENTS) / len(record.numbers)
-        rows[record.source].append((share, float(record.energy) / len(record.numbers), weight))
-    result = np.zeros((len(sources), ELEMENTS))
-    for level in sorted(set(sources.values())):
-        names = [name for name, of in sources.items() if of == level]
-        pooled = [row for name in names for row in rows[name]]
-        mean = float(np.mean([row[1] for row in pooled])) if pooled else 0.0
-        # labels that are far off must not move the elements' energies; but where all electrons count,
-        # elements differ by 10^4 eV and a rare one is no outlier
-        totals = abs(mean) > 30
-        common = _solve(pooled, np.full(ELEMENTS, mean), 1e-7 if totals else 0.02, not totals)
-        for name in names:
-            drawn = 1e-7 if totals else own
-            result[list(sources).index(name)] = _solve(rows[name], common, drawn, not totals)
-    return result
-
-
-_Row = tuple[NDArray[np.float64], float, float]
-"""Share of each element, eV/atom, weight."""
-
-
-def _solve(data: list[_Row], prior: NDArray[np.float64], pull: float, robust: bool) -> NDArray[np.float64]:
-    """Energies of the elements, drawn to a prior; with several rounds, outliers count less."""
-    if not data:
-        return prior
-    x, y, w = (np.array(column) for column in zip(*data, strict=True))
-    out, weights = prior, w
-    for _ in range(4 if robust else 1):
-        normal = x.T @ (weights[:, None] * x) + pull * np.eye(ELEMENTS)
-        out = np.linalg.solve(normal, x.T @ (weights * y) + pull * prior)
-        off = np.abs(y - x @ out)
-        weights = w / np.maximum(1.0, off / max(3 * np.median(off), 1e-3))
-    return np.asarray(out)
 
 
 def load(

@@ -11,9 +11,10 @@ from ase.calculators.lj import LennardJones
 from sciai.atoms.data import perturb
 from sciai.atoms.data.build import build, run_jobs
 from sciai.atoms.data.chemistry import KNOWN, balanced, compound, electronegativity
-from sciai.atoms.data.generate import FAMILIES, Plan, job, plausible
+from sciai.atoms.data.generate import FAMILIES, Plan, job
 from sciai.atoms.data.prototypes import prototypes, substituted
 from sciai.atoms.data.records import check_structure, is_dev
+from sciai.atoms.data.settle import plausible
 from sciai.atoms.data.store import Store
 from sciai.core.errors import BadInput
 

@@ -142,7 +142,7 @@ _HEAD = """ vasp.5.4.4.18Apr17-6-g9f103f2a35 (build Jul 12 2019 10:52:13) comple
    ISPIN  =      1    spin polarized calculation?
    ions per type =               1   1
 """
-_STEP = """--------------------------------------- Iteration      {n}(  14)  ---------------------------------------
+_STEP = """----------------------------------- Iteration      {n}(  14)  -----------------------------------
   FORCE on cell =-STRESS in cart. coord.  units (eV):
   Direction    XX          YY          ZZ          XY          YZ          ZX
   in kB       5.12000     5.12000     5.12000     0.50000     0.00000     0.00000

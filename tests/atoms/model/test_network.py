@@ -14,7 +14,8 @@ from ase.data import covalent_radii
 
 from sciai.atoms.data.graph import graphs_of
 from sciai.atoms.model.interface import predict
-from sciai.atoms.model.network import Network, envelope
+from sciai.atoms.model.network import Network
+from sciai.atoms.model.radial import envelope
 from sciai.core.errors import BadInput
 
 NETS: dict[str, dict[str, Any]] = {

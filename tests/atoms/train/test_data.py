@@ -9,7 +9,8 @@ import torch
 
 from sciai.atoms.data.records import is_dev
 from sciai.atoms.train.curves import unaries
-from sciai.atoms.train.data import GPA, Structures, collate, fit_offsets, load, module, part_of
+from sciai.atoms.train.data import Structures, collate, load, module, part_of
+from sciai.atoms.train.offsets import GPA, fit_offsets
 from sciai.core.errors import BadInput
 from tests.atoms.toy import records
 
