@@ -4,6 +4,9 @@ Held-out people; intervals and risks as the card's calibration moves them, and (
 group's coverage is over all its people and all columns that are numbers; people of one group are few, so its
 count of people is printed beside that of values.
 
+The ECE of few people is above 0 even where every risk is exactly right; what it would be then is printed
+beside.
+
     python -m benchmarks.health_calibration --model health [--inputs basic check-up]
 """
 
@@ -31,6 +34,7 @@ from benchmarks.health_data import (
 from sciai.health.api.evaluate import Prediction, figures, predict
 from sciai.health.data.leaks import INPUTS
 from sciai.health.model.calibration import decade
+from sciai.trust.score import ece
 
 LEAST = 200
 
@@ -52,6 +56,13 @@ def groups(values: np.ndarray) -> np.ndarray:
 def inside(told: Prediction) -> np.ndarray:
     """Whether each truth is in its interval."""
     return (told.truth >= told.lower) & (told.truth <= told.upper)
+
+
+def by_chance(told: Prediction, draws: int = 300) -> tuple[float, float]:
+    """Mean and 95th percentile of the ECE that the same risks would have if they were exactly right."""
+    p, rng = told.probabilities[:, 1], np.random.default_rng(0)
+    found = [ece(p, (rng.random(len(p)) < p).astype(int)) for _ in range(draws)]
+    return float(np.mean(found)), float(np.quantile(found, 0.95))
 
 
 def main() -> None:
@@ -79,8 +90,14 @@ def main() -> None:
             risks = [(n, s, r) for n, (s, r) in scores.items() if n.startswith("dx_") and s.cases >= 20]
             numbers = [n for n in told if np.isfinite(told[n].lower).any()]
             print(f"\n{describe(model)}, inputs {which!r}, {len(test)} held-out people")
-            rows = [[n, s.cases, s.ece, r.ece] for n, s, r in sorted(risks, key=lambda x: -x[1].ece)]
-            print(table(rows, ["diagnosis, worst first", "cases", "ECE", "raw ECE"]))
+            chance = {n: by_chance(told[n]) for n, _, _ in risks}
+            rows = [
+                [n, s.cases, s.ece, r.ece, *chance[n]] for n, s, r in sorted(risks, key=lambda x: -x[1].ece)
+            ]
+            head = ["diagnosis, worst first", "cases", "ECE", "raw ECE", "if exact", "95 % below"]
+            print(table(rows, head))
+            beyond = [n for n, s, _ in risks if s.ece > chance[n][1]]
+            print(f"ECE beyond what exact risks would show of so many people: {', '.join(beyond) or 'none'}")
             worst = max(s.ece for _, s, _ in risks)
             mean = float(np.mean([s.ece for _, s, _ in risks]))
             print(f"ECE of diagnoses: mean {mean:.4f}, worst {worst:.4f}")
@@ -114,6 +131,8 @@ def main() -> None:
                 f"coverage/{which}/groups_outside": sum(not 0.85 <= c[3] <= 0.95 for c in many),
                 f"calibration_error/{which}/mean": mean,
                 f"calibration_error/{which}/worst": worst,
+                f"calibration_error/{which}/beyond_chance": len(beyond),
+                f"calibration_error/{which}/mean_if_exact": float(np.mean([c[0] for c in chance.values()])),
             }
             worst_groups += [
                 {"group": c[0], "inputs": which, "people": c[1], "coverage_of_90_percent_intervals": c[3]}

@@ -121,8 +121,11 @@ def main() -> None:
     if privacy.exists():
         words = {"words": json.loads(privacy.read_text())["words"]}
         calibration["privacy"] = {**calibration.get("privacy", {}), **words}
+    # where it was trained is of no use to those who get it
+    config = {**saved.card.config, "out": "runs/health", "checkpoint": "runs/health/model"}
     card = dataclasses.replace(
         saved.card,
+        config=config,
         metrics={k: v for k, v in saved.card.metrics.items() if k.startswith(("test/", "val/"))} | figures,
         calibration=calibration,
         worst=tuple(worst),
