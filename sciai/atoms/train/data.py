@@ -285,6 +285,7 @@ def module(
     most_energy: float = 40.0,
     train_only: Sequence[str] = (),
     own: Sequence[str] = (),
+    same_zero: Sequence[Sequence[str]] = (),
     eval_batch_size: int | None = None,
     num_workers: int = 0,
 ) -> DataModule:
@@ -306,6 +307,7 @@ def module(
             on, whatever their name says; of the others, only what is in the training part.
         own: sources that are the user's, who may have one chemical system only: blocks of their neighbouring
             structures are in one part, whatever the elements.
+        same_zero: sources whose energies count from one zero, see ``fit_offsets``.
         eval_batch_size: structures per batch elsewhere.
         num_workers: loader processes.
     """
@@ -318,7 +320,7 @@ def module(
     keep = [r for r in records if r.source not in train_only or home[r.group] == "train"]
     dataset = Structures(keep, sources, reach, most_pairs, limits, most)
     training = [r for r in dataset.records if home[r.group] == "train"]
-    dataset.offsets = torch.as_tensor(fit_offsets(training, dataset.sources))
+    dataset.offsets = torch.as_tensor(fit_offsets(training, dataset.sources, same_zero=same_zero))
     dataset.forget_outliers(most_energy)
     again = [r for r in dataset.records if home[r.group] == "train"]
     dataset.records += [r for r in again for _ in range(int((share or {}).get(r.source, 1)) - 1)]

@@ -18,7 +18,11 @@ GPA = 1 / 160.21766208
 
 
 def fit_offsets(
-    records: Sequence[Record], sources: Mapping[str, int], own: float = 30.0, calm: float = 20.0
+    records: Sequence[Record],
+    sources: Mapping[str, int],
+    own: float = 30.0,
+    calm: float = 20.0,
+    same_zero: Sequence[Sequence[str]] = (),
 ) -> NDArray[np.float64]:
     """Each source's energy per element: least squares on energies per atom, drawn to its level's own.
 
@@ -30,6 +34,9 @@ def fit_offsets(
         sources: source -> level of theory.
         own: how strongly a source is drawn to its level, in units of chemical systems per element.
         calm: largest |pressure|, GPa, of structures that count.
+        same_zero: sources whose energies count from one zero (the same calculation, or a model that learned
+            it): they get one row together. With rows of their own the same structure would have two targets,
+            apart by what their structures happen to have in common.
 
     Returns:
         eV, [sources, 119]. Where a source never saw an element: its level's.
@@ -40,6 +47,8 @@ def fit_offsets(
     ...     for z, n, e in ((1, 2, -3), (8, 1, -5)) for k in range(50)
     ... ]
     >>> fit_offsets(seen, {"a": 0})[0, [1, 8]].round(2).tolist()
+    [-3.0, -5.0]
+    >>> fit_offsets(seen, {"b": 0, "a": 0}, same_zero=[["a", "b"]])[0, [1, 8]].round(2).tolist()
     [-3.0, -5.0]
     """
     rows: dict[str, list[_Row]] = {name: [] for name in sources}
@@ -62,7 +71,9 @@ def fit_offsets(
         common = _solve(pooled, np.full(ELEMENTS, mean), 1e-7 if totals else 0.02, not totals)
         for name in names:
             drawn = 1e-7 if totals else own
-            result[list(sources).index(name)] = _solve(rows[name], common, drawn, not totals)
+            kin = next((group for group in same_zero if name in group), [name])
+            together = [row for other in names if other in kin for row in rows[other]]
+            result[list(sources).index(name)] = _solve(together, common, drawn, not totals)
     return result
 
 

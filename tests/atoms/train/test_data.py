@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sciai.atoms.data.records import is_dev
+from sciai.atoms.data.records import Record, is_dev
 from sciai.atoms.train.curves import unaries
 from sciai.atoms.train.data import Structures, collate, load, module, part_of
 from sciai.atoms.train.offsets import GPA, fit_offsets
@@ -83,6 +83,26 @@ def test_offsets_recover_the_elements_and_survive_lies() -> None:
     found = fit_offsets(told, {"mptrj": 0})[0]
     seen = np.unique(np.concatenate([r.numbers for r in given]))
     np.testing.assert_allclose(found[seen], truth[seen], atol=0.15)
+
+
+def test_sources_of_one_zero_give_a_structure_one_target() -> None:
+    """A teacher asked about squeezed oxides only must not move oxygen away from where DFT has it."""
+    rng = np.random.default_rng(1)
+
+    def record(source: str, z: int, energy: float, k: int) -> Record:
+        return Record(
+            numbers=np.array([z, 8], np.uint8), positions=np.array([[0, 0, 0], [2.0, 0, 0]]),
+            cell=np.zeros((3, 3)), pbc=np.zeros(3, bool), energy=energy, forces=None, stress=None,
+            source=source, group=f"{source}{z}{k}",
+        )  # fmt: skip
+
+    dft = [record("dft", z, -7.0 - z / 10, k) for k, z in enumerate(rng.integers(11, 30, 80))]
+    taught = [record("taught", z, -5.0 - z / 10, k) for k, z in enumerate(rng.integers(11, 30, 300))]
+    sources = {"dft": 0, "taught": 0}
+    apart = fit_offsets([*dft, *taught], sources)
+    assert abs(apart[0, 8] - apart[1, 8]) > 0.3
+    together = fit_offsets([*dft, *taught], sources, same_zero=[["dft", "taught"]])
+    np.testing.assert_array_equal(together[0], together[1])
 
 
 def test_offsets_of_all_electron_totals_are_exact_for_rare_elements() -> None:
