@@ -59,7 +59,7 @@ class NeuralJoint(BinnedJoint):
             state = {
                 k[4:]: torch.from_numpy(np.array(v, "f4")) for k, v in arrays.items() if k.startswith("net.m")
             }
-            net.load_state_dict({**net.state_dict(), **state} if plain else state)
+            net.load_state_dict(state)
         except (KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(
                 f"checkpoint {checkpoint.card.name!r} does not hold the network it describes: {error}"

@@ -55,6 +55,7 @@ class _Member(nn.Module):
         width: int,
         blocks: int,
         dropout: float,
+        plain: bool,
     ) -> None:
         super().__init__()
         self.enter = nn.Linear(features.size, width)
@@ -63,23 +64,30 @@ class _Member(nn.Module):
         self.downs = nn.ModuleList(nn.Linear(2 * width, width) for _ in range(blocks))
         self.last = nn.LayerNorm(width)
         self.leave = nn.Linear(width, outputs)
-        # these start at zero, as does what comes out
-        self.bins = nn.Parameter(torch.zeros(bins, width + 1))
-        self.habit = nn.Parameter(torch.zeros(bins, len(features.habits)))
-        self.straight = nn.Parameter(torch.zeros(numbers, features.size))
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
-        self.habits, self.dropout = features.habits, dropout
+        if not plain:  # these start at zero, too
+            self.bins = nn.Parameter(torch.zeros(bins, width + 1))
+            self.habit = nn.Parameter(torch.zeros(bins, len(features.habits)))
+            self.straight = nn.Parameter(torch.zeros(numbers, features.size))
+        self.habits, self.dropout, self.plain = features.habits, dropout, plain
 
-    def forward(self, x: Tensor, outputs: Tensor, numbers: Tensor, bins: Tensor) -> tuple[Tensor, ...]:
-        """Features (n, features) -> what the heads take of the wanted columns (n, outputs), direct shifts of
-        the wanted numbers (n, numbers), and weights of wanted bins of rough columns (n, bins)."""
+    def forward(
+        self, x: Tensor, outputs: Tensor | None, numbers: Tensor, bins: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Features (n, features) -> what the heads take of the wanted columns (n, outputs; None is all),
+        direct shifts of wanted numbers (n, numbers), weights of wanted bins of rough columns (n, bins)."""
         h = self.enter(x)
         for norm, up, down in zip(self.norms, self.ups, self.downs, strict=True):
             inner = nn.functional.silu(up(norm(h)))
             h = h + down(nn.functional.dropout(inner, self.dropout, self.training))
         h = nn.functional.dropout(self.last(h), self.dropout, self.training)
-        told = nn.functional.linear(h, self.leave.weight[outputs], self.leave.bias[outputs])
+        if outputs is None:
+            told = self.leave(h)
+        else:
+            told = nn.functional.linear(h, self.leave.weight[outputs], self.leave.bias[outputs])
+        if self.plain:
+            return told, None, None
         own = nn.functional.linear(h, self.bins[bins, 1:], self.bins[bins, 0])
         own = own + nn.functional.linear(x[:, self.habits], self.habit[bins])
         return told, nn.functional.linear(x, self.straight[numbers]), own
@@ -181,7 +189,7 @@ class JointNet(nn.Module):
         self.per_number = 2 + self.bumps.shape[2]
         outputs = self.per_number * len(self.numeric) + (1 + self.level.shape[1]) * len(self.discrete)
         self.members = nn.ModuleList(
-            _Member(self.features, outputs, len(self.numeric), self.bins, width, blocks, dropout)
+            _Member(self.features, outputs, len(self.numeric), self.bins, width, blocks, dropout, plain)
             for _ in range(members)
         )
 
@@ -237,36 +245,45 @@ class JointNet(nn.Module):
             (members, n, discrete, l).
         """
         x = self.features(batch)
+        every = numeric is None and discrete is None
         numeric = self.every_number if numeric is None else numeric
         discrete = self.every_level if discrete is None else discrete
         size = 1 + self.level.shape[1]
         first = numeric[:, None] * self.per_number + torch.arange(self.per_number)
         rest = self.per_number * len(self.numeric) + discrete[:, None] * size + torch.arange(size)
-        outputs = torch.cat([first.flatten(), rest.flatten()])
+        outputs = None if every else torch.cat([first.flatten(), rest.flatten()])
         own = self.own[numeric]
         rough = own < self.bins
         told = []
         for m in range(len(self.members)) if members is None else members:
-            found = [t.float() for t in self.members[m](x, outputs, numeric, own[rough])]
+            found = self.members[m](x, outputs, numeric, own[rough])
             told.append(self._heads(found, batch, numeric, discrete, rough))
         return torch.stack([t[0] for t in told]), torch.stack([t[1] for t in told])
 
     def _heads(
-        self, found: Sequence[Tensor], batch: Prepared, numeric: Tensor, discrete: Tensor, rough: Tensor
+        self,
+        found: tuple[Tensor, Tensor | None, Tensor | None],
+        batch: Prepared,
+        numeric: Tensor,
+        discrete: Tensor,
+        rough: Tensor,
     ) -> tuple[Tensor, Tensor]:
         (out, shift, own), count = found, len(numeric)
+        out = out.float()
         numbers = out[:, : count * self.per_number].reshape(len(out), count, self.per_number)
         rest = out[:, count * self.per_number :].reshape(len(out), len(discrete), 1 + self.level.shape[1])
         at, place = self.numeric_at[numeric], self.place[discrete]
         mean, sd = batch.mean[:, at], batch.sd[:, at]
-        middle = mean + sd * (numbers[..., 0] + shift)
+        middle = mean + sd * (numbers[..., 0] if shift is None else numbers[..., 0] + shift)
         width = sd * numbers[..., 1].clamp(-3, 3).exp()
         ends = torch.special.ndtr((self.edges[numeric] - middle[..., None]) / width[..., None])
         base = (ends[..., 1:] - ends[..., :-1]).clamp_min(1e-7).log()
         extra = torch.einsum("njc,jkc->njk", numbers[..., 2:], self.bumps[numeric])
-        flat = (base + extra).reshape(len(out), -1)
-        flat = flat.index_add(1, rough.flatten().nonzero()[:, 0], own)
-        logits = flat.reshape(base.shape).masked_fill(self.real[numeric] == 0, -1e4)
+        logits = base + extra
+        if own is not None:
+            flat = logits.reshape(len(out), -1).index_add(1, rough.flatten().nonzero()[:, 0], own.float())
+            logits = flat.reshape(base.shape)
+        logits = logits.masked_fill(self.real[numeric] == 0, -1e4)
         # levels: intervals of one latent, or for a categorical column one latent each
         thresholds, level_mean, level_sd = self.thresholds[discrete], batch.mean[:, place], batch.sd[:, place]
         passed = torch.special.ndtr((thresholds - level_mean[..., :1]) / level_sd[..., :1])
