@@ -9,8 +9,11 @@ strangest atom:
 
 - support: distance of what the network sees around an atom to what it saw in training, nothing else;
 - spread: predicted error of forces;
+- own: the same distance, but to atoms of the same element only (infinite for an element never seen);
 - check: what an answer's verdict goes by: the distance, and before it elements and pairs of elements that
   were never seen (an unknown element is refused without looking at the distance).
+
+With --compounds the family's elements stay, and only what they form with others is left out: the harder test.
 """
 
 from __future__ import annotations
@@ -34,17 +37,33 @@ from sciai.atoms.train.calibrate import Calibrate
 from sciai.atoms.train.data import Structures, collate, module
 from sciai.atoms.train.loss import Loss
 from sciai.core.data import DataModule
+from sciai.trust.support import Knn
 
 REACH = (3.4, 0.66, 6.5)
 SOURCES = {"mptrj": 0, "alexandria": 0, "mattersim": 0, "7net-0": 0, "chgnet": 1}
 TAUGHT = ("7net-0", "chgnet")
 LIMITS = {"default": [50, -200, 1200], "mptrj": [50, -40, 300]}
 FRACTIONS = {"train": 0.9, "calibrate": 0.1}
+MEASURES = ("support", "own", "spread", "check")
 
 
-def has(record: Record, family: set[int]) -> bool:
-    """Whether any atom is of the family."""
-    return bool(family & {int(z) for z in record.numbers})
+def has(record: Record, family: set[int], compounds: bool = False) -> bool:
+    """Whether any atom is of the family (and any other is not)."""
+    present = {int(z) for z in record.numbers}
+    return bool(family & present) and (not compounds or len(present) > 1)
+
+
+def own_prototypes(net: Network, data: DataModule, structures: int = 1500) -> dict[int, Knn]:
+    """Distance to training atoms of the same element, in the scale of all."""
+    part, seen = data.part("train"), {}
+    rng = np.random.default_rng(0)
+    for k in rng.permutation(len(part))[:structures]:
+        batch = part[int(k)]
+        found = net.predict(batch.graph, forces=False, stress=False).descriptor.double().numpy()
+        for z, row in zip(batch.graph.numbers.tolist(), found, strict=True):
+            seen.setdefault(z, []).append(row)
+    scale = support(net).measure.scale
+    return {z: Knn(np.array(rows[:200]) / scale, scale, 3) for z, rows in seen.items() if len(rows) >= 3}
 
 
 def trained(records: Sequence[Record], minutes: float, seed: int) -> tuple[Network, DataModule]:
@@ -75,16 +94,23 @@ def trained(records: Sequence[Record], minutes: float, seed: int) -> tuple[Netwo
     return net, data
 
 
-def scores(net: Network, records: Sequence[Record]) -> dict[str, np.ndarray[Any, Any]]:
+def scores(net: Network, records: Sequence[Record], own: dict[int, Knn]) -> dict[str, np.ndarray[Any, Any]]:
     """Strangeness of each structure by each measure, and its force error."""
     measure = support(net).measure
     seen = np.isfinite(closest_seen(net))
     dataset = Structures(records, SOURCES, REACH, 10**9)
-    out: dict[str, list[float]] = {"support": [], "spread": [], "check": [], "error": [], "size": []}
+    out: dict[str, list[float]] = {name: [] for name in (*MEASURES, "error", "size")}
     for k in range(len(dataset)):
         batch = collate([dataset[k]])
         answer = net.predict(batch.graph)
-        distance = measure.distance(answer.descriptor.double().numpy())
+        rows = answer.descriptor.double().numpy()
+        distance = measure.distance(rows)
+        numbers = batch.graph.numbers.tolist()
+        each = [
+            float(own[n].distance(row[None])[0]) if n in own else np.inf
+            for n, row in zip(numbers, rows, strict=True)
+        ]
+        out["own"].append(max(each))
         z = batch.graph.numbers[batch.graph.edges].numpy()
         new = bool((~seen.any(1)[batch.graph.numbers.numpy()]).any())
         pairs = float((~seen[z[0], z[1]]).mean()) if z.size else 0.0
@@ -104,6 +130,7 @@ def main() -> None:
     )
     parser.add_argument("--stores", nargs="+", required=True)
     parser.add_argument("--family", choices=list(FAMILIES), nargs="+", default=["halogens"])
+    parser.add_argument("--compounds", action="store_true", help="leave out compounds, keep elements")
     parser.add_argument("--minutes", type=float, default=6.0, help="CPU minutes of training")
     parser.add_argument("--largest", type=int, default=32, help="atoms of a structure at most")
     parser.add_argument("--seed", type=int, default=0)
@@ -114,10 +141,14 @@ def main() -> None:
     table = {}
     for name in options.family:
         family = {atomic_numbers[symbol] for symbol in FAMILIES[name]}
-        net, _ = trained([r for r in everything if not has(r, family)], options.minutes, options.seed)
+        kept = [r for r in everything if not has(r, family, options.compounds)]
+        net, data = trained(kept, options.minutes, options.seed)
+        own = own_prototypes(net, data)
         dev = [r for r in everything if is_dev(r.group) and r.source not in TAUGHT]
-        known, strange = (scores(net, [r for r in dev if has(r, family) is side]) for side in (False, True))
-        row = {key: auroc(known[key], strange[key]) for key in ("support", "spread", "check")}
+        known, strange = (
+            scores(net, [r for r in dev if has(r, family) is side], own) for side in (False, True)
+        )
+        row = {key: auroc(known[key], strange[key]) for key in MEASURES}
         for side, found in (("known", known), ("strange", strange)):
             row[side] = len(found["error"])
             row[f"{side}_force_relative"] = float(found["error"].mean() / found["size"].mean())
@@ -125,7 +156,7 @@ def main() -> None:
         if not options.json:
             print(
                 f"trained without {name}: {row['known']} structures without, {row['strange']} with; AUROC by "
-                f"support {row['support']:.3f}, by spread {row['spread']:.3f}, by the check "
+                f"support {row['support']:.3f}, own {row['own']:.3f}, spread {row['spread']:.3f}, check "
                 f"{row['check']:.3f}; force error {row['known_force_relative']:.2f} and "
                 f"{row['strange_force_relative']:.2f} of the forces",
                 flush=True,
