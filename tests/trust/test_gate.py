@@ -14,6 +14,7 @@ import yaml
 
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, DamagedStore
+from sciai.core.resources import checkpoints_dir, conf_dir
 from sciai.trust.gate import (
     Conditions,
     Limit,
@@ -230,3 +231,12 @@ def test_a_condition_can_ask_for_a_figure_of_the_audit(
     for bad in (audit_of(checkpoint), {**good, "checkpoint": "0" * 64}):
         lacks = examine(checkpoint, "limited", own, audit=bad, today=TODAY)
         assert any("the audit has no figure audit/coverage" in f.message for f in lacks)
+
+
+@pytest.mark.parametrize("domain", ["atoms", "health", "radar"])
+def test_shipped_conditions_name_figures_that_exist(domain: str) -> None:
+    """A figure that nobody computes would refuse for ever, and look like evidence that is missing."""
+    conditions = Conditions.load(conf_dir() / "release" / f"{domain}.yaml")
+    card = Checkpoint.load(checkpoints_dir() / domain).card
+    named = {limit.figure for asked in conditions.stages.values() for limit in asked.figures}
+    assert {name for name in named if not name.startswith("audit/")} <= set(card.metrics)
