@@ -16,7 +16,7 @@ from sciai.health.model.copula import Copula
 if TYPE_CHECKING:
     from sciai.health.model.network import Prepared
 
-__all__ = ["RATIOS", "Features"]
+__all__ = ["RATIOS", "ZERO_TOGETHER", "Features"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,6 +32,9 @@ RATIOS: tuple[Mapping[str, int], ...] = (
     {"bun": 1, "creatinine": -1},
 )
 """Products of powers of values, by name of the column."""
+
+ZERO_TOGETHER: tuple[tuple[str, str], ...] = (("alcohol_days_per_year", "alcohol_drinks_per_day"),)
+"""Pairs of counts that are two answers to one question: both are 0, or neither is."""
 
 ERA = "cycle"
 _KNOTS = (-2.0, -1.2, -0.4, 0.4, 1.2, 2.0)  # of the hinges, in scores
@@ -52,6 +55,7 @@ class Features(nn.Module):
 
     Attributes:
         size: number of features.
+        partner: of each number, the place of the one that is 0 together with it; -1 where there is none.
         habits: places of those that say how values are told and written down: the era, and shared values.
     """
 
@@ -59,6 +63,7 @@ class Features(nn.Module):
     logs: Tensor
     powers: Tensor
     shared_at: Tensor
+    partner: Tensor
 
     def __init__(self, copula: Copula, numeric: Sequence[int], plain: bool = False) -> None:
         super().__init__()
@@ -72,6 +77,7 @@ class Features(nn.Module):
         shared = [] if plain else [(j, int(p.argmax())) for j, p in tops if p.max() >= _SHARED]
         self.shared = [j for j, _ in shared]
         self._buffer("shared_at", [_middle(copula, numeric[j], k) for j, k in shared])
+        self.register_buffer("partner", _partners(copula, numeric, self.shared), persistent=False)
         logs, powers, self.taken = _ratios(copula, [] if plain else numeric)
         self._buffer("logs", logs)
         self._buffer("powers", powers)
@@ -98,6 +104,16 @@ class Features(nn.Module):
             parts.append(same * known[:, self.shared])
         return torch.cat(parts, 1)
 
+    def zero(self, batch: Prepared, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether a number is 0, and whether it is not, as its partner tells where known; (n, numbers)."""
+        partner = self.partner[numbers]
+        at = self.numeric_at[partner.clamp_min(0)]
+        zero_at = torch.full_like(self.numeric_at, torch.nan, dtype=torch.float32)
+        zero_at[self.shared] = self.shared_at
+        known = (batch.known[:, at] > 0) & (partner >= 0)
+        zero = (batch.scores[:, at] - zero_at[partner.clamp_min(0)]).abs() < _SAME
+        return known & zero, known & ~zero
+
     def _of(self, z: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Logarithms of the ratios whose columns are all known (else 0), and whether they are."""
         place = ((z - _GRID[0]) / (_GRID[1] - _GRID[0])).clamp(0, len(_GRID) - 1.001)
@@ -107,6 +123,18 @@ class Features(nn.Module):
         log = below + (place - low) * (above - below)
         all_known = ((1 - known) @ (self.powers != 0).float().T < 0.5).float()
         return (log @ self.powers.T) * all_known, all_known - 0.5
+
+
+def _partners(copula: Copula, numeric: Sequence[int], shared: Sequence[int]) -> Tensor:
+    """Of each number, the place of its partner of ``ZERO_TOGETHER``, if 0 is what very many share of both."""
+    names = [copula.schema.names[i] for i in numeric]
+    partner = torch.full((len(names),), -1)
+    for pair in ZERO_TOGETHER:
+        places = [names.index(name) for name in pair if name in names]
+        first = [copula.layout.margins[numeric[j]].bin_of([0, 1]).tolist() == [0, 1] for j in places]
+        if len(places) == 2 and all(first) and set(places) <= set(shared):
+            partner[places[0]], partner[places[1]] = places[1], places[0]
+    return partner
 
 
 def _middle(copula: Copula, i: int, k: int) -> float:

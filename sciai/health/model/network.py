@@ -36,6 +36,7 @@ Floats = npt.NDArray[np.float64]
 _BUMPS = 8
 _HEAVY = 3  # most frequent values that get a weight of their own
 _ROUGH, _OUT = 0.14, 1.4  # share of people in bins that stand out by a factor: a column is rough from it
+_RARE = 9.0  # log-odds against one of two answers being 0 that are 0 together
 _FAR = 8.0  # scores beyond are as good as infinite in single precision
 
 
@@ -283,6 +284,12 @@ class JointNet(nn.Module):
         if own is not None:
             flat = logits.reshape(len(out), -1).index_add(1, rough.flatten().nonzero()[:, 0], own.float())
             logits = flat.reshape(base.shape)
+        if (self.features.partner[numeric] >= 0).any():
+            zero, more = self.features.zero(batch, numeric)
+            # not forbidden: somebody may say that it is so, and then has to have some likelihood
+            logits = logits - _RARE * zero[..., None]
+            first = logits[..., :1] + _RARE * (zero.float() - more.float())[..., None]
+            logits = torch.cat([first, logits[..., 1:]], -1)
         logits = logits.masked_fill(self.real[numeric] == 0, -1e4)
         # levels: intervals of one latent, or for a categorical column one latent each
         thresholds, level_mean, level_sd = self.thresholds[discrete], batch.mean[:, place], batch.sd[:, place]

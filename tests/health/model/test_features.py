@@ -9,6 +9,7 @@ import torch
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.health.data.columns import Column, Kind, Schema
 from sciai.health.model.copula import fit_copula
+from sciai.health.model.features import ZERO_TOGETHER
 from sciai.health.model.interface import load_joint
 from sciai.health.model.joint import NeuralJoint
 from sciai.health.model.network import JointNet
@@ -118,3 +119,21 @@ def test_a_checkpoint_of_before_there_were_rough_columns_still_answers() -> None
     known = np.where(np.arange(6) < 3, PEOPLE[:4], np.nan)
     ours, theirs = (j.predictive(known, ["salt"])["salt"].mean() for j in (load_joint(old), joint))
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+
+
+def test_two_answers_to_one_question_are_both_0_or_neither() -> None:
+    schema = Schema(tuple(Column(n, Kind.COUNT, low=0, high=366, decimals=0) for n in ZERO_TOGETHER[0]))
+    rng = np.random.default_rng(0)
+    some = rng.random(3000) < 0.6
+    values = np.column_stack([some * (1 + rng.poisson(20, 3000)), some * (1 + rng.poisson(1, 3000))])
+    joint = NeuralJoint(JointNet(fit_copula(schema, values.astype(float)), 8, 1, 1))
+    known = np.array([[np.nan, 0], [np.nan, 3], [np.nan, np.nan], [0, np.nan], [9, np.nan]])
+    days = joint.bins(known[:3], [0])[0][0][:, 0]
+    drinks = joint.bins(known[3:], [1])[0][0][:, 0]
+    assert days[0] > 0.99
+    assert 0 < days[1] < 0.001
+    assert days[2] == pytest.approx(0.4, abs=0.03)
+    assert drinks[0] > 0.99
+    assert drinks[1] < 0.001
+    drawn = joint.sample(np.full((2000, 2), np.nan), rng)
+    assert ((drawn[:, 0] == 0) == (drawn[:, 1] == 0)).mean() > 0.998
