@@ -57,8 +57,9 @@ def health(
         if sanity and answer.level.name != "REFUSE":
             step(-1, "asking a model that has learned nothing")
             folder = checkpoint_folder("health", person.human.hash, model)
-            other = attribution.untrained(Checkpoint.load(folder))
-            answer = _with(answer, attribution.check_sanity(person, target, other))
+            loaded = Checkpoint.load(folder)
+            others = [attribution.untrained(loaded, seed) for seed in range(6)]
+            answer = _with(answer, attribution.check_sanity(person, target, others))
         if answer.level.name != "REFUSE":
             _draw(output, lambda: attribution.attribution_figure(answer, person, target))
 

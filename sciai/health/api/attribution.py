@@ -7,6 +7,7 @@ says what the model leans on, not what causes what.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,21 +127,21 @@ def untrained(checkpoint: Checkpoint, seed: int = 0) -> VirtualHuman:
     return VirtualHuman.from_checkpoint(replace(checkpoint, arrays=arrays))
 
 
-def check_sanity(person: Person, target: str, other: VirtualHuman) -> list[Finding]:
+def check_sanity(person: Person, target: str, others: Sequence[VirtualHuman]) -> list[Finding]:
     """Does the explanation change when the model has learned nothing?
 
     Args:
         person: of whom at least three values are known.
         target: as for ``explain``.
-        other: an untrained model of the same columns.
+        others: untrained models of the same columns; several, since ranks of few values agree by chance.
 
     Returns:
-        A finding, of caution where the two explanations rank the values alike.
+        A finding, of caution where the explanations rank the values alike.
     """
     name = column_named(person.schema, target)
-    stranger = type(person)(other, person.known)
-    mine, theirs = (_shares(p, name, 40, 0).share for p in (person, stranger))
-    return sanity(mine, theirs)
+    mine = _shares(person, name, 40, 0).share
+    theirs = [_shares(type(person)(other, person.known), name, 40, 0).share for other in others]
+    return sanity(np.tile(mine, (len(theirs), 1)), theirs)
 
 
 def attribution_figure(answer: Answer[Any], person: Person, target: str, most: int = 15) -> Figure:

@@ -71,8 +71,8 @@ def test_the_shipped_model_leans_on_what_it_learned() -> None:
     me = VirtualHuman.from_checkpoint(checkpoint).given(
         age=64, sex="male", hba1c=6.1, sbp=150, hdl=38, creatinine=1.1
     )
-    other = untrained(checkpoint)
-    found = check_sanity(me, "dx_diabetes", other)
+    others = [untrained(checkpoint, seed) for seed in range(6)]
+    found = check_sanity(me, "dx_diabetes", others)
     assert [f.level for f in found] == [Level.OK], found[0].message
-    same = check_sanity(me, "dx_diabetes", me.human)
+    same = check_sanity(me, "dx_diabetes", [me.human])
     assert [f.level for f in same] == [Level.CAUTION], "the trained one beside itself must fail"
