@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -92,10 +93,16 @@ def test_they_are_written_onto_the_card_and_nothing_else_changes(
     assert atoms_card._weights(tmp_path / "model") == kept.name
 
 
-def test_a_script_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_that_fails_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = subprocess.CompletedProcess([], 1, "", "it broke")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: broken)
     Checkpoint({"w": np.arange(3.0)}, Card("mine", "atoms")).save(tmp_path / "model")
     words = ["--data", "data", "--cache", str(tmp_path / "cache"), "--checkpoint", str(tmp_path / "model")]
     monkeypatch.setattr(sys, "argv", ["atoms_card", *words, "--only", "laws"])
     with pytest.raises(SystemExit) as end:
         atoms_card.main()
     assert end.value.code == 1
+    assert "laws failed:\nit broke" in capsys.readouterr().out
+    assert not list((tmp_path / "cache").rglob("*.json"))
