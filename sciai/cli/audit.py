@@ -23,7 +23,9 @@ def audit(
     ] = "",
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Real data that the model has not seen; repeatable. What ships where left out."),
+        typer.Option(
+            help="Real data that it has not seen; repeatable. [what lies beside the checkout, or ships]"
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report and finished parts; audits/NAME by default.")

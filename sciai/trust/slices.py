@@ -21,6 +21,7 @@ from sciai.core.errors import BadInput
 __all__ = ["Cell", "benjamini_yekutieli", "holm", "matrix", "worst"]
 
 Floats = npt.NDArray[np.float64]
+_BEYOND = 7.0  # standard deviations of the shuffles beyond which none of some ten thousand will come
 _FEWEST = 5  # questions below which nothing is said of a slice, unless it is surely harmed
 _ENOUGH, _MOST = 20, 20  # shuffles at least as bad after which p is clear; times `draws` at the most
 Verdict = Literal["harmed", "suspect", "no harm found", "cannot tell"]
@@ -258,6 +259,20 @@ def _compare(
     return n, rate, elsewhere, float(low), float(high), p, detectable
 
 
+def _far(
+    harm: Floats, inside: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64], size: npt.NDArray[np.int64]
+) -> float:
+    """How far the slice's sum lies above its mean under shuffles within groups, in standard deviations.
+
+    Mean and variance of a sum of m values drawn without replacement (Cochran 1977, "Sampling Techniques").
+    """
+    chosen, mean = np.bincount(labels, inside), np.bincount(labels, harm) / size
+    spread = np.bincount(labels, (harm - mean[labels]) ** 2) / np.maximum(size - 1, 1)
+    variance = float((chosen * (1 - chosen / size) * spread).sum())
+    above = float(harm[inside].sum() - (chosen * mean).sum())
+    return above / math.sqrt(variance) if variance > 0 else 0.0
+
+
 def _permuted(
     harm: Floats,
     inside: npt.NDArray[np.bool_],
@@ -290,6 +305,8 @@ def _permuted(
     mixed = bool(((share > 0) & (share < 1)).any())
     total, whole = np.bincount(labels, harm), singles or not mixed
     member, larger = share > 0, 0
+    if not whole and _far(harm, inside, labels, size) > _BEYOND:
+        return 1.0 / (_MOST * draws + 1)  # what so many shuffles would give of which none is as bad
     for drawn in range(1, _MOST * draws + 1):
         if whole:
             chosen = rng.permutation(member)

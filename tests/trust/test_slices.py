@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sciai.core.errors import BadInput
+from sciai.trust import slices as module
 from sciai.trust.slices import benjamini_yekutieli, holm, matrix, worst
 
 
@@ -115,3 +116,19 @@ def test_corrections_agree_with_scipy() -> None:
 def test_bad_input(harms: dict, slices: dict, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         matrix(harms, slices, 0.1)
+
+
+def test_what_no_shuffle_reaches_is_not_shuffled(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    groups, inside = rng.integers(0, 12, 900), rng.random(900) < 0.3
+    harm = rng.normal(size=900) + groups / 5
+
+    def p(shift: float) -> float:
+        return matrix({"h": harm + shift * inside}, {"s": inside}, 0.1, groups=groups, draws=50)[0].p
+
+    far, near, none = p(1.0), p(0.25), p(0.0)
+    monkeypatch.setattr(module, "_BEYOND", np.inf)
+    assert p(1.0) == pytest.approx(far)  # drawn, it is the same
+    assert far == pytest.approx(1 / 1001)
+    assert p(0.25) == near
+    assert none > 0.05
