@@ -1,14 +1,14 @@
-"""Planes to code again, more finely, where a variable misses its PSNR by little.
+"""What to code again where a variable's PSNR is not what was planned on a sample of its gates.
 
-Most misses are hundredths of a decibel, since the step was chosen on a sample of the gates. A few large
-planes with a narrower step make up for them; the others stay as they are.
+Most misses are hundredths of a decibel. A few large planes with a narrower step make up for them; the others
+stay as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import isfinite
+from math import isfinite, sqrt
 from typing import Final
 
 from sciai.radar.api.encode import Plane, Task
@@ -16,13 +16,25 @@ from sciai.radar.api.plans import Coded, Target, VariablePlan
 from sciai.radar.api.source import Source
 from sciai.radar.model.interface import Twinned
 
-__all__ = ["finer_planes"]
+__all__ = ["finer_planes", "missing"]
 
-_SHARE: Final = 0.93  # of the step
-_GAIN: Final = 0.8 * (
-    1 - _SHARE**2
-)  # of the squared error that a narrower step takes away; a fifth less, to be sure
+_SHARE: Final = 0.93  # of the step, at least
+_LEAST: Final = 0.98  # a smaller change may change nothing
+_SURE: Final = 0.8  # of what a narrower step should take away from the squared error
 _MOST: Final = 0.4  # of the squared error of a variable: beyond it, all of it is better coded again
+
+
+def missing(
+    coded: Mapping[str, Coded], plans: Mapping[str, VariablePlan], targets: Mapping[str, Target]
+) -> dict[str, float]:
+    """Variable -> dB that it misses; `targets` are what was promised first."""
+    short = {}
+    for var, plan in plans.items():
+        if plan.target.psnr is not None and not plan.target.lossless:
+            gap = (targets[var].psnr or 0.0) - coded[var].tally.psnr(plan.peak)
+            if gap > 0:
+                short[var] = float(gap)
+    return short
 
 
 def finer_planes(
@@ -55,23 +67,24 @@ def finer_planes(
     allowed = plan.peak**2 * valid * 10 ** (-(target.psnr or 0.0) / 10)
     if not isfinite(total):
         return {}
+    excess = total - allowed
     chosen: list[int] = []
-    gain = used = 0.0
+    used = 0.0
     for at in sorted((a for a in squares if (a, var) not in finer), key=lambda a: -squares[a]):
-        if gain >= total - allowed:
+        if used * _SURE * (1 - _SHARE**2) >= excess:
             break
         chosen.append(at)
-        gain += _GAIN * squares[at]
         used += squares[at]
-    if gain < total - allowed or used > _MOST * total:
+    if used * _SURE * (1 - _SHARE**2) < excess or used > _MOST * total:
         return {}
+    share = min(sqrt(1 - excess / (_SURE * used)), _LEAST)
     found: dict[Plane, VariablePlan] = {}
     for name in _sharing(source, var, plans):
         values = []
         for codec, spec in plans[name].values:
             if not isinstance(codec, Twinned) or spec.step <= 0:
                 return {}
-            values.append((codec, codec.narrowed(name, spec, _SHARE, plans[name].period)))
+            values.append((codec, codec.scaled(name, spec, share, plans[name].period)))
         better = replace(plans[name], values=tuple(values))
         found |= {(at, name): better for at in chosen if name in source.sweeps[at].fields}
     return found

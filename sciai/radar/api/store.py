@@ -31,7 +31,7 @@ __all__ = [
     "write_record",
 ]
 
-FORMAT = 2
+FORMAT = 3  # 2: what chunks share is said once; 3: reconstruction may take a second look
 
 
 def write_metadata(source: Source, writer: FolderWriter) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from sciai.radar import checks
 from sciai.radar.api.atomic import FolderWriter, check_target, new_folder
 from sciai.radar.api.encode import Encoder, Plane
 from sciai.radar.api.figures import compressed, variable_report, with_record
-from sciai.radar.api.mend import finer_planes
+from sciai.radar.api.mend import finer_planes, missing
 from sciai.radar.api.planes import PlaneReader
 from sciai.radar.api.plans import Coded, Target, VariablePlan, model_key
 from sciai.radar.api.record import asked, stages
@@ -33,7 +33,7 @@ from sciai.radar.model.plain import PlainCodec
 
 __all__ = ["compress"]
 
-_ATTEMPTS = 5
+_ATTEMPTS = 7
 _IN_PART = 2  # of them may code a few planes only
 _SMOOTH = frozenset({"VRADH"})  # families for which the transform codec was ever measured ahead
 
@@ -118,7 +118,17 @@ def compress(
     }
     options |= {"codec": codec, "effort": effort, "embed_model": embed_model}
     question = asked("compress", volume, source, options)
-    job = _Job(source, targets, codecs, before, target_path, embed_model, max(1, threads), say, started)
+    job = _Job(
+        source,
+        targets,
+        codecs,
+        before,
+        target_path,
+        embed_model,
+        max(1, threads),
+        say,
+        started,
+    )
     with terminable():
         try:
             with new_folder(target_path, overwrite=overwrite) as writer:
@@ -184,21 +194,20 @@ class _Job:
         coded, used = encoder.run(), dict(encoder.codecs_used)
         finer: dict[Plane, VariablePlan] = {}
         for attempt in range(_ATTEMPTS):
-            short = self._short(coded, plans)
+            short = missing(coded, plans, self.targets)
             if not short:
                 break
+            before, plans = plans, dict(plans)
             # the planned step was a little too wide for the whole volume: a few planes get a narrower one
             more: dict[Plane, VariablePlan] = {}
-            before = plans
-            for var, missing in short.items():
+            for var, gap in short.items():
                 few = finer_planes(self.source, var, self.targets[var], before, encoder.parts, finer)
                 if few and attempt < _IN_PART:
                     more |= few
                 else:  # aim higher, at last for every bit
-                    plans = {
-                        **plans,
-                        var: self._aim_higher(plans[var], var, missing * (1.2 + attempt), attempt),
-                    }
+                    plans[var] = self._aim_higher(
+                        plans[var], var, gap * (1.2 + max(0, attempt - _IN_PART)), attempt
+                    )
             plans = self._share_steps(plans)
             changed = {v for v in plans if plans[v] != before[v]}
             finer = {at: plan for at, plan in {**finer, **more}.items() if at[1] not in changed}
@@ -339,16 +348,6 @@ class _Job:
             masks = _worth_trying(list(plan.masks), [mask_sizes.get(c.name) for c in plan.masks])
             chosen[var] = replace(plan, values=tuple(values), masks=tuple(masks))
         return chosen, trial
-
-    def _short(self, coded: Mapping[str, Coded], plans: Mapping[str, VariablePlan]) -> dict[str, float]:
-        """Variable -> dB that it misses."""
-        short = {}
-        for var, plan in plans.items():
-            if plan.target.psnr is not None and not plan.target.lossless:
-                missing = (self.targets[var].psnr or 0.0) - coded[var].tally.psnr(plan.peak)
-                if missing > 0:
-                    short[var] = float(missing)
-        return short
 
     def _aim_higher(self, plan: VariablePlan, var: str, missing: float, attempt: int) -> VariablePlan:
         """A plan for a little more than was missed; then plain rounding with room; in the end every bit."""

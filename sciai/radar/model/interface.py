@@ -217,7 +217,7 @@ class Twinned(SweepCodec, Protocol):
         """The variable that `var` is predicted from, or None."""
         ...
 
-    def narrowed(self, var: str, spec: QuantSpec, share: float, period: float | None) -> QuantSpec:
+    def scaled(self, var: str, spec: QuantSpec, share: float, period: float | None) -> QuantSpec:
         """The quantiser with a step that is this share of its own, otherwise alike."""
         ...
 

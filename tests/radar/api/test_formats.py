@@ -16,12 +16,16 @@ from sciai.radar.api import info, verify
 from tests.radar.synthetic import volume
 
 FROZEN = Path(__file__).parent / "frozen"
-KNOWN = {1: "62577e2a8b275a5f2926d597ea68e66919b85c8dec5c19019cc5d6ff38e2f72c"}
+KNOWN = {
+    1: "62577e2a8b275a5f2926d597ea68e66919b85c8dec5c19019cc5d6ff38e2f72c",
+    2: "62577e2a8b275a5f2926d597ea68e66919b85c8dec5c19019cc5d6ff38e2f72c",
+    3: "b019442f4c51006921a18276eaf3e1ea94aa899087e569c52bb20aefa003b80b",
+}
 """Format of a store -> SHA-256 of the fields and validities that it decoded to when it was written."""
 
 
 def unpacked(version: int, folder: Path) -> Path:
-    """A store of `volume(50, ...)`, written by the context codec with its model inside."""
+    """A store of `volume(50, ...)`, written by the context codec with its model inside; 3 looks twice."""
     with zipfile.ZipFile(FROZEN / f"store_format_{version}.zip") as archive:
         archive.extractall(folder / "old.zarr")
     return folder / "old.zarr"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sciai.radar.model.context import smooth as module
-from sciai.radar.model.context.smooth import CLASSES, TERMS, Filter, fit, shifts, values_of
+from sciai.radar.model.context.second import TERMS2
+from sciai.radar.model.context.smooth import CLASSES, TERMS, Filter, fit, fit_second, shifts, values_of
 from tests.radar.synthetic import smooth, validity
 
 FILTERS = st.builds(
@@ -19,6 +20,11 @@ FILTERS = st.builds(
     hnp.arrays(np.int8, (CLASSES, TERMS), elements=st.integers(-127, 127)),
     st.integers(0, 41),
     st.integers(0, 41),
+)
+TWICE = st.builds(
+    lambda filt, w: Filter(filt.weights, filt.thresholds, w),
+    FILTERS,
+    hnp.arrays(np.int8, (CLASSES, TERMS2), elements=st.integers(-127, 127)),
 )
 PLANES = hnp.arrays(
     np.int32,
@@ -141,3 +147,82 @@ def test_row_by_row_is_gate_by_gate(
     wide_values = (indices * np.float64(256) + slow) * (0.37 / 256) - 3.3
     expected = np.where(mask == 0, wide_values, np.nan).astype(np.float32)
     np.testing.assert_array_equal(values.view(np.int32), expected.view(np.int32))
+
+
+def by_hand(q: Any, mask: Any, filt: Filter, period: int, circle: bool) -> Any:
+    """The second look, gate by gate, in Python's own integers."""
+    first = shifts(q, mask, Filter(filt.weights, filt.thresholds), period, circle).astype(int)
+    rays, gates = q.shape
+    rings = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 3), (1, 2), (2, 1))
+    wide = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))
+
+    def difference(r: int, g: int, dr: int, dg: int) -> tuple[int, int] | None:
+        rr, gg = (r + dr) % rays if circle else r + dr, g + dg
+        if not (0 <= rr < rays and 0 <= gg < gates) or mask[rr, gg]:
+            return None
+        d = int(q[rr, gg]) - int(q[r, g])
+        if period:
+            d = (d + period // 2) % period - period // 2
+        return d, max(-8, min(8, d)) * 256 + first[rr, gg] - first[r, g]
+
+    out = np.zeros(q.shape, np.int16)
+    for r, g in zip(*np.nonzero(mask == 0), strict=True):
+        rough, terms = 0, []
+        for ring in rings:
+            around = {(a * ring[0], b * ring[1]) for a in (-1, 1) for b in (-1, 1)}
+            found = [f for f in (difference(r, g, *o) for o in sorted(around)) if f is not None]
+            rough += sum(min(abs(d), 3) for d, _ in found) if ring in wide else 0
+            terms += [sum(max(-m, min(m, d)) for _, d in found) for m in (128, 384)]
+        kind = int(min(rough, 39) >= filt.thresholds[0]) + int(min(rough, 39) >= max(filt.thresholds))
+        assert filt.second is not None
+        total = sum(int(w) * t for w, t in zip(filt.second[kind], [*terms, 256], strict=True))
+        out[r, g] = max(-255, min(255, first[r, g] + ((total + 128) >> 8)))
+    return out
+
+
+@given(
+    hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.integers(-30, 30)),
+    TWICE,
+    st.sampled_from([0, 90]),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_a_second_look_is_what_it_says(
+    plane: Any, filt: Filter, period: int, circle: bool, seed: int
+) -> None:
+    mask = holes(plane, seed)
+    found = shifts(plane, mask, filt, period, circle)
+    np.testing.assert_array_equal(found, by_hand(plane, mask, filt, period, circle))
+
+
+@given(PLANES, TWICE, st.sampled_from([0, 1, 7, 360]), st.booleans(), st.integers(0, 99))
+def test_a_second_look_stays_within_a_step(
+    plane: Any, filt: Filter, period: int, circle: bool, seed: int
+) -> None:
+    mask = holes(plane, seed)
+    found = shifts(plane, mask, filt, period, circle)
+    assert abs(found.astype(int)).max() <= 255
+    assert not found[mask != 0].any()
+
+
+def test_a_filter_with_a_second_look_as_text() -> None:
+    rng = np.random.default_rng(1)
+    weights = [rng.integers(-127, 128, (CLASSES, n)).astype(np.int8) for n in (TERMS, TERMS2)]
+    back = Filter.from_text(Filter(weights[0], (3, 9), weights[1]).to_text())
+    np.testing.assert_array_equal(back.weights, weights[0])
+    assert back.second is not None
+    np.testing.assert_array_equal(back.second, weights[1])
+    with pytest.raises(ValueError, match="another length"):
+        Filter.from_text(Filter(weights[0], (3, 9), weights[1][:2]).to_text())
+
+
+def test_a_second_look_sees_more_of_a_smooth_field() -> None:
+    r, g = np.indices((120, 150))
+    exact = (6 * np.sin(r / 17.0) + 5 * np.cos(g / 13.0 + r / 40.0)).astype(np.float32)
+    indices = np.rint(exact).astype(np.int32)
+    mask = np.zeros(indices.shape, np.uint8)
+    planes = [(indices, mask, exact, 0, slice(0, 120))]
+    one = fit(planes, False)
+    two = fit_second(planes, one, False)
+    left = [np.square(exact - indices - shifts(indices, mask, f, 0, False) / 256).mean() for f in (one, two)]
+    assert left[1] < 0.9 * left[0]

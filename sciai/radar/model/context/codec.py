@@ -37,7 +37,7 @@ from sciai.radar.model.context.order import (
     twin_of,
 )
 from sciai.radar.model.context.payload import REPETITIONS, every, expand, pack_head, repetition, unpack_head
-from sciai.radar.model.context.plan import Planner, narrowed, steps_of
+from sciai.radar.model.context.plan import Planner, scaled, steps_of
 from sciai.radar.model.context.tables import compander, rates, squash, stretch
 from sciai.radar.model.context.values import HIDDEN, code_values
 from sciai.radar.model.context.weights import checked, from_bytes, to_bytes
@@ -240,7 +240,12 @@ class ContextCodec:
     # -- values
 
     def encode_values(
-        self, var: str, values: F32, validity: U8, spec: QuantSpec, ctx: SweepContext | None
+        self,
+        var: str,
+        values: F32,
+        validity: U8,
+        spec: QuantSpec,
+        ctx: SweepContext | None,
     ) -> tuple[bytes, I32]:
         """Code the valid values of one plane; indices may differ from the nearest where that saves bits.
 
@@ -380,9 +385,9 @@ class ContextCodec:
             like=like,
         )
 
-    def narrowed(self, var: str, spec: QuantSpec, share: float, period: float | None) -> QuantSpec:
-        """See `Twinned.narrowed`."""
-        return narrowed(var, spec, share, period)
+    def scaled(self, var: str, spec: QuantSpec, share: float, period: float | None) -> QuantSpec:
+        """See `Twinned.scaled`."""
+        return scaled(var, spec, share, period)
 
     def _planner(self) -> Planner:
-        return Planner(lambda v, x, m, spec: self.encode_values(v, x, m, spec, None)[1])
+        return Planner(lambda v, x, m, spec: self.encode_values(v, x, m, spec, None)[1], second=True)

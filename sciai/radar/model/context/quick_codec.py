@@ -67,7 +67,12 @@ class QuickCodec(ContextCodec):
         return found if kind == "mask" else [d for d in found if d[2] != "previous"]
 
     def encode_values(
-        self, var: str, values: F32, validity: U8, spec: QuantSpec, ctx: SweepContext | None
+        self,
+        var: str,
+        values: F32,
+        validity: U8,
+        spec: QuantSpec,
+        ctx: SweepContext | None,
     ) -> tuple[bytes, I32]:
         """See `ContextCodec.encode_values`."""
         if spec.step <= 0:

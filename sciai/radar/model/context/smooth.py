@@ -4,7 +4,7 @@ A gate whose neighbours are higher is probably in the upper part of its cell. Th
 rings of neighbours of differences clipped at 1 and at 3 indices, with weights fitted per volume and
 variable by least squares, one set for each of three classes of roughness (adaptive loop filtering; Tsai
 et al., IEEE J. Sel. Top. Signal Process. 7, 2013). Weights have eight bits and the shift is an integer
-number of 1/256 steps: exact everywhere.
+number of 1/256 steps: exact everywhere. Where it pays, a second look (`second`) follows.
 """
 
 from __future__ import annotations
@@ -15,12 +15,22 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["CLASSES", "TERMS", "Filter", "fit", "shifts", "values_of"]
+from sciai.radar.model.context.second import (
+    CLASS,
+    INVALID,
+    OFFSETS2,
+    TERMS2,
+    add_second,
+    clipped,
+    gather_second,
+    with_margin,
+)
+
+__all__ = ["CLASSES", "TERMS", "Filter", "fit", "fit_second", "shifts", "values_of"]
 
 CLASSES = 3
 TERMS = 11  # five rings x two clips, and a constant
 _ROUGH = 40
-_INVALID = -(2**31)  # below every index
 
 _RINGS = (
     ((0, 1), (0, -1)),
@@ -33,11 +43,18 @@ _OFFSETS = np.array([(k, dr, dg) for k, ring in enumerate(_RINGS) for dr, dg in 
 
 
 class Filter:
-    """Weights int8 [CLASSES, TERMS] in 1/256 step, and the two thresholds of roughness between classes."""
+    """Weights int8 [CLASSES, TERMS] in 1/256 step, the two thresholds of roughness between classes, and the
+    weights int8 [CLASSES, TERMS2] of the second look, where there is one."""
 
-    def __init__(self, weights: NDArray[np.int8], thresholds: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        weights: NDArray[np.int8],
+        thresholds: tuple[int, int],
+        second: NDArray[np.int8] | None = None,
+    ) -> None:
         self.weights = weights
         self.thresholds = thresholds
+        self.second = second
 
     @classmethod
     def none(cls) -> Filter:
@@ -46,7 +63,8 @@ class Filter:
 
     def to_text(self) -> str:
         """For `QuantSpec.extra`."""
-        return base64.b85encode(bytes(self.thresholds) + self.weights.tobytes()).decode()
+        more = b"" if self.second is None else self.second.tobytes()
+        return base64.b85encode(bytes(self.thresholds) + self.weights.tobytes() + more).decode()
 
     @classmethod
     def from_text(cls, text: str) -> Filter:
@@ -56,10 +74,12 @@ class Filter:
             ValueError: where the text is not one.
         """
         raw = base64.b85decode(text)
-        if len(raw) != 2 + CLASSES * TERMS:
+        one = 2 + CLASSES * TERMS
+        if len(raw) not in (one, one + CLASSES * TERMS2):
             raise ValueError("a reconstruction filter of another length")
-        weights = np.frombuffer(raw, np.int8, offset=2).reshape(CLASSES, TERMS)
-        return cls(weights, (raw[0], raw[1]))
+        weights = np.frombuffer(raw[:one], np.int8, offset=2).reshape(CLASSES, TERMS)
+        second = np.frombuffer(raw[one:], np.int8).reshape(CLASSES, TERMS2) if len(raw) > one else None
+        return cls(weights, (raw[0], raw[1]), second)
 
 
 @njit(cache=True, nogil=True)
@@ -112,14 +132,9 @@ def _shifts(q, mask, weights, t1, t2, period, circle, offsets, out):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _clipped(d, most):
-    return np.int32(min(max(d, np.int32(-most)), most))
-
-
-@njit(cache=True, nogil=True, inline="always")
 def _gap(other, own):
     """A difference; 0 where the neighbour is invalid. (Numba widens integers unless it is told not to.)"""
-    return np.int32(other - own) if other != _INVALID else np.int32(0)
+    return np.int32(other - own) if other != INVALID else np.int32(0)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -128,31 +143,31 @@ def _turned(other, own, turn, half):
     d = np.int32(other - own)
     over = turn if d >= np.int32(turn - half) else np.int32(0)
     under = turn if d < np.int32(-half) else np.int32(0)
-    return np.int32(np.int32(d - over) + under) if other != _INVALID else np.int32(0)
+    return np.int32(np.int32(d - over) + under) if other != INVALID else np.int32(0)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _shift(a, b, c, d, e, f, g, h, i, j, k, m, w, t1, t2):
-    """Shift of a gate from the differences of its twelve neighbours, ring after ring."""
+def _shift(a, b, c, d, e, f, g, h, i, j, k, m, w, t1, t2, tag):
+    """Shift of a gate from the differences of its twelve neighbours, ring after ring; plus tag x class."""
     one = np.int32(1)
-    a3 = _clipped(a, np.int32(3))
-    b3 = _clipped(b, np.int32(3))
-    c3 = _clipped(c, np.int32(3))
-    d3 = _clipped(d, np.int32(3))
-    e3 = _clipped(e, np.int32(3))
-    f3 = _clipped(f, np.int32(3))
-    g3 = _clipped(g, np.int32(3))
-    h3 = _clipped(h, np.int32(3))
-    i3 = _clipped(i, np.int32(3))
-    j3 = _clipped(j, np.int32(3))
-    k3 = _clipped(k, np.int32(3))
-    m3 = _clipped(m, np.int32(3))
-    ab, ab3 = np.int32(_clipped(a, one) + _clipped(b, one)), np.int32(a3 + b3)
-    cd, cd3 = np.int32(_clipped(c, one) + _clipped(d, one)), np.int32(c3 + d3)
-    ef = np.int32(_clipped(e, one) + _clipped(f, one) + _clipped(g, one) + _clipped(h, one))
+    a3 = clipped(a, np.int32(3))
+    b3 = clipped(b, np.int32(3))
+    c3 = clipped(c, np.int32(3))
+    d3 = clipped(d, np.int32(3))
+    e3 = clipped(e, np.int32(3))
+    f3 = clipped(f, np.int32(3))
+    g3 = clipped(g, np.int32(3))
+    h3 = clipped(h, np.int32(3))
+    i3 = clipped(i, np.int32(3))
+    j3 = clipped(j, np.int32(3))
+    k3 = clipped(k, np.int32(3))
+    m3 = clipped(m, np.int32(3))
+    ab, ab3 = np.int32(clipped(a, one) + clipped(b, one)), np.int32(a3 + b3)
+    cd, cd3 = np.int32(clipped(c, one) + clipped(d, one)), np.int32(c3 + d3)
+    ef = np.int32(clipped(e, one) + clipped(f, one) + clipped(g, one) + clipped(h, one))
     ef3 = np.int32(e3 + f3 + g3 + h3)
-    ij, ij3 = np.int32(_clipped(i, one) + _clipped(j, one)), np.int32(i3 + j3)
-    km, km3 = np.int32(_clipped(k, one) + _clipped(m, one)), np.int32(k3 + m3)
+    ij, ij3 = np.int32(clipped(i, one) + clipped(j, one)), np.int32(i3 + j3)
+    km, km3 = np.int32(clipped(k, one) + clipped(m, one)), np.int32(k3 + m3)
     rough = np.int32(abs(a3) + abs(b3) + abs(c3) + abs(d3) + abs(e3) + abs(f3))
     rough = np.int32(rough + abs(g3) + abs(h3) + abs(i3) + abs(j3) + abs(k3) + abs(m3))
     rough = min(rough, np.int32(_ROUGH - 1))
@@ -196,11 +211,12 @@ def _shift(a, b, c, d, e, f, g, h, i, j, k, m, w, t1, t2):
         + w[32]
     )
     s = s0 if rough < t1 else (s1 if rough < t2 else s2)
-    return np.int32(min(max(s, np.int32(-128)), np.int32(128)))
+    kind = np.int32(0) if rough < t1 else (np.int32(1) if rough < t2 else np.int32(2))
+    return np.int32(np.int32(min(max(s, np.int32(-128)), np.int32(128))) + np.int32(tag * kind))
 
 
 @njit(cache=True, nogil=True)
-def _shifts_by_row(p, w, t1, t2, period, out):
+def _shifts_by_row(p, w, t1, t2, period, tag, out):
     """As `_shifts`, on a plane with a margin of two; loops without a branch, which become vector code."""
     rays, gates = out.shape
     turn, half = np.int32(period), np.int32(period >> 1)
@@ -216,9 +232,9 @@ def _shifts_by_row(p, w, t1, t2, period, out):
                     _turned(n[g + 3], q, turn, half), _turned(n[g + 1], q, turn, half),
                     _turned(own[g + 4], q, turn, half), _turned(own[g], q, turn, half),
                     _turned(ss[g + 2], q, turn, half), _turned(nn[g + 2], q, turn, half),
-                    w, t1, t2,
+                    w, t1, t2, tag,
                 )  # fmt: skip
-                to[g] = shift if q != _INVALID else np.int32(0)
+                to[g] = shift if q != INVALID else np.int32(0)
         else:
             for g in range(gates):
                 q = own[g + 2]
@@ -226,27 +242,9 @@ def _shifts_by_row(p, w, t1, t2, period, out):
                     _gap(own[g + 3], q), _gap(own[g + 1], q), _gap(s[g + 2], q), _gap(n[g + 2], q),
                     _gap(s[g + 3], q), _gap(s[g + 1], q), _gap(n[g + 3], q), _gap(n[g + 1], q),
                     _gap(own[g + 4], q), _gap(own[g], q), _gap(ss[g + 2], q), _gap(nn[g + 2], q),
-                    w, t1, t2,
+                    w, t1, t2, tag,
                 )  # fmt: skip
-                to[g] = shift if q != _INVALID else np.int32(0)
-
-
-@njit(cache=True, nogil=True)
-def _with_margin(q, mask, circle):
-    """The plane with a margin of two and `_INVALID` where it is; least and largest valid index."""
-    rays, gates = q.shape
-    p = np.full((rays + 4, gates + 4), np.int32(_INVALID), np.int32)
-    least, most = np.int64(2**40), np.int64(-(2**40))
-    for r in range(-2, rays + 2):
-        if (r < 0 or r >= rays) and not circle:
-            continue
-        rr = r % rays
-        for g in range(gates):
-            if mask[rr, g] == 0:
-                v = q[rr, g]
-                p[r + 2, g + 2] = v
-                least, most = min(least, np.int64(v)), max(most, np.int64(v))
-    return p, least, most
+                to[g] = shift if q != INVALID else np.int32(0)
 
 
 def shifts(
@@ -256,13 +254,30 @@ def shifts(
     out = np.zeros(q.shape, np.int16)
     if not out.size:
         return out
-    p, least, most = _with_margin(q, mask, circle)
-    if most - least < (period or 2**30) and period < 2**30 and least > _INVALID + 2**30:
-        weights = tuple(np.int32(w) for w in filt.weights.ravel())
-        _shifts_by_row(p, weights, np.int32(filt.thresholds[0]), np.int32(filt.thresholds[1]), period, out)
-    else:
+    p, least, most = with_margin(q, mask, circle, 2)
+    if not _near(least, most, period):
+        # indices so far apart that there is nothing for a second look to see
         _shifts(q, mask, filt.weights.astype(np.int64), *filt.thresholds, period, circle, _OFFSETS, out)
+    elif filt.second is None:
+        _first_look(p, filt, period, 0, out)
+    else:
+        first = np.zeros(q.shape, np.int16)
+        _first_look(p, filt, period, CLASS, first)
+        p, _, _ = with_margin(q, mask, circle, 3)
+        w0, w1, w2 = (tuple(np.int32(w) for w in row) for row in filt.second)
+        add_second(p, first, w0, w1, w2, period, circle, out)
     return out
+
+
+def _near(least: int, most: int, period: int) -> bool:
+    """Whether differences fit 31 bits and are less than a turn."""
+    return most - least < (period or 2**30) and period < 2**30 and least > INVALID + 2**30
+
+
+def _first_look(p: NDArray[np.int32], filt: Filter, period: int, tag: int, out: NDArray[np.int16]) -> None:
+    weights = tuple(np.int32(w) for w in filt.weights.ravel())
+    thresholds = np.int32(filt.thresholds[0]), np.int32(filt.thresholds[1])
+    _shifts_by_row(p, weights, *thresholds, period, np.int32(tag), out)
 
 
 @njit(cache=True, nogil=True)
@@ -324,3 +339,27 @@ def fit(
         normal = a[low:high].sum(0) + np.eye(TERMS) * (1e-3 * n + 20)
         weights[k] = np.clip(np.rint(256 * np.linalg.solve(normal, b[low:high].sum(0))), -127, 127)
     return Filter(weights, (t1, t2))
+
+
+def fit_second(
+    planes: list[tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.float32], int, slice]],
+    filt: Filter,
+    circle: bool,
+) -> Filter:
+    """The filter with a second look, for the planes that the first was fitted to."""
+    a, b, c = np.zeros((CLASSES, TERMS2, TERMS2)), np.zeros((CLASSES, TERMS2)), np.zeros(CLASSES)
+    for q, mask, target, period, rays in planes:
+        p, least, most = with_margin(q, mask, circle, 2)
+        if _near(least, most, period):
+            first = np.zeros(q.shape, np.int16)
+            _first_look(p, filt, period, CLASS, first)
+            p, _, _ = with_margin(q, mask, circle, 3)
+            start, stop, _ = rays.indices(q.shape[0])
+            gather_second(p, first, target, start, stop, period, circle, OFFSETS2, a, b, c)
+    a = a + np.transpose(np.tril(a, -1), (0, 2, 1))
+    weights = np.zeros((CLASSES, TERMS2), np.int8)
+    for k in range(CLASSES):
+        if c[k] >= 400:
+            normal = a[k] + np.eye(TERMS2) * (1e-3 * c[k] + 20)
+            weights[k] = np.clip(np.rint(256 * np.linalg.solve(normal, b[k])), -127, 127)
+    return Filter(filt.weights, filt.thresholds, weights)
