@@ -141,6 +141,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="scripts to run, of those above")
     parser.add_argument("--write", action="store_true", help="put the figures onto the card")
     options = parser.parse_args()
+    if unknown := set(options.only) - set(jobs(options)):
+        parser.error(f"no script is called {', '.join(sorted(unknown))}; one of {', '.join(jobs(options))}")
     saved = Checkpoint.load(options.checkpoint)
     weights = _weights(options.checkpoint)
     kept = options.cache / "evidence" / weights
