@@ -35,6 +35,8 @@ TARGETS: dict[str, tuple[float | None, float | None, str]] = {
         None,
         "One diagnosis is told worse than by its LightGBM",
     ),
+    "better_than_copula/basic": (0.9, None, "The copula alone predicts some columns better, given little"),
+    "better_than_copula/check-up": (0.9, None, "The copula alone predicts some columns better"),
     "calibration_error/basic/worst": (None, 0.02, "The risk of one diagnosis is off, given little"),
     "calibration_error/check-up/worst": (None, 0.02, "The risk of one diagnosis is off, given a check-up"),
     "coverage/basic": (0.88, 0.92, "90 % intervals do not hold 90 %"),
@@ -53,7 +55,7 @@ TARGETS: dict[str, tuple[float | None, float | None, str]] = {
     "privacy/membership_auc": (None, 0.52, "An attacker tells who was in the training better than by chance"),
     "privacy/canary_exposed": (None, 0, "Planted canaries are recognised"),
     "privacy/canary_p": (0.01, None, "Planted canaries rank higher than others"),
-    "privacy/singling_out_risk": (None, 0.02, "Descriptions single out training people"),
+    "privacy/singling_out_risk_low": (None, 0.0, "Descriptions single out training people"),
     "speed/question_processor_ms": (None, 50, "One question takes long"),
     "speed/virtual_humans_per_s_two_cores": (5000, None, "Virtual humans are slow to make"),
 }

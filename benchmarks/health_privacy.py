@@ -106,6 +106,7 @@ def main() -> None:
             "privacy/membership_auc_high": result.worst.high,
             "privacy/membership_tpr_at_1_percent": result.worst.tpr,
             "privacy/singling_out_risk": result.singling.risk,
+            "privacy/singling_out_risk_low": result.singling.low,
             "privacy/attribute_excess_nat": max(a.excess for a in result.attributes),
         }
         if result.elsewhere:
