@@ -23,6 +23,7 @@ OVERRIDES = {"trainer": ["trainer.accelerator=cpu", "trainer.devices=1"]}  # the
 
 ASKED = {
     "atoms_finetune": ["mine=structures.extxyz"],  # what a user has to say
+    "atoms_own": ["mine=structures.extxyz"],
     "health_dp": [
         "domain.net.steps=1"
     ],  # this network is trained where it is made: see sciai.health.train.dp
