@@ -91,9 +91,7 @@ def main() -> None:
         root = np.linalg.cholesky(0.5 * np.eye(d) + 0.5)
 
         def virtual(j: Any = joint, d: int = d) -> None:
-            rng = np.random.default_rng(0)
-            for _ in range(0, given.people, 2000):
-                j.sample(np.full((2000, d), np.nan), rng)
+            j.sample(np.full((given.people, d), np.nan), np.random.default_rng(0))
 
         def normal(root: np.ndarray = root, d: int = d) -> np.ndarray:
             return np.random.default_rng(0).standard_normal((given.people, d)) @ root.T

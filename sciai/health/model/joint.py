@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ __all__ = ["NeuralJoint"]
 
 Floats = npt.NDArray[np.float64]
 
-_DRAWN = 2048  # rows that are sampled together
+_DRAWN = 1000  # rows that are sampled together
 _HALF = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 _SHAPE = ("width", "blocks", "members", "dropout", "plain")  # as a checkpoint stores them
 _ALIKE = 4  # rows per mask from which one factorisation per mask is faster than one per row
@@ -102,14 +103,33 @@ class NeuralJoint(BinnedJoint):
     def sample(self, known: Floats, rng: np.random.Generator) -> Floats:
         """See ``Joint``: block after block. Each column of a block follows the network's distribution given
         all that came before; inside a block, columns hang together as the copula's latents do. Each chunk
-        of rows follows one member of the ensemble, drawn at random: together they follow its mixture."""
+        of rows follows one member of the ensemble, drawn at random: together they follow its mixture.
+        Chunks have random numbers of their own, so that the number of threads does not change a value."""
         values = self._checked(known)
         masks, which = patterns(~np.isnan(values))
+        parts = []
         for k, mask in enumerate(masks):
             rows = np.flatnonzero(which == k)
-            for start in range(0, len(rows), _DRAWN):
-                part = rows[start : start + _DRAWN]
-                values[part] = self._fill(values[part], mask, rng)
+            parts += [(rows[start : start + _DRAWN], mask) for start in range(0, len(rows), _DRAWN)]
+        own = [np.random.default_rng(int(seed)) for seed in rng.integers(2**63, size=len(parts))]
+
+        def fill(k: int) -> None:
+            rows, mask = parts[k]
+            values[rows] = self._fill(values[rows], mask, own[k])
+
+        threads = min(torch.get_num_threads(), len(parts))
+        if threads < 2:
+            for k in range(len(parts)):
+                fill(k)
+            return values
+        # a chunk's products are too small to be worth sharing: two threads for one were slower than one
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(fill, range(len(parts))))
+        finally:
+            torch.set_num_threads(before)
         return values
 
     def _fill(self, values: Floats, mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> Floats:

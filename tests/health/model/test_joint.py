@@ -12,6 +12,7 @@ from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import CheckpointError
 from sciai.health.data.columns import default_schema
 from sciai.health.data.synthetic import Synthetic, invent
+from sciai.health.model import joint as joint_module
 from sciai.health.model.copula import CopulaJoint, fit_copula
 from sciai.health.model.interface import load_joint
 from sciai.health.model.joint import NeuralJoint
@@ -89,8 +90,9 @@ def test_members_disagree() -> None:
     assert (told["sbp"].spread() > 0).all()
 
 
-def test_samples_follow_the_network() -> None:
+def test_samples_follow_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given everything else but one column, the samples of that column follow its predictive distribution."""
+    monkeypatch.setattr(joint_module, "_DRAWN", 3000)
     known = np.repeat(_known(1, 4, 1.0), 3000, 0)
     known[:, np.isnan(known[0])] = 0
     for name in ("sbp", "phq9", "smoking"):
@@ -103,7 +105,9 @@ def test_samples_follow_the_network() -> None:
         near = [
             np.abs(
                 np.cumsum(m[0])
-                - np.cumsum(np.bincount(JOINT.layout.margins[i].bin_of(drawn), minlength=m.shape[1]) / 3000)
+                - np.cumsum(
+                    np.bincount(JOINT.layout.margins[i].bin_of(drawn), minlength=m.shape[1]) / len(known)
+                )
             ).max()
             for m in [*told._members, told._p]
         ]
@@ -119,6 +123,20 @@ def test_samples_keep_what_is_known() -> None:
     np.testing.assert_array_equal(drawn, JOINT.sample(known, np.random.default_rng(0)))
     table = PEOPLE.schema.decode(drawn)
     np.testing.assert_allclose(table["bmi"], table["weight_kg"] / (table["height_cm"] / 100) ** 2)
+
+
+def test_the_number_of_threads_changes_no_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joint_module, "_DRAWN", 32)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = JOINT.sample(_known(100, 5), np.random.default_rng(0))
+        torch.set_num_threads(2)
+        both = JOINT.sample(_known(100, 5), np.random.default_rng(0))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(alone, both)
 
 
 def test_every_column_is_drawn_once() -> None:
