@@ -38,7 +38,9 @@ def whole_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
     """
     final = Path(path)
     if final.exists() and (final.is_dir() or not overwrite):
-        raise BadInput("the output exists", file=final, fix="choose another name, or overwrite=True (--overwrite)")
+        raise BadInput(
+            "the output exists", file=final, fix="choose another name, or overwrite=True (--overwrite)"
+        )
     temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)

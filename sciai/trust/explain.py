@@ -185,8 +185,15 @@ def sanity(trained: npt.ArrayLike, untrained: npt.ArrayLike, limit: float = 0.5)
         BadInput: where the shapes differ or there are fewer than three parts.
     """
     one, two = np.atleast_2d(np.asarray(trained, float)), np.atleast_2d(np.asarray(untrained, float))
-    if one.shape != two.shape or one.shape[1] < 3:
-        raise BadInput(f"explanations of shape {one.shape} and {two.shape}", fix="give three parts or more")
+    if one.shape != two.shape:
+        raise BadInput(
+            f"explanations of shape {one.shape} and {two.shape}", fix="explain the same parts by both"
+        )
+    if one.shape[1] < 3:
+        raise BadInput(
+            f"orders of {one.shape[1]} parts agree by chance, so the sanity test says nothing",
+            fix="give three parts or more, or leave the sanity test out",
+        )
     ranks = [np.argsort(np.argsort(np.abs(part), axis=1), axis=1).astype(float) for part in (one, two)]
     centred = [rank - rank.mean(1, keepdims=True) for rank in ranks]
     scale = np.sqrt((centred[0] ** 2).sum(1) * (centred[1] ** 2).sum(1))

@@ -262,7 +262,12 @@ def examine(
     """
     now = today or date.today()
     if stage not in conditions.stages:
-        raise BadInput(f"no stage {stage!r}", fix=f"choose one of {', '.join(conditions.stages)}")
+        every = ", ".join(conditions.stages)
+        if stage == "pilot":
+            raise BadInput(
+                "a checkpoint is a pilot until it is released", fix=f"nothing to do, or choose one of {every}"
+            )
+        raise BadInput(f"no stage {stage!r}", fix=f"choose one of {every}")
     if conditions.domain != checkpoint.card.domain:
         raise BadInput(f"conditions for {conditions.domain}, a checkpoint of {checkpoint.card.domain}")
     asked, lacks = conditions.stages[stage], []

@@ -177,8 +177,10 @@ def test_what_cannot_be_proposed(checkpoint: Checkpoint, conditions: Conditions)
         released(empty, conditions, audit=None)
     for part in ("known_limits", "no figure test/coverage", "no audit"):
         assert part in str(caught.value)
-    with pytest.raises(BadInput, match="no stage"):
+    with pytest.raises(BadInput, match="a pilot until it is released"):
         examine(checkpoint, "pilot", conditions)
+    with pytest.raises(BadInput, match="no stage"):
+        examine(checkpoint, "everywhere", conditions)
     with pytest.raises(BadInput, match="use class"):
         released(checkpoint, conditions, use_class="Z")
     foreign = replace(checkpoint, card=replace(checkpoint.card, domain="radar"))
