@@ -155,7 +155,7 @@ def test_what_each_domain_refuses_reaches_a_human(here: Path, capsys: pytest.Cap
         assert main(["radar", "simulate", f"{seed}.nc", "--shape", "2x36x60", "--seed", seed, "-q"]) == 0
     assert main(["radar", "compress", "1.nc", "1.zarr", "--codec", "plain", "-q"]) == 0
     assert main([*KEPT, "radar", "verify", "2.nc", "1.zarr", "-q"]) == 3
-    assert main([*KEPT, "--refer", "caution", "atoms", "energy", "NaCl.cif", "-q"]) == 0
+    assert main([*KEPT, "--refer", "caution", "--use-class", "A", "atoms", "energy", "NaCl.cif", "-q"]) == 0
     listed = figures(capsys, "refer", "list", "cases.db")
     assert [(c["domain"], c["level"]) for c in listed["cases"]] == [
         ("health", "refuse"), ("atoms", "refuse"), ("radar", "refuse"), ("atoms", "caution"),
