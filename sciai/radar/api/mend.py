@@ -75,8 +75,8 @@ def finer_planes(
             break
         chosen.append(at)
         used += squares[at]
-    if used * _SURE * (1 - _SHARE**2) < excess or used > _MOST * total:
-        return {}
+    if not chosen or used * _SURE * (1 - _SHARE**2) < excess or used > _MOST * total:
+        return {}  # nothing to narrow (short by rounding only), or not enough to be had from a few planes
     share = min(sqrt(1 - excess / (_SURE * used)), _LEAST)
     found: dict[Plane, VariablePlan] = {}
     for name in _sharing(source, var, plans):
