@@ -42,7 +42,9 @@ def build(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the store; old ones go on.")],
     structures: Annotated[int, typer.Option("--structures", "-n", min=1, help="Stop at so many.")] = 20000,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after this time.")] = None,
-    teacher: Annotated[str, typer.Option(help="7net-0, 7net-l3i5, chgnet; gfn2: molecules.")] = "7net-0",
+    teacher: Annotated[
+        str, typer.Option(help="7net-0, 7net-l3i5, mattersim-1m, mattersim-5m, chgnet; gfn2: molecules.")
+    ] = "7net-0",
     around: Annotated[
         list[Path] | None,
         typer.Option(help="Your own structures (any ASE format), to make more like them; repeatable."),
@@ -50,7 +52,8 @@ def build(
     family: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=SHARE", help="crystal, element, oxide, around, hot, packing, pair, molecule."
+            metavar="NAME=SHARE",
+            help="crystal, element, oxide, textbook, around, hot, melt, packing, pair, molecule.",
         ),
     ] = None,
     largest: Annotated[int, typer.Option(min=2, help="Atoms in a cell at most.")] = 16,
@@ -70,6 +73,8 @@ def build(
     [bold]Examples[/bold]
 
     sciai atoms data build labels -n 30000 --minutes 75
+
+    sciai atoms data build hot --teacher mattersim-1m --family melt=0.9 --family packing=0.1
 
     sciai atoms data build mine --around my.extxyz --family around=1
 

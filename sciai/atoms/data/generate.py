@@ -270,6 +270,67 @@ def _hot(rng: np.random.Generator, plan: Plan) -> Job:
     return []
 
 
+def _melt(rng: np.random.Generator, plan: Plan) -> Job:
+    """Hot and pressed: any elements on a lattice, in a crystal, or thrown together; shaken, cooled a little.
+
+    Thermal frames have smaller forces than shaken ones, so some steps downhill follow, in positions alone.
+    """
+    for _ in range(30):
+        way = rng.random()
+        if way < 0.4:  # as many elements as there is room for
+            atoms = perturb.lattice([int(z) for z in rng.choice(KNOWN, min(16, plan.largest))], rng)
+        elif way < 0.5:
+            some = rng.choice(KNOWN, int(rng.integers(2, 6)), replace=False)
+            numbers = [int(z) for z in rng.choice(some, int(rng.integers(4, min(16, plan.largest) + 1)))]
+            found = perturb.packed(numbers, rng, float(rng.uniform(0.5, 1.2)))
+            if found is None:
+                continue
+            atoms = found
+        elif way < 0.8 or not plan.around:
+            library = prototypes(plan.largest)
+            proto = library[int(rng.integers(len(library)))]
+            atoms = substituted(proto.atoms, _elements(proto, rng))
+        else:
+            own = [a for a in plan.around if len(a) <= 2 * plan.largest]
+            atoms = own[int(rng.integers(len(own)))].copy()
+            kinds = np.unique(atoms.numbers)
+            swap = {int(z): similar(int(z), rng) for z in kinds if rng.random() < 0.6}
+            if len({swap.get(int(z), int(z)) for z in kinds}) == len(kinds):
+                atoms = substituted(atoms, swap)
+        if not plan.allowed(atoms) or perturb.closeness(atoms) < 0.45:
+            continue
+        frames = yield from downhill(perturb.rattled(atoms, rng, 0.05), int(rng.integers(3, 7)))
+        if not frames:
+            return []
+        kept = [replace(frame, kind="melt") for frame in thinned(frames, 2)]
+        parent = perturb.grown(frames[-1].to_atoms(), rng, min(12, plan.largest))
+        for _ in range(3):
+            # up to a few hundred GPa for half of them
+            size = float(rng.uniform(0.72, 0.97) if rng.random() < 0.6 else rng.normal(1.01, 0.02))
+            child = perturb.strained(perturb.pressed(parent, size), rng, 0.02)
+            frames = yield from _cooling(perturb.rattled(child, rng, float(rng.uniform(0.05, 0.45))), rng)
+            kept += [replace(frame, kind="melt") for frame in frames]
+        return kept
+    return []
+
+
+def _cooling(atoms: Atoms, rng: np.random.Generator) -> Job:
+    """The last frame of some steps downhill in positions; now and then the middle one as well."""
+    kept: list[Record] = []
+    here, steps = atoms, int(rng.integers(1, 5))
+    for _ in range(steps):
+        record = yield from ask(here, "melt")
+        if record is None:
+            break
+        kept.append(record)
+        shift = 0.03 * np.asarray(record.forces)
+        shift *= min(1.0, 0.2 / max(1e-9, float(np.linalg.norm(shift, axis=1).max())))
+        here = here.copy()
+        here.positions = here.positions + shift
+    usable = [record for record in kept if plausible(record, 50.0, 5.0)]
+    return usable[-1:] if rng.random() < 0.6 else usable[-1:-4:-2]
+
+
 def _packing(rng: np.random.Generator, plan: Plan) -> Job:
     """Random elements thrown together, cooled a little."""
     for _ in range(30):
@@ -328,6 +389,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
     "textbook": _textbook,
     "around": _around,
     "hot": _hot,
+    "melt": _melt,
     "packing": _packing,
     "pair": _pair,
     "molecule": _molecule,

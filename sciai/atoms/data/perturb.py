@@ -16,6 +16,7 @@ __all__ = [
     "defective",
     "dimer",
     "grown",
+    "lattice",
     "molecule",
     "packed",
     "pressed",
@@ -184,6 +185,27 @@ def adsorbed(surface: Atoms, rng: np.random.Generator) -> Atoms:
     both.set_cell(new.cell)
     both.pbc = True
     return both
+
+
+def lattice(numbers: Sequence[int], rng: np.random.Generator) -> Atoms:
+    """Atoms of any elements in turn on a close-packed, body-centred or simple lattice of their mean size.
+
+    >>> len(lattice([3, 9, 26, 79] * 4, np.random.default_rng(0)))
+    16
+    """
+    from ase.build import bulk
+
+    kind = str(rng.choice(["fcc", "bcc", "sc"], p=[0.5, 0.35, 0.15]))
+    new = bulk("X", kind, a=1.0)
+    while len(new) < len(numbers):
+        new = new.repeat([2 if k == int(np.argmin(new.cell.lengths())) else 1 for k in range(3)])
+    new = new[: len(numbers)] if len(new) > len(numbers) else new
+    new.numbers = [int(z) for z in rng.permutation(list(numbers))]
+    new.pbc = True
+    radii = covalent_radii[np.asarray(new.numbers)]
+    volume = float((4 / 3 * np.pi * radii**3).sum()) / float(rng.uniform(0.6, 1.1))
+    new.set_cell(new.cell.array * (volume / new.get_volume()) ** (1 / 3), scale_atoms=True)
+    return new
 
 
 def packed(numbers: Sequence[int], rng: np.random.Generator, density: float) -> Atoms | None:

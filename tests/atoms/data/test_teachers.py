@@ -11,15 +11,25 @@ from sciai.atoms.data.teachers import teacher
 from sciai.core.errors import BadInput
 
 
+@pytest.mark.slow
+def test_mattersim_leaves_out_what_is_too_dense_to_be_matter():
+    pytest.importorskip("mattersim")
+    judge = teacher("mattersim-1m")
+    crushed = bulk("H", "fcc", 1.0) * (2, 2, 2)
+    chain = bulk("Cu")
+    chain.pbc = (True, False, False)
+    assert judge.label([from_atoms(a, "none") for a in (crushed, chain)]) == [None, None]
+
+
 def test_an_unknown_teacher():
     with pytest.raises(BadInput, match="7net-0"):
         teacher("oracle")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["7net-0", "chgnet"])
+@pytest.mark.parametrize("name", ["7net-0", "chgnet", "mattersim-1m"])
 def test_labels_are_derivatives_of_the_energy(name):
-    pytest.importorskip("sevenn" if name == "7net-0" else "chgnet")
+    pytest.importorskip({"7net-0": "sevenn", "mattersim-1m": "mattersim"}.get(name, name))
     judge = teacher(name)
     salt = bulk("NaCl", "rocksalt", 5.7, cubic=True)
     salt.rattle(0.1, seed=0)
