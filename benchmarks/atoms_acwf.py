@@ -62,7 +62,7 @@ def main() -> None:
     )
     parser.add_argument("table", help="acwf-unaries-PBE-AE-average.json of acwf-verification-scripts")
     parser.add_argument(
-        "--model", action="append", required=True, help="checkpoint, 7net-0, 7net-l3i5, chgnet"
+        "--model", action="append", required=True, help="checkpoint, 7net-0, 7net-l3i5, mattersim-1m, chgnet"
     )
     parser.add_argument("--worst", type=int, default=12, help="curves to name")
     parser.add_argument("--json", action="store_true")

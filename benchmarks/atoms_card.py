@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,10 @@ def jobs(options: argparse.Namespace) -> Mapping[str, tuple[list[str], Callable[
     """Script -> its arguments, and what makes figures of its JSON."""
     data, cache, model = str(options.data), str(options.cache), str(options.checkpoint)
     table = str(options.data / "acwf-unaries-PBE-AE-average.json")
-    peers = ["--peers", "chgnet", "sevennet"] if options.peers else []
-    judges = ["--teachers", "chgnet", "7net-0"] if options.peers else []
+    # MatterSim does not come with the extra "teachers"
+    more = options.peers and find_spec("mattersim") is not None
+    peers = ["--peers", "chgnet", "sevennet", *["mattersim"] * more] if options.peers else []
+    judges = ["--teachers", "chgnet", "7net-0", *["mattersim-1m"] * more] if options.peers else []
     out: dict[str, tuple[list[str], Callable[[Any], Figures]]] = {
         "throughput": (["--checkpoint", model, "--api", *peers], throughput),
         "scaling": (["--checkpoint", model], scaling),

@@ -54,7 +54,7 @@ def main() -> None:
     )
     parser.add_argument("store", help="store of the real DFT")
     parser.add_argument(
-        "--model", action="append", required=True, help="checkpoint, 7net-0, 7net-l3i5, chgnet"
+        "--model", action="append", required=True, help="checkpoint, 7net-0, 7net-l3i5, mattersim-1m, chgnet"
     )
     parser.add_argument("--kind", action="append", help="sets; all five by default")
     parser.add_argument("--largest", type=int, default=64, help="atoms in a cell at most")

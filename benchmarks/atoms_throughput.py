@@ -58,6 +58,17 @@ def sevennet(_: str) -> Callable[[Any], Any]:
     return _calculator(SevenNetCalculator("7net-0", device="cpu"))
 
 
+def mattersim(_: str) -> Callable[[Any], Any]:
+    """MatterSim v1.0.0 with a million weights."""
+    from loguru import logger
+    from mattersim.forcefield import MatterSimCalculator
+
+    from sciai.atoms.data.weights import mattersim_weights
+
+    logger.disable("mattersim")
+    return _calculator(MatterSimCalculator(load_path=str(mattersim_weights("1M")), device="cpu"))
+
+
 def _calculator(calc: Any) -> Callable[[Any], Any]:
     def ask(atoms: Any) -> Any:
         fresh = atoms.copy()
@@ -88,7 +99,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--checkpoint", default="checkpoints/atoms")
-    parser.add_argument("--peers", nargs="*", default=[], choices=["chgnet", "sevennet"])
+    parser.add_argument("--peers", nargs="*", default=[], choices=["chgnet", "sevennet", "mattersim"])
     parser.add_argument("--api", action="store_true", help="also the checked call, sciai.atoms.Potential")
     parser.add_argument("--repeats", nargs="*", type=int, default=[1, 2, 4])
     parser.add_argument("--seconds", type=float, default=2.0, help="CPU seconds per size")
@@ -97,7 +108,13 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    makers = {"sciai": ours, "sciai-api": ours_api, "chgnet": chgnet, "sevennet": sevennet}
+    makers = {
+        "sciai": ours,
+        "sciai-api": ours_api,
+        "chgnet": chgnet,
+        "sevennet": sevennet,
+        "mattersim": mattersim,
+    }
     names = ["sciai", *(["sciai-api"] if options.api else []), *options.peers]
     table: dict[str, dict[int, float]] = {}
     for name in names:

@@ -18,6 +18,7 @@ FOREIGN: Final = {
     "lj": "ASE's Lennard-Jones, argon: for trying things out",
     "chgnet": "CHGNet 0.3.0 (extra teachers)",
     "7net-0": "SevenNet-0 (extra teachers)",
+    "mattersim-1m": "MatterSim v1.0.0 with a million weights (package mattersim)",
 }
 _EMT: Final = ("H", "C", "N", "O", "Al", "Ni", "Cu", "Pd", "Ag", "Pt", "Au")
 
@@ -61,7 +62,7 @@ def named(
 
         argon = LennardJones(sigma=3.405, epsilon=0.010323, rc=10.2, smooth=True)
         return Potential.from_calculator(argon, "Lennard-Jones argon", cutoff=10.2, **options)
-    from sciai.atoms.data.teachers import quiet
+    from sciai.atoms.data.teachers import MATTERSIM, TEACHERS_EXTRA, quiet
 
     # they print and warn, when loaded and when asked: figures and JSON on stdout would suffer
     warnings.filterwarnings("ignore", category=UserWarning, module=r"(chgnet|sevenn)\.")
@@ -73,6 +74,18 @@ def named(
 
                 calculator = CHGNetCalculator(use_device=device or "cpu", verbose=False)
             return Potential.from_calculator(calculator, "CHGNet", cutoff=6.0, **options)
+        if name == "mattersim-1m":
+            from sciai.atoms.data.weights import mattersim_weights
+
+            with quiet():
+                from loguru import logger
+                from mattersim.forcefield import MatterSimCalculator
+
+                logger.disable("mattersim")
+                calculator = MatterSimCalculator(
+                    load_path=str(mattersim_weights("1M")), device=device or "cpu"
+                )
+            return Potential.from_calculator(calculator, "MatterSim-v1.0.0-1M", cutoff=5.0, **options)
         with quiet():
             from sevenn.calculator import SevenNetCalculator
 
@@ -80,5 +93,7 @@ def named(
         return Potential.from_calculator(calculator, "SevenNet-0", cutoff=5.0, **options)
     except ImportError as error:
         raise BadInput(
-            f"{name} is not installed", field="model", fix="pip install 'sciai[teachers]'"
+            f"{name} is not installed",
+            field="model",
+            fix=f"pip install {MATTERSIM if name == 'mattersim-1m' else TEACHERS_EXTRA}",
         ) from error

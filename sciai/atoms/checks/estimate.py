@@ -91,14 +91,12 @@ def after(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
                 message = "the checkpoint does not say what it learned from: support was not checked"
                 yield Finding("no_support", Level.CAUTION, message)
             return
-        distance = evidence.support.distance(descriptor)
-        far = np.flatnonzero(distance > evidence.support.limit)
+        far, _ = evidence.support.far(descriptor)
         if len(far):
-            far = far[np.argsort(-distance[far])]
             worst = int(far[0])
             why = evidence.reason(scene, worst)
             message = (
-                f"the surroundings of {len(far)} of {len(distance)} atoms are unlike any in training "
+                f"the surroundings of {len(far)} of {len(descriptor)} atoms are unlike any in training "
                 f"(farthest: {name_atom(scene.atoms, worst)}{f', {why}' if why else ''}); "
                 "do not rely on the spread there"
             )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.trust.conformal import quantile
-from sciai.trust.support import Distance, Support
+from sciai.trust.support import Distance, Knn, Support
 
 if TYPE_CHECKING:
     from sciai.atoms.checks.scene import Scene
@@ -67,6 +67,23 @@ class Surroundings:
     def distance(self, descriptor: npt.ArrayLike) -> Floats:
         """Distance of each atom, shape (n,); infinite where its descriptor, shape (n, d), is not finite."""
         return self.measure.distance(descriptor)
+
+    def far(self, descriptor: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], Floats]:
+        """Atoms beyond the limit, the farthest first, and their distances; both of shape (far,).
+
+        Args:
+            descriptor: of all atoms, shape (n, d).
+        """
+        rows = np.asarray(descriptor, float)
+        if isinstance(self.measure, Knn):
+            found = np.flatnonzero(self.measure.beyond(rows, self.limit))
+            distance = self.distance(rows[found]) if len(found) else np.zeros(0)
+        else:
+            distance = self.distance(rows)
+            found = np.flatnonzero(distance > self.limit)
+            distance = distance[found]
+        order = np.argsort(-distance, kind="stable")
+        return found[order].astype(np.int64), distance[order]
 
 
 @dataclass(frozen=True)

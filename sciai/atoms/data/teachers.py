@@ -19,10 +19,22 @@ from sciai.atoms.data.records import Record
 from sciai.atoms.data.weights import mattersim_weights
 from sciai.core.errors import BadInput
 
-__all__ = ["TEACHERS", "Chgnet", "MatterSim", "SevenNet", "Teacher", "Xtb", "quiet", "teacher"]
+__all__ = [
+    "MATTERSIM",
+    "TEACHERS",
+    "TEACHERS_EXTRA",
+    "Chgnet",
+    "MatterSim",
+    "SevenNet",
+    "Teacher",
+    "Xtb",
+    "quiet",
+    "teacher",
+]
 
+TEACHERS_EXTRA = "'sciai[teachers]'"
 # With its dependencies come a mismatching torchvision, cloud clients and more, which labelling does not need.
-_MATTERSIM = "--no-deps mattersim==1.2.3 loguru torch-ema torch-runstats deprecated wrapt"
+MATTERSIM = "--no-deps mattersim==1.2.3 loguru torch-ema torch-runstats deprecated wrapt"
 
 Floats = npt.NDArray[np.float64]
 
@@ -177,7 +189,7 @@ class MatterSim:
     """
 
     def __init__(self, model: str = "1M", angles_at_once: int = 30_000) -> None:
-        with _needs("mattersim", _MATTERSIM):
+        with _needs("mattersim", MATTERSIM):
             from loguru import logger
 
             logger.disable("mattersim")
@@ -313,7 +325,7 @@ def _batches(items: list[int], sizes: list[int], most: int) -> Iterator[list[int
 
 
 @contextmanager
-def _needs(package: str, install: str = "'sciai[teachers]'") -> Iterator[None]:
+def _needs(package: str, install: str = TEACHERS_EXTRA) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
