@@ -256,7 +256,7 @@ def ask(
     >>> answer.level.name, answer.estimate
     ('REFUSE', None)
     """
-    levels = read_policy(policy)
+    levels = _levels(policy)
     found: list[Finding] = []
     for check in before:
         found.extend(_judge(check(query), levels))
@@ -273,6 +273,13 @@ def ask(
         answer = govern(query, answer)
     tell(query if told is None else told, answer)
     return answer
+
+
+def _levels(policy: Mapping[str, Level | str] | None) -> Mapping[str, Level]:
+    """A policy as ``read_policy`` reads it; one that it read before is not read again."""
+    if policy and all(type(level) is Level for level in policy.values()):
+        return policy  # type: ignore[return-value]
+    return read_policy(policy)
 
 
 def _judge(findings: Iterable[Finding], levels: Mapping[str, Level]) -> Iterable[Finding]:

@@ -103,3 +103,30 @@ def test_a_constant_feature_is_no_obstacle() -> None:
 def test_bad_input_is_named(call) -> None:
     with pytest.raises(BadInput):
         call()
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e4])
+def test_beyond_a_limit_is_the_same_with_and_without_the_bound(shift: float) -> None:
+    rng = np.random.default_rng(6)
+    known = _mixed(rng, 900) + shift
+    measure = Knn.fit(known, k=4)
+    asked = np.concatenate(
+        [_mixed(rng, 300) + shift, known[:50] + 0.3 * rng.normal(size=(50, 4)) * [1, 90, 0, 5]]
+    )
+    asked = np.concatenate([asked, 30 * _mixed(rng, 20), np.full((1, 4), np.nan)])
+    distance = measure.distance(asked)
+    for limit in np.quantile(distance[np.isfinite(distance)], [0.05, 0.5, 0.9, 0.99]):
+        np.testing.assert_array_equal(measure.beyond(asked, limit), distance > limit)
+
+
+def test_most_known_questions_are_cleared_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    measure = Knn.fit(rng.normal(size=(2000, 8)), k=3)
+    asked = rng.normal(size=(500, 8))
+    limit = float(np.quantile(measure.distance(asked), 0.999)) * 2
+    searched: list[int] = []
+    own = Knn.distance
+    assert len(measure._landmarks) == 3  # made before counting
+    monkeypatch.setattr(Knn, "distance", lambda self, x: searched.append(len(x)) or own(self, x))
+    assert not measure.beyond(asked, limit).any()
+    assert sum(searched) < 50

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sciai.core.errors import BadInput
-from sciai.trust.tax import error_against_coverage
+from sciai.trust.tax import cost_of_checks, error_against_coverage
 
 errors = st.lists(st.floats(0, 10), min_size=2, max_size=40)
 
@@ -39,3 +39,30 @@ def test_a_misleading_doubt_shows() -> None:
 def test_bad_input(error: list[float], doubt: list[float]) -> None:
     with pytest.raises(BadInput):
         error_against_coverage(error, doubt)
+
+
+def test_the_cost_of_checks_is_a_share_of_the_same_work() -> None:
+    clock = [0.0]
+
+    def spend(seconds: float) -> None:
+        clock[0] += seconds
+
+    asked: list[str] = []
+
+    def ask(k: int) -> None:
+        asked.append("checked")
+        spend(0.010 + (0.1 if k == 9 else 0.0))  # one answer needs a slow check
+
+    def bare(k: int) -> None:
+        asked.append("bare")
+        spend(0.008)
+
+    cost = cost_of_checks(ask, bare, 20, warm=2, clock=lambda: clock[0])
+    assert cost.share == pytest.approx(0.2)
+    assert cost.answers == 20
+    assert cost.answer_ms == pytest.approx(10)
+    assert cost.bare_ms == pytest.approx(8)
+    assert cost.mean == pytest.approx((20 * 0.002 + 0.1) / (20 * 0.01 + 0.1))
+    assert asked[:4] == ["bare", "checked", "checked", "bare"]  # in turns, in changing order
+    with pytest.raises(BadInput):
+        cost_of_checks(ask, bare, 1)

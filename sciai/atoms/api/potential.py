@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
     from sciai.atoms.api.calculator import GuardedCalculator
+    from sciai.atoms.checks.scene import Pairs
     from sciai.trust.gate import Standing
 
 __all__ = ["Potential"]
@@ -200,7 +201,11 @@ class Potential:
             structures: any number; one that is refused does not stop the others.
         """
         with quietly():
-            scenes = [self._scene(atoms) for atoms in structures]
+            # of one structure the engine's own list of pairs serves the checks, too
+            listed = (
+                self.engine.pairs if len(structures) == 1 and isinstance(self.engine, NetEngine) else None
+            )
+            scenes = [self._scene(atoms, listed) for atoms in structures]
             found = [self._before(scene) for scene in scenes]
             good = [k for k, findings in enumerate(found) if all(f.level < Level.REFUSE for f in findings)]
             values = dict(zip(good, self.engine.compute([structures[k] for k in good]), strict=True))
@@ -272,8 +277,8 @@ class Potential:
     def __repr__(self) -> str:
         return f"Potential({self.provenance.model!r}, guard={self.guard.name!r})"
 
-    def _scene(self, atoms: Atoms) -> Scene:
-        return Scene(atoms, self.engine.cutoff, self.engine.pair_bytes)
+    def _scene(self, atoms: Atoms, listed: Callable[[Atoms], Pairs] | None = None) -> Scene:
+        return Scene(atoms, self.engine.cutoff, self.engine.pair_bytes, listed)
 
     def _before(self, scene: Scene) -> tuple[Finding, ...]:
         """Findings on the question alone; a placeholder stands for the estimate."""

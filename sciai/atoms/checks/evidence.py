@@ -130,6 +130,18 @@ class Evidence:
             return TIERS[3] if self.knows(z) else TIERS[0]
         return TIERS[int(self.tiers[z])] if 0 < z <= HEAVIEST else TIERS[0]
 
+    def closest_of(self, kinds: npt.NDArray[np.int64]) -> Floats:
+        """Smallest distance in training of each pair of some elements, Å, shape (k, k).
+
+        Infinite where a pair was never seen, or nothing is kept of it.
+
+        Args:
+            kinds: atomic numbers, shape (k,).
+        """
+        if self.closest is None or (len(kinds) and int(kinds.max()) >= len(self.closest)):
+            return np.full((len(kinds), len(kinds)), np.inf)
+        return np.asarray(self.closest[np.ix_(kinds, kinds)])
+
     def known_text(self) -> str:
         """Which elements are known, for a message.
 

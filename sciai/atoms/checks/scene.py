@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,10 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Scene", "free_memory", "name_atom"]
+__all__ = ["Pairs", "Scene", "free_memory", "name_atom"]
+
+Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
+"""First and second atom of each pair, and their distance, Å."""
 
 PAIR_BYTES: Final = 40
 """What the neighbour list itself takes for one pair: two indices, a shift, a distance."""
@@ -32,6 +36,8 @@ class Scene:
         atoms: the structure.
         cutoff: how far the potential looks, Å; None where it does not say.
         pair_bytes: memory that the potential needs for one directed pair of neighbours, bytes.
+        listed: the potential's own pairs of the structure within ``reach`` (first, second, distance, each
+            pair once), where it keeps a list that the checks can share; None searches.
 
     Example:
         >>> from ase.build import molecule
@@ -43,6 +49,7 @@ class Scene:
     atoms: Atoms
     cutoff: float | None = None
     pair_bytes: float = 0.0
+    listed: Callable[[Atoms], Pairs] | None = None
 
     @property
     def reach(self) -> float:
@@ -53,6 +60,21 @@ class Scene:
     def numbers(self) -> npt.NDArray[np.int64]:
         """Atomic numbers, shape (n,)."""
         return np.asarray(self.atoms.get_atomic_numbers(), np.int64)
+
+    @cached_property
+    def kinds(self) -> npt.NDArray[np.int64]:
+        """Atomic numbers that occur, ascending, shape (k,)."""
+        return (
+            np.flatnonzero(np.bincount(self.numbers))
+            if (self.numbers >= 0).all()
+            else np.unique(self.numbers)
+        )
+
+    @cached_property
+    def pair_kinds(self) -> npt.NDArray[np.int64]:
+        """Elements of each pair, as place in a (k, k) table of ``kinds`` that was made flat, shape (p,)."""
+        kind = np.searchsorted(self.kinds, self.numbers)
+        return np.asarray(kind.take(self.first) * len(self.kinds) + kind.take(self.second))
 
     @cached_property
     def cell_problem(self) -> str:
@@ -111,9 +133,11 @@ class Scene:
         return needed < share * PLENTY or needed < share * free_memory()
 
     @cached_property
-    def _pairs(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    def _pairs(self) -> Pairs:
         if not self.sane:
             return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+        if self.listed is not None and self.fits(self.memory, 0.5):
+            return self.listed(self.atoms)
         from vesin import NeighborList
 
         finder = NeighborList(cutoff=float(self.reach), full_list=False)

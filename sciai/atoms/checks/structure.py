@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
+import numpy.typing as npt
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 
 from sciai.atoms.checks.evidence import TIERS, Evidence
@@ -15,6 +16,7 @@ from sciai.core.answer import Finding, Level
 __all__ = ["before"]
 
 Check = Callable[[Scene], Iterable[Finding]]
+Floats = npt.NDArray[np.float64]
 MOST_NAMED = 3
 
 
@@ -46,7 +48,7 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             yield Finding("position", Level.REFUSE, message, who)
 
     def element(scene: Scene) -> Iterable[Finding]:
-        present = {int(z) for z in np.unique(scene.numbers)}
+        present = set(scene.kinds.tolist())
         unknown = sorted(z for z in present if not evidence.knows(z))
         if unknown:
             strange = ", ".join(_symbol(z) for z in unknown)
@@ -98,7 +100,7 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
 
     def distance(scene: Scene) -> Iterable[Finding]:
         d = scene.distances
-        if not len(d):
+        if not len(d) or not within(scene, limits.close * _radii(scene.kinds)):
             return
         z1, z2 = scene.numbers[scene.first], scene.numbers[scene.second]
         ratio = d / (covalent_radii[z1] + covalent_radii[z2])
@@ -136,6 +138,9 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
     def pairs(scene: Scene) -> Iterable[Finding]:
         if evidence.closest is None or not len(scene.distances):
             return
+        own = evidence.closest_of(scene.kinds)
+        if np.isfinite(own).all() and not within(scene, own * (1 - limits.pair_margin)):
+            return
         z1, z2 = scene.numbers[scene.first], scene.numbers[scene.second]
         top = len(evidence.closest) - 1
         known = (z1 <= top) & (z2 <= top)
@@ -161,6 +166,21 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             yield Finding("pair_short", Level.CAUTION, message, _named(scene, atoms))
 
     return (empty, position, element, cell, size, distance, isolated, pairs)
+
+
+def within(scene: Scene, limit: Floats) -> bool:
+    """Whether any pair is closer than its elements' limit: one look at all pairs, before any is named.
+
+    Args:
+        scene: the structure.
+        limit: Å, of each pair of its ``kinds``, shape (k, k).
+    """
+    return bool((scene.distances < limit.ravel().take(scene.pair_kinds)).any())
+
+
+def _radii(kinds: npt.NDArray[np.int64]) -> Floats:
+    radii = covalent_radii[kinds]
+    return np.asarray(radii[:, None] + radii)
 
 
 _TIER_WORDS = {

@@ -1,0 +1,81 @@
+"""Checks share the engine's list of pairs: the same pairs that a search of their own finds."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+
+from sciai.atoms.api.engines import NetEngine
+from sciai.atoms.checks import Evidence, Scene, before, guard
+
+
+def _engine(cutoff: float = 5.0) -> NetEngine:
+    net: Any = SimpleNamespace(cutoff=cutoff)
+    return NetEngine(net, "pairs only")
+
+
+def _sorted(scene: Scene) -> list[tuple[int, int, float]]:
+    ends = np.sort(np.stack([scene.first, scene.second], 1), 1)
+    return sorted(
+        (int(a), int(b), round(float(d), 9)) for (a, b), d in zip(ends, scene.distances, strict=True)
+    )
+
+
+STRUCTURES = {
+    "one atom and its images": bulk("Cu"),
+    "crystal": bulk("NaCl", "rocksalt", 5.64, cubic=True) * (2, 1, 1),
+    "skew": bulk("Si"),
+    "molecule": molecule("CH3CH2OH"),
+    "slab": Atoms(
+        "Al4", np.random.default_rng(0).random((4, 3)) * 4, cell=[4, 4, 12], pbc=[True, True, False]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(STRUCTURES))
+def test_the_engines_pairs_are_those_of_a_search(name: str) -> None:
+    atoms, engine = STRUCTURES[name].copy(), _engine()
+    rng = np.random.default_rng(1)
+    for _ in range(4):  # steps that the kept list serves, and a change of the cell
+        shared, own = Scene(atoms, 5.0, listed=engine.pairs), Scene(atoms, 5.0)
+        assert _sorted(shared) == _sorted(own)
+        atoms.positions += rng.normal(size=atoms.positions.shape) * 0.05
+        if atoms.pbc.all():
+            atoms.set_cell(atoms.cell * (1 + 0.01 * rng.normal()), scale_atoms=True)
+
+
+def test_moving_the_atoms_in_place_moves_no_kept_graph() -> None:
+    atoms, engine = bulk("Cu", cubic=True), _engine()
+    first = engine._graph_of_one(atoms)
+    kept = first.positions.clone()
+    atoms.positions += 0.1
+    assert (first.positions == kept).all()
+    assert engine._graph_of_one(atoms) is not first
+    assert engine._graph_of_one(atoms) is engine._graph_of_one(atoms)
+
+
+def test_a_quick_look_at_pairs_misses_nothing() -> None:
+    closest = np.full((119, 119), np.inf)
+    closest[11, 17] = closest[17, 11] = 2.5
+    closest[11, 11] = closest[17, 17] = 3.0
+    evidence = Evidence(learned=True, closest=closest)
+
+    def found(atoms: Atoms) -> list[str]:
+        scene = Scene(atoms, 5.0)
+        return [f.check for check in before(guard(), evidence) for f in check(scene)]
+
+    salt = bulk("NaCl", "rocksalt", 5.64, cubic=True)
+    assert found(salt) == []
+    pressed = salt.copy()
+    pressed.set_cell(salt.cell * 0.8, scale_atoms=True)
+    assert found(pressed) == ["pair_short"]
+    assert "pair_unseen" in found(bulk("KCl", "rocksalt", 6.3))
+    close = salt.copy()
+    close.positions[0] += [0, 0, 1.6]
+    assert "close" in found(close)
+    assert "pair_short" in found(close)
