@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciai.radar.data.archive import fetch
-    from sciai.radar.data.pawr import write_pawr
+    from sciai.radar.data.pawr_write import write_pawr
     from sciai.radar.data.simulator import simulate
     from sciai.radar.data.volume import open_volume
     from sciai.radar.data.write import write_cfradial2, write_odim
@@ -35,7 +35,7 @@ _HOME = {
     "simulate": "sciai.radar.data.simulator",
     "write_cfradial2": "sciai.radar.data.write",
     "write_odim": "sciai.radar.data.write",
-    "write_pawr": "sciai.radar.data.pawr",
+    "write_pawr": "sciai.radar.data.pawr_write",
 }
 
 

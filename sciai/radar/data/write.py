@@ -1,6 +1,6 @@
 """Writers: CfRadial2 / FM301 netCDF and ODIM_H5; validity survives both.
 
-The writer of MP-PAWR raw files is in `sciai.radar.data.pawr`.
+The writer of MP-PAWR raw files is in `sciai.radar.data.pawr_write`.
 
 A field whose encoding packs it without loss goes out as the raw codes it came in; anything else as float32.
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from sciai.core.errors import BadInput
 from sciai.radar.data.names import circular_period
-from sciai.radar.model.transform import fold_of, normalised, origin_of, variable_class
 from sciai.radar.model.transform_net import smooth_fill
+from sciai.radar.model.transform_scale import fold_of, normalised, origin_of, variable_class
 from sciai.radar.train.volumes import Sweep, load_all, peak_of, shared_radar, volume_sets
 
 __all__ = ["Planes"]

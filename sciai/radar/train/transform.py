@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sciai.core.checkpoint import Checkpoint
-from sciai.radar.model.transform import CLASSES, TransformCodec
+from sciai.radar.model.transform import TransformCodec
 from sciai.radar.model.transform_net import SCALE_0, TransformNet
 from sciai.radar.model.transform_quantise import SCALE_CLASSES, STEPS_PER_PEAK
 from sciai.radar.model.transform_run import CodecNets
+from sciai.radar.model.transform_scale import CLASSES
 from sciai.radar.model.transform_tables import class_statistics, row_costs
 
 __all__ = [

@@ -179,7 +179,7 @@ def test_ctrl_c_leaves_nothing(tmp_path, write, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sciai.radar.data.write.pack", interrupt)
-    monkeypatch.setattr("sciai.radar.data.pawr._cell_headers", interrupt)
+    monkeypatch.setattr("sciai.radar.data.pawr_write._cell_headers", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write(volume, tmp_path / "out.dat")
     assert list(tmp_path.iterdir()) == []

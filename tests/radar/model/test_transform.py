@@ -12,7 +12,8 @@ import pytest
 
 from sciai.core.errors import CheckpointError, DamagedStore
 from sciai.radar.model.interface import QuantSpec, SweepCodec
-from sciai.radar.model.transform import CLASSES, TransformCodec, variable_class
+from sciai.radar.model.transform import TransformCodec
+from sciai.radar.model.transform_scale import CLASSES, variable_class
 
 
 @dataclass
