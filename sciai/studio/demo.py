@@ -71,7 +71,8 @@ def run(out: Path, volume: Sequence[Path] = (), *, offline: bool = False, step: 
     made = f"sciai {__version__} · {when} · {seconds:.0f} s · {machine}"
     report = write(Report("sciai demo", made, sections), out / "report.html")
     level = max(section.level for section in sections)
-    findings = tuple(finding for section in sections for finding in section.findings)
+    # what two sections of a domain found alike is said once
+    findings = tuple(dict.fromkeys(finding for section in sections for finding in section.findings))
     figures = {"level": level, "seconds": seconds, "report": report, **parts}
     return Demo(report, level, findings, tuple(sections), figures)
 

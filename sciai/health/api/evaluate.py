@@ -208,17 +208,17 @@ def predict(
     for names, members in groups.items():
         shown = np.zeros(values.shape[1], bool)
         shown[[schema.index(name) for name in names]] = True
-        ill = any(schema[name].group in ("diagnosis", "medication", "outcome") for name in names)
         columns = [schema.index(target) for target in members]
         rows = np.flatnonzero((~np.isnan(values[:, columns])).any(1))
         parts: dict[str, list[Prediction]] = {target: [] for target in members}
         for start in range(0, len(rows), rows_at_once):
             some = rows[start : start + rows_at_once]
-            found = joint.predictive(np.where(shown, values[some], np.nan), members)
+            known = np.where(shown, values[some], np.nan)
+            found = joint.predictive(known, members)
             who = _groups(schema, values[some]) if calibration is not None else ()
             for target, column in zip(members, columns, strict=True):
                 part = _predicted(found[target], some, values[some, column], edges.get(target))
-                parts[target].append(_calibrated(part, found[target], calibration, who, ill))
+                parts[target].append(_calibrated(part, found[target], calibration, who, schema, known))
         for target in members:
             if sum(len(part.rows) for part in parts[target]):
                 result[target] = _joined(parts[target])
@@ -372,7 +372,12 @@ def _predicted(found: Predictive, rows: npt.NDArray[Any], truth: Floats, edges: 
 
 
 def _calibrated(
-    part: Prediction, found: Predictive, calibration: Calibration | None, groups: Sequence[str], ill: bool
+    part: Prediction,
+    found: Predictive,
+    calibration: Calibration | None,
+    groups: Sequence[str],
+    schema: Schema,
+    known: Floats,
 ) -> Prediction:
     """Risks and intervals as the card's calibration moves them; people without the column left out."""
     p, lower, upper = part.probabilities, part.lower, part.upper
@@ -382,7 +387,9 @@ def _calibrated(
             ends = found.quantile(np.array([(1 - width) / 2, (1 + width) / 2]))
             lower, upper = np.where(own, ends[:, 0], lower), np.where(own, ends[:, 1], upper)
     elif calibration is not None and part.kind == "binary":
-        risk = calibration.risk(part.target, ill)(p[:, 1])
+        risk = np.empty(len(p))
+        for line, own in calibration.lines(schema, known, part.target):
+            risk[own] = line(p[own, 1])
         p = np.column_stack([1 - risk, risk])
     keep = ~np.isnan(part.truth)
     names = ("rows", "truth", "bins")

@@ -21,11 +21,12 @@ from sciai.core.errors import BadInput
 from sciai.health.api.distribution import QUANTILES, Distribution, Told
 from sciai.health.api.known import Known, solve_for
 from sciai.health.data.columns import Derived, Kind, Schema
-from sciai.health.model.calibration import illness_known
+from sciai.health.model.calibration import illness_known, labs_known
 
 if TYPE_CHECKING:
     from sciai.health.model.calibration import Calibration
     from sciai.health.model.interface import Joint, Predictive
+    from sciai.trust.platt import Platt
 
 __all__ = [
     "Blend",
@@ -34,6 +35,7 @@ __all__ = [
     "describe",
     "describe_draws",
     "each",
+    "line_of",
     "risk_of",
     "state_of",
     "tell",
@@ -244,7 +246,7 @@ def describe(
     blend: Blend,
     calibration: Calibration,
     group: str,
-    ill: bool = False,
+    line: Platt | None = None,
 ) -> Distribution:
     """The distribution of a free column, calibrated.
 
@@ -254,7 +256,7 @@ def describe(
         blend: what the model says.
         calibration: what held-out people taught.
         group: of the person, as ``calibration.group_of`` names it.
-        ill: whether an illness or drug of the person is known.
+        line: of the risk, see ``line_of``; None is that of somebody of whom little is known.
     """
     column = schema[name]
     about: dict[str, Any] = {
@@ -263,7 +265,8 @@ def describe(
         "unit": "" if column.unit == "1" else column.unit,
     }
     if column.kind is Kind.BINARY:
-        return _yes_no(about, blend, calibration, column.levels, ill)
+        line = line or calibration.risk(name, measured=False)
+        return _yes_no(about, blend, calibration, column.levels, line)
     if column.kind is Kind.CATEGORICAL:
         p = blend.probabilities()
         return Distribution(
@@ -308,9 +311,9 @@ def tell(
     parts: dict[str, Distribution] = {}
     for name in names:
         if name in told:
-            ill = bool(illness_known(schema, state.rows[:1], name)[0])
             blend = Blend(told[name], state.weights)
-            parts[name] = describe(name, schema, blend, calibration, group, ill=ill)
+            line = line_of(calibration, schema, state, name)
+            parts[name] = describe(name, schema, blend, calibration, group, line=line)
         else:
             derived = schema.derived_named(name)
             drawn, weights = calculated(joint, state, derived)
@@ -318,15 +321,26 @@ def tell(
     return Estimate(Told(parts), {name: part.interval for name, part in parts.items()})
 
 
-def risk_of(blend: Blend, calibration: Calibration, ill: bool = False) -> tuple[float, float, float]:
+def line_of(calibration: Calibration, schema: Schema, state: State, name: str) -> Platt:
+    """The line in log-odds that goes with what is known of a person.
+
+    Args:
+        calibration: what held-out people taught.
+        schema: the columns.
+        state: the person.
+        name: the yes/no column; of another column there is nothing to calibrate.
+    """
+    row = state.rows[:1]
+    return calibration.risk(name, bool(illness_known(schema, row, name)[0]), bool(labs_known(schema, row)[0]))
+
+
+def risk_of(blend: Blend, line: Platt) -> tuple[float, float, float]:
     """Calibrated P(yes) of one person, and the ends of its 90 % interval.
 
     Args:
         blend: what the model says.
-        calibration: what held-out people taught.
-        ill: whether an illness or drug of the person is known.
+        line: in log-odds, see ``line_of``.
     """
-    line = calibration.risk(blend.told.column.name, ill)
     raw = blend.told.probabilities()[:, 1]
     low, high = line.interval(raw, blend.told.spread())
     return tuple(float(blend.weights @ part) for part in (line(raw), low, high))  # type: ignore[return-value]
@@ -337,9 +351,9 @@ def _yes_no(
     blend: Blend,
     calibration: Calibration,
     levels: Sequence[str],
-    ill: bool = False,
+    line: Platt,
 ) -> Distribution:
-    p, low, high = risk_of(blend, calibration, ill)
+    p, low, high = risk_of(blend, line)
     return Distribution(
         **about, kind="binary", mean=p, sd=math.sqrt(p * (1 - p)), interval=(low, high),
         conformal=about["name"] in calibration.risks, probabilities={levels[0]: 1 - p, levels[1]: p},

@@ -15,15 +15,15 @@ from sciai.core.answer import Estimate, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health import checks
 from sciai.health.api.distribution import percent
-from sciai.health.api.infer import Blend, State, risk_of, state_of
+from sciai.health.api.infer import Blend, State, line_of, risk_of, state_of
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Kind
-from sciai.health.model.calibration import illness_known
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sciai.health.api.person import Person
+    from sciai.health.model.interface import Predictive
 
 __all__ = ["Driver", "Risk", "RiskList", "diseases", "risks"]
 
@@ -180,19 +180,15 @@ def risks(person: Person, peers: Sequence[str], drivers: int) -> Estimate[RiskLi
     moved = _drivers(person, open_, beside, shared, drivers) if drivers and open_ else {}
     question = person.question(tuple(names), strange=False)
 
-    def ill(state: State, name: str) -> bool:
-        return bool(illness_known(schema, state.rows[:1], name)[0])
+    def risk(told: Predictive, state: State, name: str) -> tuple[float, float, float]:
+        return risk_of(Blend(told, state.weights), line_of(calibration, schema, state, name))
 
     told = []
     doubts: list[Finding] = []
     for name in names:
         column = schema[name]
         outcome = column.group == "outcome"
-        other = (
-            None
-            if reasons[name]
-            else risk_of(Blend(theirs[name], beside.weights), calibration, ill(beside, name))[0]
-        )
+        other = None if reasons[name] else risk(theirs[name], beside, name)[0]
         known = person.known.value(name)
         if known is not None:
             reason = f"given: {column.levels[int(known)]}"
@@ -216,9 +212,7 @@ def risks(person: Person, peers: Sequence[str], drivers: int) -> Estimate[RiskLi
                 )
             )
         else:
-            p, low, high = risk_of(
-                Blend(mine[name], person.state.weights), calibration, ill(person.state, name)
-            )
+            p, low, high = risk(mine[name], person.state, name)
             revealed = list(checks.revealed(question, name))
             own = [*revealed, *checks.few_cases(question, name), *checks.subgroup(question, name)]
             doubts += own
@@ -276,9 +270,8 @@ def _drivers(
     ends = np.cumsum([0, *(len(s.rows) for s in states)])
     result = {}
     for name in names:
-        # one line for all: with two, a value would seem to act where only the line changes
-        ill = bool(illness_known(person.schema, person.state.rows[:1], name)[0])
-        risk = calibration.risk(name, ill)(told[name].probabilities()[:, 1])
+        # one line for all: with several, a value would seem to act where only the line changes
+        risk = line_of(calibration, person.schema, person.state, name)(told[name].probabilities()[:, 1])
         p = [float(s.weights @ risk[a:b]) for s, a, b in zip(states, ends[:-1], ends[1:], strict=True)]
         z = [math.log(max(q, 1e-9) / max(1 - q, 1e-9)) for q in p]
         first, last = z[2 : 2 + len(given)], z[2 + len(given) :]

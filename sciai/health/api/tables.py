@@ -16,7 +16,7 @@ from sciai.core.errors import BadInput
 from sciai.health.api.known import OLDEST, solve_for
 from sciai.health.checks import YOUNGEST
 from sciai.health.data.columns import Kind, Schema
-from sciai.health.model.calibration import groups_of, illness_known
+from sciai.health.model.calibration import groups_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,9 +94,7 @@ def _one(human: VirtualHuman, rows: Floats, column: str) -> Floats:
     if about.kind is Kind.BINARY:
         raw, spread = told.probabilities()[:, 1], told.spread()
         found = np.empty((len(rows), 3))
-        ill = illness_known(human.schema, rows, column)
-        for known in (False, True):
-            line, own = human.calibration.risk(column, known), ill == known
+        for line, own in human.calibration.lines(human.schema, rows, column):
             found[own] = np.stack([line(raw[own]), *line.interval(raw[own], spread[own])], 1)
         return found
     if about.kind is Kind.CATEGORICAL:

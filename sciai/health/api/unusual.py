@@ -9,7 +9,7 @@ body's". Values that are odd one by one add nothing to it; values that do not go
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,11 +20,11 @@ from sciai.core.answer import Estimate
 from sciai.core.errors import BadInput
 from sciai.health import checks
 from sciai.health.api.distribution import percent
-from sciai.health.api.infer import Blend, each, risk_of
+from sciai.health.api.infer import Blend, State, each, line_of, risk_of
 from sciai.health.api.known import show
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Kind
-from sciai.health.model.calibration import JUDGED, decade, middle
+from sciai.health.model.calibration import JUDGED, middle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,6 @@ __all__ = [
     "Typicality",
     "ValueCheck",
     "combination_score",
-    "similar",
     "strangeness",
     "unusual",
 ]
@@ -335,8 +334,10 @@ def _resembles(
     for name in names:
         column = schema[name]
         if column.kind is Kind.BINARY:
+            # one line for both: with two, the values would seem to matter where only the line changes
+            line = line_of(calibration, schema, State(row, np.ones(1)), name)
             mine, theirs = (
-                risk_of(Blend(told[name], np.ones(1)), calibration)[0] for told in (with_values, without)
+                risk_of(Blend(told[name], np.ones(1)), line)[0] for told in (with_values, without)
             )
             found.append(Resemblance(name, column.label_en or name, mine, theirs))
         else:
@@ -378,41 +379,3 @@ def strangeness(person: Person) -> float:
     )
     total = float((ndtri(np.clip(u, 1e-9, 1 - 1e-9)) ** 2).sum())
     return person.human.calibration.share_stranger(float(chi2.sf(total, len(names))))
-
-
-def similar(person: Person) -> float:
-    """Expected number of people learned from of this sex and decade of age with the rarest given answer.
-
-    One answer at a time: nobody shares all of thirty answers, and the model does not need them to.
-    """
-    schema, calibration = person.schema, person.human.calibration
-    cells = _cells(person, calibration.population)
-    names = [
-        c.name
-        for c in schema.columns
-        if not c.numeric and c.group != "design" and c.name != "sex"
-        if c.name in person.known.names
-    ]
-    if not names or not cells:
-        return cells
-    told = person.human.model.predictive(_only(person, ["age", "sex"]), names)
-    value = person.known.values
-    return cells * min(float(told[n].probabilities()[0, int(value[schema.index(n)])]) for n in names)
-
-
-def _cells(person: Person, population: Mapping[str, tuple[int, float]]) -> float:
-    schema, value = person.schema, person.known.value
-
-    def level(name: str) -> str | None:
-        own = value(name) if name in schema else None
-        return None if own is None else schema[name].levels[int(own)]
-
-    age = value("age")
-    wanted = (level("sex"), None if age is None else decade(age), None)
-    return float(
-        sum(
-            n
-            for cell, (n, _) in population.items()
-            if all(w is None or w == own for w, own in zip(wanted, cell.split("|"), strict=True))
-        )
-    )

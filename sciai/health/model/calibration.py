@@ -6,7 +6,7 @@ It holds counts, quantiles and fitted coefficients of groups, never anybody's re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ __all__ = [
     "group_of",
     "groups_of",
     "illness_known",
+    "labs_known",
     "level_names",
     "middle",
 ]
@@ -41,6 +42,7 @@ Floats = npt.NDArray[np.float64]
 ALPHA = 0.1
 JUDGED = ("body", "lab", "blood_count")  # groups whose numbers make a combination
 VERSION = 1
+_MUCH = 1 / 3  # of the laboratory: from there on risks are those of a check-up
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -79,7 +81,9 @@ class Calibration:
         trained_on: number of people the model learned from.
         widths: column -> group ("female|20-39", ..., "all") -> quantile of ``|2 cdf - 1|``.
         risks: yes/no column -> its line in log-odds, for people of whom no illness or drug is known.
-        told: the same for people of whom one is known: risks are then so clear that they need another line.
+        measured: the same where much of the laboratory is known, too (``labs_known``).
+        told: the same for people of whom an illness or drug is known: risks are then so clear that they need
+            another line.
         groups: yes/no column -> group -> how well the risk fits it.
         cases: yes/no column -> (cases, people who were asked) among those the model learned from.
         known: column -> how many of those the model learned from have a value.
@@ -91,6 +95,7 @@ class Calibration:
     trained_on: int = 0
     widths: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     risks: Mapping[str, Platt] = field(default_factory=dict)
+    measured: Mapping[str, Platt] = field(default_factory=dict)
     told: Mapping[str, Platt] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, Group]] = field(default_factory=dict)
     cases: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -119,6 +124,7 @@ class Calibration:
                 int(content["trained_on"]),
                 {c: {g: float(q) for g, q in row.items()} for c, row in content["widths"].items()},
                 {c: _line(r) for c, r in content["risks"].items()},
+                {c: _line(r) for c, r in content.get("measured", {}).items()},
                 {c: _line(r) for c, r in content.get("told", {}).items()},
                 {
                     c: {g: Group(int(n), int(k), float(e)) for g, (n, k, e) in row.items()}
@@ -165,16 +171,51 @@ class Calibration:
             return float(np.exp(share[0] + (x - own[0]) * min(slope, 1.0)))
         return float(min(np.exp(np.interp(x, own, share)), 1.0))
 
-    def risk(self, column: str, told: bool = False) -> Platt:
+    def risk(self, column: str, told: bool = False, measured: bool = True) -> Platt:
         """The line in log-odds of a yes/no column; one that changes nothing where there is none.
+
+        Lines move single risks, not the joint distribution: samples and ``log_prob`` are as the model has
+        them. A line keeps the order of people who are known equally well.
 
         Args:
             column: its name.
             told: whether an illness or drug of the person is known (``illness_known``).
+            measured: whether much of the laboratory is (``labs_known``).
         """
-        line = self.told.get(column) if told else None
+        line = self.told.get(column) if told else self.measured.get(column) if measured else None
         # sd 0.15 in log-odds: without calibration nothing is known of the error, so it is not called zero
         return line or self.risks.get(column) or Platt(0.0, 1.0, np.diag([0.15**2, 0.05**2]))
+
+    def lines(
+        self, schema: Schema, rows: Floats, column: str
+    ) -> Iterator[tuple[Platt, npt.NDArray[np.bool_]]]:
+        """The lines of a yes/no column for people of whom different things are known, and whose each is.
+
+        Args:
+            schema: the columns.
+            rows: what is known, shape (n, d).
+            column: its name.
+
+        Yields:
+            A line, and whether it goes with each row, shape (n,); every row has one.
+        """
+        ill, labs = illness_known(schema, rows, column), labs_known(schema, rows)
+        for told in (False, True):
+            for measured in (False, True):
+                own = (ill == told) & (labs == measured)
+                if own.any():
+                    yield self.risk(column, told, measured), own
+
+
+def labs_known(schema: Schema, rows: Floats) -> npt.NDArray[np.bool_]:
+    """Whether much of the laboratory and the blood count is known, shape (n,).
+
+    Args:
+        schema: the columns.
+        rows: shape (n, d).
+    """
+    places = [i for i, c in enumerate(schema.columns) if c.group in ("lab", "blood_count")]
+    return np.asarray(np.isfinite(rows[:, places]).sum(1) >= max(_MUCH * len(places), 1))
 
 
 def illness_known(schema: Schema, rows: Floats, but: str = "") -> npt.NDArray[np.bool_]:

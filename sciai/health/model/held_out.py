@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from scipy.stats import chi2
 
 from sciai.health.data.columns import Kind, Schema
-from sciai.health.data.leaks import leaks_of
+from sciai.health.data.leaks import inputs_of, leaks_of
 from sciai.health.model.calibration import (
     ALPHA,
     JUDGED,
@@ -41,6 +41,7 @@ FEWEST = 60  # people in a group before it gets a quantile of its own; below, ev
 DRAWS = 49  # joint draws behind the interval of a calculated column
 MOST = 1000  # people whose calculated columns are drawn: it is the slow part
 _TOLD = "|told"
+_PANELS = {"basic": "", "check-up": "|measured"}  # what people come with, and the line that learns from it
 # A model's log-odds are trusted to about a tenth: people of one place are alike, so the few places of the
 # calibration part tell less than their number of people does, and a freer line fitted new places worse.
 _PRIOR = (0.1, 0.1)
@@ -86,8 +87,9 @@ def calibrate(
 ) -> dict[str, Any]:
     """Learn intervals, risks and counts; the result is plain JSON for the card's ``calibration``.
 
-    Each held-out person is seen with random parts hidden, as in real questions; a column of theirs is scored
-    in the first of the passes that hides it, so that everybody counts once for each column.
+    Risks are learned from what people come with: basic data, and a check-up (``sciai.health.data.leaks``), a
+    line for each. For the rest each held-out person is seen with random parts hidden; a column of theirs is
+    scored in the first of the passes that hides it, so that everybody counts once for each column.
 
     Args:
         joint: the trained model.
@@ -103,7 +105,10 @@ def calibrate(
     """
     schema, rng = joint.schema, np.random.default_rng(seed)
     names = [c.name for c in schema.columns]
-    scored: dict[str, dict[int, tuple[float, float]]] = {k: {} for n in names for k in (n, n + _TOLD)}
+    endings = (*_PANELS.values(), _TOLD)
+    scored: dict[str, dict[int, tuple[float, float]]] = {n + e: {} for n in names for e in endings}
+    for panel, ending in _PANELS.items():
+        _score_panel(joint, values, panel, ending, chunk, scored)
     for _ in range(passes):
         known = hide_like_a_panel(schema, values, rng)
         for start in range(0, len(values), chunk):
@@ -112,13 +117,13 @@ def calibrate(
     groups = groups_of(schema, values)
     ethnic = level_names(schema, values, "race_eth")
     widths: dict[str, dict[str, float]] = {}
-    risks: dict[str, dict[str, Any]] = {}
     fits: dict[str, dict[str, list[float]]] = {}
-    told: dict[str, dict[str, Any]] = {}
+    lines: dict[str, dict[str, dict[str, Any]]] = {ending: {} for ending in endings}
     for column in schema.columns:
-        if column.kind is Kind.BINARY and len(scored[column.name + _TOLD]) >= FEWEST:
-            first, second = np.array(list(scored[column.name + _TOLD].values())).T
-            told[column.name] = _plain(Platt.fit(np.clip(first, 0, 1), second, _PRIOR))
+        for ending in endings if column.kind is Kind.BINARY else ():
+            if len(scored[column.name + ending]) >= FEWEST:
+                first, second = np.array(list(scored[column.name + ending].values())).T
+                lines[ending][column.name] = _plain(Platt.fit(np.clip(first, 0, 1), second, _PRIOR))
         seen = scored[column.name]
         if not seen:
             continue
@@ -126,7 +131,6 @@ def calibrate(
         first, second = np.array(list(seen.values())).T
         if column.kind is Kind.BINARY:
             line = Platt.fit(np.clip(first, 0, 1), second, _PRIOR)
-            risks[column.name] = _plain(line)
             fits[column.name] = _fits(line(np.clip(first, 0, 1)), second, groups[people], ethnic[people])
         elif column.kind is not Kind.CATEGORICAL:
             widths[column.name] = _widths(first, groups[people])
@@ -137,8 +141,9 @@ def calibrate(
         "people": len(values),
         "trained_on": len(train),
         "widths": widths,
-        "risks": risks,
-        "told": told,
+        "risks": lines[""],
+        "measured": lines[_PANELS["check-up"]],
+        "told": lines[_TOLD],
         "groups": fits,
         "cases": {
             c.name: [int(np.nansum(train[:, i])), int(np.isfinite(train[:, i]).sum())]
@@ -155,7 +160,8 @@ def calibrate(
 def _score(
     joint: Joint, known: Floats, values: Floats, start: int, scored: dict[str, dict[int, tuple[float, float]]]
 ) -> None:
-    """(P(yes), outcome) of yes/no columns, (|2 cdf - 1|, 0) of numbers; each person once for each column."""
+    """(P(yes), outcome) of yes/no columns of people of whom an illness is known, (|2 cdf - 1|, 0) of numbers;
+    each person once for each column."""
     fresh: dict[str, npt.NDArray[np.intp]] = {}
     schema = joint.schema
     for i, column in enumerate(schema.columns):
@@ -167,8 +173,8 @@ def _score(
             # a treatment that tells the diagnosis makes risks of 0 and 1: no line in log-odds can follow
             by = [n for n in leaks_of(column.name) if n in schema and schema[n].kind is Kind.BINARY]
             clear = np.isfinite(known[:, [schema.index(n) for n in by]]).any(1)
-            for key, own in ((column.name, ~ill), (column.name + _TOLD, ill & ~clear)):
-                fresh[key] = np.array([k for k in due if own[k] and k + start not in scored[key]], int)
+            key, own = column.name + _TOLD, ill & ~clear
+            fresh[key] = np.array([k for k in due if own[k] and k + start not in scored[key]], int)
         else:
             fresh[column.name] = np.array([k for k in due if k + start not in scored[column.name]], int)
     wanted = dict.fromkeys(key.removesuffix(_TOLD) for key, due in fresh.items() if len(due))
@@ -185,6 +191,33 @@ def _score(
             first, second = off_centre(told[name], truth), np.zeros(len(truth))
         for k in due:
             scored[key][int(k) + start] = (float(first[k]), float(second[k]))
+
+
+def _score_panel(
+    joint: Joint,
+    values: Floats,
+    panel: str,
+    ending: str,
+    chunk: int,
+    scored: dict[str, dict[int, tuple[float, float]]],
+) -> None:
+    """(P(yes), outcome) of every yes/no column, given what a panel tells but what gives the answer away."""
+    schema = joint.schema
+    columns = [(c.name, c.group) for c in schema.columns]
+    together: dict[tuple[str, ...], list[str]] = {}
+    for column in schema.columns:
+        if column.kind is Kind.BINARY and column.group not in ("person", "design"):
+            together.setdefault(tuple(inputs_of(panel, column.name, columns)), []).append(column.name)
+    for inputs, names in together.items():
+        known = np.where(np.isin(schema.names, inputs), values, np.nan)
+        for start in range(0, len(values), chunk):
+            rows = slice(start, start + chunk)
+            told = joint.predictive(known[rows], names)
+            for name in names:
+                truth = values[rows, schema.index(name)]
+                p = told[name].probabilities()[:, 1]
+                for k in np.flatnonzero(np.isfinite(truth)):
+                    scored[name + ending][int(k) + start] = (float(p[k]), float(truth[k]))
 
 
 def _plain(line: Platt) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sciai.core.errors import CheckpointError
 from sciai.health.data.columns import Kind
 from sciai.health.model.chain import BinnedJoint, patterns
 from sciai.health.model.copula import Copula
+from sciai.health.model.features import ZERO_TOGETHER
 from sciai.health.model.network import JointNet, Prepared
 from sciai.health.model.plan import BLOCKS, drawing_plan
 
@@ -26,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 _DRAWN = 1000  # rows that are sampled together
 _HALF = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 _SHAPE = ("width", "blocks", "members", "dropout", "plain")  # as a checkpoint stores them
+_DRIFT = 0.006  # share of virtual humans; a smaller one may be the chance of the draws it was learned from
 _ALIKE = 4  # rows per mask from which one factorisation per mask is faster than one per row
 
 
@@ -43,6 +45,8 @@ class NeuralJoint(BinnedJoint):
         self._numeric = {i: j for j, i in enumerate(net.numeric)}
         self._discrete = {i: j for j, i in enumerate(net.discrete)}
         self.plan = drawing_plan(net.copula, blocks)
+        names = self.schema.names
+        self._tied = {names.index(name) for pair in ZERO_TOGETHER for name in pair if name in names}
 
     @classmethod
     def load(cls, checkpoint: Checkpoint) -> NeuralJoint:
@@ -61,6 +65,7 @@ class NeuralJoint(BinnedJoint):
                 k[4:]: torch.from_numpy(np.array(v, "f4")) for k, v in arrays.items() if k.startswith("net.m")
             }
             net.load_state_dict(state)
+            net.drawn = None if "drawn" not in arrays else np.asarray(arrays["drawn"], float)
         except (KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(
                 f"checkpoint {checkpoint.card.name!r} does not hold the network it describes: {error}"
@@ -74,6 +79,8 @@ class NeuralJoint(BinnedJoint):
         arrays["net.shape"] = np.array([float(shape[k]) for k in _SHAPE])
         for name, tensor in self.net.state_dict().items():
             arrays[f"net.{name}"] = tensor.detach().cpu().numpy().astype("f2")
+        if self.net.drawn is not None:
+            arrays["drawn"] = self.net.drawn.astype("f4")
         return arrays
 
     def bins(self, known: Floats, columns: Sequence[int]) -> list[tuple[Floats, Floats | None]]:
@@ -132,11 +139,63 @@ class NeuralJoint(BinnedJoint):
             torch.set_num_threads(before)
         return values
 
-    def _fill(self, values: Floats, mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> Floats:
-        """Unknown values of rows that share a mask, filled in."""
-        copula, mask = self.copula, mask.copy()
+    def settle(self, n: int = 4000, seed: int = 0) -> Floats:
+        """Learn how far single columns of virtual humans drift from the margins, and undo it from now on.
+
+        A person is drawn block after block, and small errors of what was drawn first add up in what follows.
+        So each column of each member of the ensemble gets a monotone map: from the share of virtual humans
+        up to the end of each bin to that of the people learned from. Maps are made in the order of drawing:
+        later columns follow values that were put right, and what they owe to them stays. A column that is
+        off by less than ``_DRIFT`` has none.
+
+        Args:
+            n: virtual humans of each member.
+            seed: of their draws.
+
+        Returns:
+            Share up to the end of each bin, of every column after another, shape (members, bins).
+        """
+        self.net.drawn = np.empty((len(self.net.members), int(self.layout.starts[-1])))
+        for member in range(len(self.net.members)):
+            blank = np.full((n, len(self.schema)), np.nan)
+            rng = np.random.default_rng([seed, member])
+            self._fill(blank, np.zeros(len(self.schema), bool), rng, member, learn=True)
+        return self.net.drawn
+
+    def _moved(self, member: int, i: int, ends: Floats | None) -> Floats | None:
+        """Where the bounds of column i's bins go; learned from ``ends`` first where they are given."""
+        if self.net.drawn is None:
+            return None
+        own, margin = self.net.drawn[member, self.layout.span(i)], self.layout.margins[i]
+        if ends is not None:
+            own[:] = ends.mean(0)
+            right = margin.bin_edges[1:]
+            if i in self._tied:  # moved apart, one could be 0 without the other
+                own[:] = right[0] + (own - own[0]) * (1 - right[0]) / max(1 - own[0], 1e-9)
+            own[:] = right if np.abs(own - right).max() < _DRIFT else own
+            own[-1] = 1.0
+        return np.concatenate([[0.0], own])
+
+    def _fill(
+        self,
+        values: Floats,
+        mask: npt.NDArray[np.bool_],
+        rng: np.random.Generator,
+        member: int | None = None,
+        learn: bool = False,
+    ) -> Floats:
+        """Unknown values of rows that share a mask, filled in.
+
+        Args:
+            values: shape (n, d), changed.
+            mask: what is known in all rows, shape (d,).
+            rng: the source of chance.
+            member: of the ensemble; None draws one.
+            learn: whether the columns' drift is learned (``settle``); it is undone where nothing is known.
+        """
+        copula, mask, blank = self.copula, mask.copy(), not mask.any()
         z = np.nan_to_num(copula.scores(values)).astype("f4")
-        member = int(rng.integers(len(self.net.members)))
+        member = int(rng.integers(len(self.net.members))) if member is None else member
         for block in self.plan:
             todo = [i for i in block if not mask[i]]
             if not todo:
@@ -152,7 +211,9 @@ class NeuralJoint(BinnedJoint):
             per_column = [e for both in ends for e in both.swapaxes(0, 1)]
             for i, own in zip([*numbers, *levels], per_column, strict=True):
                 margin = self.layout.margins[i]
-                values[:, i] = margin.draw(own[:, : margin.n_bins], u[:, todo.index(i)])
+                own = own[:, : margin.n_bins]
+                moved = self._moved(member, i, own if learn else None) if blank else None
+                values[:, i] = margin.draw(own, u[:, todo.index(i)], moved)
                 z[:, copula.span(i)] = copula.score(i, values[:, i])
             mask[todo] = True
         return values

@@ -121,22 +121,28 @@ class Margin:
             return np.clip(v, 0, self.n_bins - 1).astype(np.int64)
         return np.searchsorted(self.edges[self.bins], v, "right").astype(np.int64)
 
-    def draw(self, ends: npt.NDArray[Any], u: Floats) -> Floats:
+    def draw(self, ends: npt.NDArray[Any], u: Floats, moved: Floats | None = None) -> Floats:
         """The value at a quantile of a distribution over the bins, rounded as the table rounds.
 
         Args:
             ends: probability up to the end of each bin, shape (n, k).
             u: quantiles, shape (n,).
+            moved: where the bins' bounds go on F's scale, 0 to 1, shape (k + 1,); what is between moves with
+                them. None leaves them where they are.
         """
         k = np.minimum((ends[:, :-1] <= u[:, None]).sum(1), self.n_bins - 1)
-        if not self.column.numeric:
+        if not self.column.numeric and moved is None:
             return k.astype(float)
         rows = np.arange(len(u))
         upper = ends[rows, k]
         lower = np.where(k > 0, ends[rows, np.maximum(k - 1, 0)], 0.0)
         part = np.clip((u - lower) / np.maximum(upper - lower, 1e-9), 0.0, 1.0)
         bounds = self.bin_edges
-        x = self.quantile(np.clip(bounds[k] + part * (bounds[k + 1] - bounds[k]), 1e-6, 1 - 1e-6))
+        at = bounds if moved is None else moved
+        place = np.clip(at[k] + part * (at[k + 1] - at[k]), 1e-6, 1 - 1e-6)
+        if not self.column.numeric:
+            return np.searchsorted(bounds[1:-1], place, "right").astype(float)
+        x = self.quantile(place)
         x = np.floor(x + 0.5) if self.column.kind is Kind.COUNT else x
         x = np.round(x / self.column.step) * self.column.step if self.column.step else x
         return np.round(x, self.column.decimals) + 0.0

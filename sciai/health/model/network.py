@@ -118,8 +118,12 @@ class JointNet(nn.Module):
         members: networks whose probabilities are averaged; each is trained by itself.
         dropout: share of units left out in training.
         plain: as it was made at first: no rough columns, and ``Features`` without what goes with them.
+
+    Attributes:
+        drawn: what ``NeuralJoint.settle`` learned; None before.
     """
 
+    drawn: Floats | None
     edges: Tensor
     real: Tensor
     bumps: Tensor
@@ -145,6 +149,7 @@ class JointNet(nn.Module):
         plain: bool = False,
     ) -> None:
         super().__init__()
+        self.drawn = None
         self.copula = copula
         self.plan = drawing_plan(copula)
         self.shape = {"width": width, "blocks": blocks, "members": members, "dropout": dropout}

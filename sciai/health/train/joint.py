@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from sciai.core.checkpoint import Checkpoint
+from sciai.core.errors import CheckpointError
 from sciai.health.model.copula import fit_copula
 from sciai.health.model.joint import NeuralJoint
 from sciai.health.model.network import JointNet
+from sciai.health.train.consistency import log_probabilities, order_gap
 from sciai.health.train.copula import calibration_of
 from sciai.health.train.figures import figures
 from sciai.health.train.masks import masks
@@ -32,7 +34,9 @@ def network(
     dropout: float = 0.1,
     rounds: int = 8,
     shrink: float = 0.02,
+    spare: float = 1.0,
     fewest: int = 20,
+    start: str | None = None,
 ) -> JointNet:
     """The network, over a copula that is fitted to the training part first.
 
@@ -44,20 +48,44 @@ def network(
         dropout: share of units left out in training.
         rounds: as for the copula.
         shrink: as for the copula.
+        spare: see ``fit_copula``.
         fewest: as for the copula.
+        start: checkpoint of a network of the same shape to go on from; None starts at the copula.
+
+    Raises:
+        CheckpointError: when ``start`` is of another shape, or of people with other columns.
     """
     people = training_people(data)
-    copula = fit_copula(people.schema, people.values, rounds=rounds, shrink=shrink, fewest=fewest)
-    return JointNet(copula, width, blocks, members, dropout)
+    copula = fit_copula(
+        people.schema, people.values, rounds=rounds, shrink=shrink, spare=spare, fewest=fewest
+    )
+    net = JointNet(copula, width, blocks, members, dropout)
+    if start is not None:
+        before = NeuralJoint.load(Checkpoint.load(start)).net
+        theirs, ours = (
+            {**{k: n.shape[k] for k in ("width", "blocks", "members")}, "columns": n.copula.schema.names}
+            for n in (before, net)
+        )
+        other = [k for k in ours if ours[k] != theirs[k]]
+        try:
+            net.load_state_dict(before.state_dict())
+        except RuntimeError:  # shapes: some follow from the margins, of other people
+            other = other or ["margins"]
+        if other:
+            raise CheckpointError(f"training cannot go on from {start}: it has other {', '.join(other)}")
+    return net
 
 
-def loss(net: JointNet, batch: Mapping[str, Tensor], diagnoses: float = 1.0) -> dict[str, Any]:
+def loss(
+    net: JointNet, batch: Mapping[str, Tensor], diagnoses: float = 1.0, consistency: float = 0.0
+) -> dict[str, Any]:
     """Mean NLL in nats over bins of the values that were hidden.
 
     Args:
         net: the network.
         batch: ``values`` (n, d) and ``weight`` (n, d), of each value in the loss.
         diagnoses: factor on columns of levels, whose NLL is small beside that of numbers.
+        consistency: factor on the gap between two orders of asking (``order_gap``), in training only.
     """
     values = batch["values"].double().numpy()
     # the shared path seeds torch for each step; masks follow it, so a resumed run hides the same
@@ -65,29 +93,35 @@ def loss(net: JointNet, batch: Mapping[str, Tensor], diagnoses: float = 1.0) -> 
     told = masks(net.copula.schema, len(values), rng, net.plan)
     there = np.isfinite(values)
     prepared = net.prepare(net.copula.scores(values), told & there)
-    numbers, levels = net(prepared)
     bins = torch.from_numpy(net.copula.layout.bins_of(values))
+    own = log_probabilities(net, net(prepared), bins)
     asked = torch.from_numpy(there & ~told).float() * batch["weight"]
-    parts = []
-    for logs, columns, factor in ((numbers, net.numeric, 1.0), (levels, net.discrete, diagnoses)):
-        if columns:
-            own = logs.gather(-1, bins[None, :, columns, None].expand(len(logs), -1, -1, -1))[..., 0]
-            parts.append((-own * asked[:, columns], factor))
-    total = sum(p.sum() * f for p, f in parts)
-    count = asked.sum().clamp_min(1.0) * len(numbers)
-    plain = torch.cat([p for p, _ in parts], -1).detach()
+    factors = torch.ones(asked.shape[1])
+    factors[net.discrete] = diagnoses
+    lost = -own * asked
+    count = asked.sum().clamp_min(1.0) * len(own)
+    plain = lost.detach()
     told_of = {"nll": plain.sum() / count}
     if net.discrete:
-        share = asked[:, net.discrete].sum().clamp_min(1.0) * len(numbers)
-        told_of["nll_levels"] = parts[-1][0].detach().sum() / share
-    return {"loss": total / count, "n": len(values), **told_of}
+        share = asked[:, net.discrete].sum().clamp_min(1.0) * len(own)
+        told_of["nll_levels"] = plain[..., net.discrete].sum() / share
+    total = (lost * factors).sum() / count
+    if consistency and net.training:
+        gap = order_gap(net, values, told & there, there & ~told, bins, rng)
+        told_of["order_gap"] = gap.detach()
+        total = total + consistency * gap
+    return {"loss": total, "n": len(values), **told_of}
 
 
 def calibrate(net: JointNet, data: Any, passes: int = 4) -> dict[str, Any]:
-    """Intervals, risks and counts from the calibration part (``sciai.health.model.calibration``), and what
-    was done in training so that memory can be measured (``sciai.health.data.watched``)."""
-    watch = getattr(data, "watch", None)
-    return {**calibration_of(NeuralJoint(net), data, passes), **({"privacy": dict(watch)} if watch else {})}
+    """What the card holds of held-out people (``sciai.health.model.calibration``: intervals, risks, counts).
+
+    Before, virtual humans are put right from the margins of the training part (``NeuralJoint.settle``). The
+    card also says what was done in training so that memory can be measured (``sciai.health.data.watched``).
+    """
+    watch, joint = getattr(data, "watch", None), NeuralJoint(net)
+    joint.settle()
+    return {**calibration_of(joint, data, passes), **({"privacy": dict(watch)} if watch else {})}
 
 
 def evaluate(net: JointNet, data: Any) -> dict[str, float]:

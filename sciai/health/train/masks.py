@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.health.data.columns import Schema
+from sciai.health.data.leaks import LEAKS, leaks_of
 
 __all__ = ["PANELS", "hide", "masks", "panel"]
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
+_ASKED = 0.35  # share of people who are asked for a whole family of columns that give one another away
 _BASIC = "group:person group:design group:body group:lifestyle -sbp -dbp -pulse -w_mec"
 _CHECK_UP = f"{_BASIC} sbp dbp pulse group:lab group:blood_count"
 PANELS: Mapping[str, Sequence[str]] = {
@@ -65,6 +67,8 @@ def masks(
         rng: the source of chance.
         plan: blocks of columns in the order in which they are drawn.
 
+    Of the first four kinds, a third asks for all columns that give one another's answer away (``LEAKS``).
+
     Returns:
         True where told, shape (n, d). Of the first four kinds, half know the era and few their weight.
     """
@@ -81,6 +85,10 @@ def masks(
     few = rng.random((n, d)) < rng.integers(0, 6, size=(n, 1)) / d
     for low, high, what in ((0.2, 0.5, chosen), (0.5, 0.6, ~away), (0.6, 0.7, all_but_few), (0.7, 0.8, few)):
         told = np.where(((kind >= low) & (kind < high))[:, None], what, told)
+    # questions come without what gives their answer away: of some, a whole family is asked for at once
+    families = np.stack([panel(schema, [name, *sorted(leaks_of(name))]) for name in sorted(LEAKS)])
+    asked = families[rng.integers(len(families), size=n)] & (rng.random(n) < _ASKED)[:, None]
+    told &= ~asked
     for name, share in (("cycle", 0.5), ("w_mec", 0.1)):
         if name in schema:
             told[:, schema.index(name)] &= rng.random(n) < share

@@ -18,6 +18,7 @@ from sciai.health.model.calibration import (
     decade,
     group_of,
     illness_known,
+    labs_known,
 )
 from sciai.health.model.held_out import calibrate, chain_p, hide_like_a_panel, off_centre
 from tests.health.api.exact import NUMBERS, SCHEMA, ExactJoint, Told, human
@@ -149,6 +150,24 @@ def test_illness_known() -> None:
     rows[1, SCHEMA.index("rx_insulin")] = 0
     assert illness_known(SCHEMA, rows).tolist() == [False, True]
     assert illness_known(SCHEMA, rows, "rx_insulin").tolist() == [False, False]
+
+
+def test_a_line_of_its_own_where_the_laboratory_is_known() -> None:
+    told = calibrate(JOINT, HELD, TRAIN, seed=2, passes=1)["health"]
+    told["measured"]["dx_diabetes"]["offset"] = 1.5
+    found = Calibration.read({"health": told})
+    rows = np.repeat(NOBODY, 3, 0)
+    rows[1:, SCHEMA.index("hba1c")] = 6.0  # one of three
+    rows[2, SCHEMA.index("rx_insulin")] = 0
+    assert labs_known(SCHEMA, rows).tolist() == [False, True, True]
+    offsets = np.full(3, np.nan)
+    for line, own in found.lines(SCHEMA, rows, "dx_diabetes"):
+        offsets[own] = line.offset
+    assert offsets.tolist() == [
+        found.risks["dx_diabetes"].offset,
+        1.5,
+        found.told["dx_diabetes"].offset,
+    ]
 
 
 def test_a_card_without_or_with_a_broken_calibration() -> None:

@@ -12,7 +12,7 @@ from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, CheckpointError
 from sciai.health.data.columns import Column, Kind, Schema
 from sciai.health.data.synthetic import Synthetic
-from sciai.health.model.copula import Copula, CopulaJoint, fit_copula
+from sciai.health.model.copula import Copula, CopulaJoint, fit_copula, strong_pairs
 from sciai.health.model.interface import load_joint
 from sciai.health.model.margins import Layout
 
@@ -64,6 +64,33 @@ def test_latents_follow_the_conditional_normal() -> None:
         ).logpdf(z[row, :2])
         # up to the constant of the change of scale
         np.testing.assert_allclose(told - told[0], direct - direct[0], rtol=0.03, atol=0.02)
+
+
+def test_shrinking_spares_the_strong_pairs() -> None:
+    rng = np.random.default_rng(4)
+    root = rng.normal(size=(4, 4)) * 0.15 + np.eye(4)
+    root[1] = root[0] + 0.1 * rng.normal(size=4)  # x0 and x1 are nearly the same
+    values = rng.normal(size=(3000, 4)) @ root.T
+    plain, even, spared = (
+        fit_copula(Schema(NUMBERS), values, shrink=shrink, spare=spare).correlation
+        for shrink, spare in ((0.0, 1.0), (0.3, 1.0), (0.3, 0.5))
+    )
+    assert plain[0, 1] > 0.9
+    assert even[0, 1] == pytest.approx(0.7 * plain[0, 1], abs=0.02)
+    assert spared[0, 1] == pytest.approx(plain[0, 1], abs=0.02)
+    assert abs(spared[2, 3]) < 0.8 * abs(plain[2, 3])
+
+
+def test_strong_pairs_have_the_inverse_of_their_graph() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(200, 8)) + rng.normal(size=(200, 1))
+    correlation = np.corrcoef(values.T)
+    fitted = strong_pairs(correlation, np.arange(8), 0.15, sweeps=500)
+    inverse, partial = np.linalg.inv(fitted), np.linalg.inv(0.995 * correlation + 0.005 * np.eye(8))
+    weak = np.abs(partial) < 0.15 * np.sqrt(np.outer(np.diag(partial), np.diag(partial)))
+    assert 8 < weak.sum() < 48
+    np.testing.assert_allclose(inverse[weak], 0, atol=1e-3)
+    np.testing.assert_allclose(fitted[~weak], (0.995 * correlation + 0.005 * np.eye(8))[~weak], atol=1e-3)
 
 
 def test_numbers_have_the_same_likelihood_in_any_order() -> None:

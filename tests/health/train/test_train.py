@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sciai.core.checkpoint import Checkpoint
+from sciai.core.errors import CheckpointError
 from sciai.core.run import compose, evaluate, train
 from sciai.health.data.columns import Column, Kind, Schema, default_schema
 from sciai.health.data.synthetic import invent
@@ -70,6 +72,13 @@ def test_masks_reach_from_nothing_to_all_but_a_few() -> None:
     assert 0.15 < era < 0.5
 
 
+def test_some_questions_come_without_all_that_gives_the_answer_away() -> None:
+    told = masks(SCHEMA, 6000, np.random.default_rng(2))
+    pair = told[:, [SCHEMA.index("trig_fasting"), SCHEMA.index("trig_serum")]]
+    checked_up = told[:, SCHEMA.index("hdl")] & told[:, SCHEMA.index("sodium")]
+    assert (~pair[checked_up]).all(1).mean() > 0.05
+
+
 def test_the_copula_through_the_shared_path(tmp_path: Path) -> None:
     options = ("domain/health@domain=copula", *TINY, f"out={tmp_path}")
     done = train(compose("health", options))
@@ -110,6 +119,21 @@ def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
         np.testing.assert_allclose(array, second[name], atol=1e-3, err_msg=name)
     again = evaluate(compose("health", [*options, f"out={tmp_path / 'b'}"]))
     assert again.metrics["test/nll"] == pytest.approx(resumed.metrics["test/nll"], abs=0.01)  # half precision
+
+
+def test_training_goes_on_from_a_network_of_the_same_shape(tmp_path: Path) -> None:
+    options = ["domain/health@domain=joint", *TINY, "domain.data.aside=0.1", "domain.calibrate=null"]
+    small = ["domain.net.width=16", "domain.net.blocks=1", "domain.net.members=1", "trainer.max_steps=2"]
+    first = train(compose("health", [*options, *small, f"out={tmp_path / 'a'}"]))
+    more = [f"domain.net.start={first.path}", "domain.lit.optimizer.lr=1e-9", "domain.net.shrink=0.5"]
+    second = train(compose("health", [*options, *small, *more, f"out={tmp_path / 'b'}"]))
+    before, after = (Checkpoint.load(run.path).arrays for run in (first, second))
+    for name in (n for n in before if n.startswith("net.m")):
+        np.testing.assert_allclose(before[name], after[name], atol=1e-3, err_msg=name)
+    assert not np.allclose(before["copula.correlation"], after["copula.correlation"])
+    with pytest.raises(InstantiationException, match="it has other width") as told:
+        train(compose("health", [*options, *small, more[0], "domain.net.width=24", f"out={tmp_path / 'c'}"]))
+    assert isinstance(told.value.__cause__, CheckpointError)
 
 
 def test_it_learns_what_a_copula_cannot(tmp_path: Path) -> None:
