@@ -5,7 +5,6 @@ Runs in a process of its own (``sciai.trust.audit.sealed``), apart from the one 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -13,10 +12,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sciai.core.answer import Level
+from sciai.core.answer import Level, ask
 from sciai.core.checkpoint import Checkpoint
 from sciai.health import checks
+from sciai.health.api.distribution import HealthAnswer
 from sciai.health.api.human import VirtualHuman
+from sciai.health.api.infer import tell
 from sciai.health.checks import audit as asked
 from sciai.health.data.columns import Kind, Schema
 from sciai.health.data.leaks import inputs_of
@@ -25,6 +26,7 @@ from sciai.health.model.calibration import groups_of
 from sciai.trust.audit.probe import probe
 from sciai.trust.audit.subject import Context, Subject, remembered
 from sciai.trust.audit.whole import Claim, Plan
+from sciai.trust.tax import cost_of_checks
 
 __all__ = ["answered", "answers", "asking", "defects", "plan"]
 
@@ -251,35 +253,31 @@ def _by_hand(human: VirtualHuman, target: str, row: Floats, way: int) -> float:
 
 def _costs(human: VirtualHuman, quick: bool) -> dict[str, Any]:
     """Latency of an answer, and the share of the checks in it."""
-    people = human.sample(40, seed=3)
+    rounds = 12 if quick else 40
+    people = human.sample(rounds + 4, seed=3)
     names = ["age", "sex", "race_eth", "weight_kg", "height_cm", "hba1c", "hdl", "creatinine", "hemoglobin"]
     targets = ("dx_diabetes", "sbp", "egfr_japan")
+    rows = [people.iloc[number][names].to_dict() for number in range(len(people))]
     levels: dict[str, int] = {level.name.lower(): 0 for level in Level}
-    times: list[float] = []
-    shares: list[float] = []
-    for number in range(4 + (8 if quick else 30)):
-        row = people.iloc[number][names].to_dict()
-        began = time.perf_counter()
-        answer = human.given(row).ask(*targets)
-        took = time.perf_counter() - began
-        again = human.given(row)  # the checks alone, of a person of whom nothing was computed yet
-        began = time.perf_counter()
-        question = again.question(targets)
-        for before in checks.BEFORE:
-            list(before(question))
-        if answer.estimate is not None:
-            for after in checks.AFTER:
-                list(after(question, answer.estimate))
-        checked = time.perf_counter() - began
-        if number >= 4:  # the first ones warm up
-            times.append(took)
-            shares.append(checked / took)
-            levels[answer.level.name.lower()] += 1
+
+    def checked(number: int) -> None:
+        levels[human.given(rows[number]).ask(*targets).level.name.lower()] += 1
+
+    def bare(number: int) -> None:
+        person = human.given(rows[number])
+        HealthAnswer.of(
+            ask(
+                person,
+                lambda who: tell(human.model, who.state, targets, human.calibration, who.group),
+                provenance=human.provenance(),
+            )
+        )
+
+    cost = cost_of_checks(checked, bare, rounds)
     return {
         "what": "three columns of one person",
-        "answer_ms": 1000 * float(np.median(times)),
-        "checks_share": float(np.median(shares)),
-        "answers": len(times),
+        "checks_share": cost.share,
+        **{name: value for name, value in asdict(cost).items() if name != "share"},
         "levels": levels,
     }
 

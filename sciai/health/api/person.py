@@ -16,6 +16,7 @@ from sciai.health.api.distribution import HealthAnswer, Told
 from sciai.health.api.infer import State, state_of, tell
 from sciai.health.api.known import Known
 from sciai.health.api.record import recorded
+from sciai.health.api.seen import seen
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Schema
 from sciai.health.model.calibration import group_of
@@ -227,7 +228,7 @@ class Person:
             self.schema, self.known.values, self.known.given, targets, self.human.calibration,
             self.known.findings, self.group, (lambda: self.strangeness) if strange else None,
             (lambda: self.similar) if self.human.calibration.population else None, self.known.waiting,
-            self.human.standing,
+            self.human.standing, (lambda: seen(self.human.model).surely_usual(self.known.values)),
         )  # fmt: skip
 
     @cached_property
@@ -243,9 +244,7 @@ class Person:
 
         Numbers other than age do not count (see ``strangeness`` for those).
         """
-        from sciai.health.api.unusual import similar
-
-        return similar(self)
+        return seen(self.human.model).similar(self.known.values, self.human.calibration.population)
 
     def _provenance(self, seed: int) -> Provenance:
         return self.human.provenance(seed)

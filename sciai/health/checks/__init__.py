@@ -78,6 +78,8 @@ class Question:
         similar: gives the expected number of similar people among those learned from; None is not checked.
         waiting: calculated values that are kept by weighted draws, and how many draws carry the weight.
         standing: release stage of the model; None for one that was never saved.
+        plain: gives whether a quick look already tells that the combination is no rare one; None looks no
+            quicker way.
     """
 
     schema: Schema
@@ -91,6 +93,7 @@ class Question:
     similar: Callable[[], float] | None = None
     waiting: Mapping[str, float] = field(default_factory=dict)
     standing: Standing | None = None
+    plain: Callable[[], bool] | None = None
 
     def value(self, name: str) -> float | None:
         """A free column's value, or None where it is unknown or there is no such column."""
@@ -317,7 +320,7 @@ def revealed(question: Question, name: str) -> Iterable[Finding]:
 
 def outlier(question: Question) -> Iterable[Finding]:
     """A combination of values that hardly anybody has."""
-    if question.strangeness is None:
+    if question.strangeness is None or (question.plain is not None and question.plain()):
         return
     p = question.strangeness()
     if p <= RARE:

@@ -217,8 +217,9 @@ def _misses(costs: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     told = []
     share = costs.get("checks_share")
     if isinstance(share, int | float) and share > TAX:
+        where = f" ({costs['worst']})" if costs.get("worst") else ""
         told.append(
-            f"checks take {100 * share:.0f} % of an answer's latency; {100 * TAX:.0f} % is the target"
+            f"checks take {100 * share:.0f} % of an answer's latency{where}; {100 * TAX:.0f} % is the target"
         )
     told += [
         f"{row['subject']}: a planted {row['defect']} of {row['size']:g} standard deviations was found in "
