@@ -3,8 +3,9 @@
 Prints a table at 35 dB, writes ``benchmarks/out/radar_rate_distortion.json`` and one PNG for each variable.
 Bits are those of the values over all gates of the variable, masks excluded; for ours they include chunk
 headers. A few sweeps of each volume are used, spread over the elevations, so that the slow codecs finish.
+Each volume and target is written down when it is done; ``--resume`` goes on from there.
 
-    python -m benchmarks.radar_rate_distortion [--psnr 30 35 40 45 50] [--sweeps 2] [KEY ...]
+    python -m benchmarks.radar_rate_distortion [--psnr 30 35 40 45 50] [--sweeps 2] [--resume] [KEY ...]
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from benchmarks.radar_classical import codecs, reach
 from benchmarks.radar_volumes import Sweep, load, peak_of, shared_radar, volume_sets
 
 OUT = Path(__file__).parent / "out"
+FOUND = OUT / "radar_rate_distortion.json"
 KEYS = (
     "behel_20200207130000",
     "KSRX20200805_154019",
@@ -67,21 +69,29 @@ def ours(sweeps: Sequence[Sweep], codec: str, psnr: float) -> dict[str, dict[str
 
 
 def run(
-    keys: Sequence[str], targets: Sequence[float], most: int, only: Sequence[str] = ()
+    keys: Sequence[str],
+    targets: Sequence[float],
+    most: int,
+    only: Sequence[str] = (),
+    rows: Sequence[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """One row for each volume, variable, codec and target."""
+    """One row for each volume, variable, codec and target; those in `rows` are not measured again."""
     folder = shared_radar()
     if folder is None:
         raise SystemExit("the real volumes (../shared/data/radar) are not here: set SCIAI_SHARED")
     found, missing = codecs()
     for name, why in missing.items():
         print(f"{name}: {why}")
-    rows: list[dict[str, Any]] = []
+    rows = list(rows)
+    known = {(r["volume"], r["target"]) for r in rows}
+    OUT.mkdir(exist_ok=True)
     for volume in [v for v in volume_sets(folder) if v.key in keys]:
         full = load(volume)
         sweeps = [full[i] for i in sorted(set(np.linspace(0, len(full) - 1, most).round().astype(int)))]
         names = [n for n in sorted({n for s in sweeps for n in s.variables}) if not only or n in only]
         for psnr in targets:
+            if (volume.key, psnr) in known:
+                continue
             for own in OURS:
                 for name, result in ours(sweeps, own, psnr).items():
                     if name in names:
@@ -96,6 +106,7 @@ def run(
                     if best:
                         rows.append({"volume": volume.key, "variable": name, "codec": codec.name,
                                      "target": psnr, **best})  # fmt: skip
+            FOUND.write_text(json.dumps(rows, indent=1))
             print(f"{volume.key} {psnr:g} dB done", flush=True)
     return rows
 
@@ -159,10 +170,10 @@ def main() -> None:
     parser.add_argument("--sweeps", type=int, default=2)
     parser.add_argument("--variables", nargs="*", default=[])
     parser.add_argument("keys", nargs="*")
+    parser.add_argument("--resume", action="store_true", help="keep what the last run wrote down")
     given = parser.parse_args()
-    rows = run(given.keys or KEYS, given.psnr, given.sweeps, given.variables)
-    OUT.mkdir(exist_ok=True)
-    (OUT / "radar_rate_distortion.json").write_text(json.dumps(rows, indent=1))
+    before = json.loads(FOUND.read_text()) if given.resume and FOUND.is_file() else []
+    rows = run(given.keys or KEYS, given.psnr, given.sweeps, given.variables, before)
     for target in given.psnr:
         print(table(rows, target))
     for path in plot(rows, OUT):
