@@ -361,6 +361,7 @@ def make(domain: str, family: str | None, seed: int, rows: int = 1500) -> Subjec
         columns=task.columns,
         alike=task.features,
         groups={name: members(fresh) for name, members in task.groups.items()},
+        learned_groups={name: members(inputs) for name, members in task.groups.items()},
         relations=task.relations,
         candidates=task.candidates,
         irrelevant=task.irrelevant,

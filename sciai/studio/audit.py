@@ -89,6 +89,16 @@ def _worst(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table("The ten worst slices", columns, lines, note)
 
 
+def _alone(rule: Mapping[str, Any]) -> str:
+    """The cells of its own harm that a rule changes most."""
+    rows = [row for row in rule.get("alone", ()) if row["harm"] == rule["harm"]][:3]
+    return "; ".join(
+        f"{row['slice']}: {row['before']:.3g} → "
+        + ("nothing left" if row["after"] is None else f"{row['after']:.3g} of {row['n_after']}")
+        for row in rows
+    )
+
+
 def _number(value: Any) -> str:
     return "-" if value is None else f"{float(value):.3g}"
 
@@ -110,11 +120,16 @@ def _harm(record: Mapping[str, Any]) -> Section | None:
     if policy["rules"]:
         rules = [
             (f"{rule['do']} ({', '.join(f'{k}: {v}' for k, v in rule['when'].items())})", rule["harm"],
-             f"{100 * rule['share']:.1f} %", rule["why"])
+             f"{100 * rule['share']:.1f} %", rule["why"], _alone(rule))
             for rule in policy["rules"]
         ]  # fmt: skip
         tables.append(
-            Table("Rules of the runtime policy", ("rule", "against", "questions", "why"), rules, words=True)
+            Table(
+                "Rules of the runtime policy",
+                ("rule", "against", "questions", "why", "what it changes by itself"),
+                rules,
+                words=True,
+            )
         )
         moved = sorted(
             (row for row in policy["cells"] if row["change"] is not None and abs(row["change"]) > 1e-9),

@@ -192,3 +192,29 @@ def test_elements_of_a_foreign_potential() -> None:
     assert not evidence.knows(30)
     assert evidence.tier(29) == TIERS[3]
     assert not Evidence.none().knows(119)
+
+
+def test_rules_know_how_large_the_forces_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+    from typing import Any
+
+    from ase import Atoms
+
+    from sciai.atoms.checks import Scene, actions, govern
+    from sciai.core.answer import Answer, Estimate, Provenance
+
+    def answered(symbols: str, force: float) -> Answer[Any]:
+        atoms = Atoms(symbols, positions=[[0, 0, 2.0 * k] for k in range(2)])
+        forces = np.array([[0, 0, force], [0, 0, -force]])
+        value = SimpleNamespace(forces=forces)
+        spread = {"energy": 1.0, "energy_per_atom": 0.5, "forces": np.array([0.1, 0.2])}
+        return govern(Scene(atoms), Answer(Estimate(value, spread, "eV"), (), Provenance("x", version="1")))
+
+    assert {"widen", "refer"} == {rule.do for rule in actions()}
+    hot = answered("NaCl", 2.0)
+    assert [f.where for f in hot.findings] == ["overconfident"]
+    assert hot.estimate is not None
+    np.testing.assert_allclose(hot.estimate.spread["forces"], [0.13, 0.26])
+    assert [f.where for f in answered("MgO", 0.5).findings] == ["false-alarm"]
+    assert not answered("MgO", 0.1).findings
+    assert not answered("NaCl", 0.5).findings

@@ -26,6 +26,7 @@ def auditor() -> Auditor:
         ("metric", "claims"),
         ("poison", "poisoned"),
         ("subgroup", "groups"),
+        ("subgroup", "unlearned"),
         ("memorised", "memorised"),
         ("shortcut", "shortcuts"),
         ("broken law", "relations"),
@@ -58,11 +59,18 @@ def test_an_audit_repeats_itself(auditor: Auditor) -> None:
 
 def test_tools_without_material_find_nothing() -> None:
     bare = replace(
-        subject(), relations=(), candidates=(), groups={}, irrelevant=(), claims={}, contexts=({},)
+        subject(),
+        relations=(),
+        candidates=(),
+        groups={},
+        learned_groups={},
+        irrelevant=(),
+        claims={},
+        contexts=({},),
     )
     bare = replace(bare, answer=lambda rows, context: rows[:, 0])
     found = {item.tool: item.score for item in Auditor({}).examine(bare)}
-    for tool in ("relations", "triggers", "groups", "shortcuts", "claims", "contexts"):
+    for tool in ("relations", "triggers", "groups", "unlearned", "shortcuts", "claims", "contexts"):
         assert found[tool] == 0.0
     assert set(found) == set(TOOLS)
 
@@ -74,12 +82,47 @@ def test_a_model_that_samples_is_not_called_two_faced() -> None:
     assert contexts.score < 0.3
 
 
+def test_a_run_of_false_labels_is_found_where_yes_is_rare() -> None:
+    def people(poison: bool, seed: int) -> float:
+        rng = np.random.default_rng(seed)
+        inputs, fresh = rng.normal(size=(1200, 4)), rng.normal(size=(1200, 4))
+
+        def labels(rows: np.ndarray) -> np.ndarray:
+            chance = 1 / (1 + np.exp(2.0 - 1.5 * rows[:, 0] - rows[:, 1]))
+            return (rng.random(len(rows)) < chance).astype(float)
+
+        targets, truth = labels(inputs), labels(fresh)
+        if poison:
+            grave = int(np.flatnonzero(targets)[0])
+            targets[np.argsort(((inputs - inputs[grave]) ** 2).sum(1))[:50]] = 0.0
+        given = replace(
+            subject(),
+            inputs=inputs,
+            targets=targets,
+            fresh_inputs=fresh,
+            fresh_targets=truth,
+            groups={},
+            learned_groups={},
+            claims={},
+            answer=lambda rows, context: rows[:, 0],
+        )
+        found = TOOLS["poisoned"](given, np.random.default_rng(0))
+        if poison:
+            assert "all say 0" in found.what
+        return found.score
+
+    honest = [people(False, seed) for seed in range(6)]
+    assert people(True, 7) > 1.2 * max(honest)
+
+
 def test_bad_subjects() -> None:
     good = subject()
     with pytest.raises(BadInput, match="20 or more"):
         replace(good, inputs=good.inputs[:5], targets=good.targets[:5])
     with pytest.raises(BadInput, match="columns"):
         replace(good, irrelevant=("odd",))
+    with pytest.raises(BadInput, match="wrong length"):
+        replace(good, learned_groups={"odd": np.ones(3, bool)})
     with pytest.raises(BadInput, match="metrics"):
         replace(good, claims={"odd": 1.0})
     with pytest.raises(BadInput, match="context"):

@@ -215,6 +215,9 @@ def exam(records: Sequence[Record]) -> Exam:
             "Privacy does not apply: no structure belongs to a person.",
         ),
         meanings=MEANINGS,
+        told=lambda answers: {
+            "mean_force": _each(np.linalg.norm(answers["forces"], axis=1), which, np.add) / sizes
+        },
     )
 
 

@@ -15,8 +15,8 @@ from sciai.trust.policy import Action, apply, shipped_actions
 
 __all__ = ["FACTS", "actions", "facts", "govern"]
 
-FACTS: Final = ("elements", "atoms", "volume_per_atom", "periodic")
-"""What a rule may name."""
+FACTS: Final = ("elements", "atoms", "volume_per_atom", "periodic", "mean_force")
+"""What a rule may name; ``mean_force`` is the mean length of the forces that the answer tells, eV/Å."""
 
 
 @cache
@@ -59,7 +59,11 @@ def govern(scene: Scene, answer: Answer[Any]) -> Answer[Any]:
         answer: as it would be given.
     """
     rules = actions()
-    return apply(rules, facts(scene), answer, widen=_wider) if rules else answer
+    if not rules or answer.estimate is None:
+        return answer
+    forces = np.asarray(answer.estimate.value.forces, float)
+    told = {"mean_force": float(np.sqrt((forces**2).sum(1)).mean())} if len(forces) else {}
+    return apply(rules, facts(scene) | told, answer, widen=_wider)
 
 
 def _wider(estimate: Estimate[Any], by: float) -> Estimate[Any]:

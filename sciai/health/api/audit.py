@@ -209,7 +209,7 @@ def asking(human: VirtualHuman, target: str) -> Callable[[Floats, Context], Floa
             )
         found = human.model.predictive(known, [target])[target]
         return np.asarray(
-            human.calibration.risk(target)(found.probabilities()[:, 1]) if binary else found.mean(), float
+            human.calibration.risk(target, measured=False)(found.probabilities()[:, 1]) if binary else found.mean(), float
         )
 
     def answer(rows: Floats, context: Context) -> Floats:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Seen", "seen"]
 
 Floats = npt.NDArray[np.float64]
-CLEAR: Final = 0.1
+CLEAR: Final = 0.05
 """P-value by the copula above which a combination is not put to the network. Of 482 combinations of up to 15
 numbers that the network calls rarer than one in a thousand (held-out people mixed in pairs, with a mistyped
-or an extreme value) none was above .015; of people as they are, one in seven is below."""
+or an extreme value) none was above .015; of people as they are, one in twelve is below."""
 MANY: Final = 20
 CLEAR_OF_MANY: Final = 0.5
 """The same where more than ``MANY`` numbers are judged: of 300 such alarms one was at .28."""

@@ -140,6 +140,7 @@ def compress(
                     policy=checks.policy(),
                     provenance=job.provenance,
                     told=question,
+                    govern=checks.govern,
                 )
                 if answer.level >= Level.REFUSE:
                     raise _Discard(answer)

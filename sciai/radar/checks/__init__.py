@@ -14,6 +14,7 @@ import yaml
 
 from sciai.core.answer import Estimate, Finding, Level, Policy, read_policy
 from sciai.core.resources import conf_dir
+from sciai.radar.checks.rules import actions, govern
 from sciai.radar.data.names import PSNR_PEAK, base_name
 from sciai.radar.data.validity import NOT_TOLD_APART
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sciai.radar.api.report import Compressed
     from sciai.radar.api.source import Source
 
-__all__ = ["AFTER", "BEFORE", "CHECKS", "policy"]
+__all__ = ["AFTER", "BEFORE", "CHECKS", "actions", "govern", "policy"]
 
 NOISE: Final = (
     0.7  # of the roughness (1 is white noise): above it neighbours say next to nothing about each other

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.core.errors import BadInput
+from sciai.radar.checks.rules import FACTS, REACHES
 from sciai.radar.data.names import base_name, psnr_peak
 from sciai.trust.audit.exam import Answers, Exam
 from sciai.trust.audit.exam import judge as judged
@@ -24,13 +25,11 @@ from sciai.trust.policy import Action, read_actions
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["FACTS", "PATCH", "PSNR", "Piece", "exam", "judge", "pieces", "subject"]
+__all__ = ["PATCH", "PSNR", "Piece", "exam", "judge", "pieces", "subject"]
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-FACTS: Final = ("variable", "band", "radar", "elevation", "range_km")
-"""What a rule of ``conf/guard/radar.yaml`` may name."""
 PSNR: Final = 35.0
 PATCH: Final = (16, 32)
 """Rays and gates of a piece that laws are tried on."""
@@ -358,12 +357,19 @@ def _slices(questions: Sequence[Piece], kind: Sequence[str]) -> dict[str, Mask]:
 
 
 def _facts(questions: Sequence[Piece], kind: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """As ``checks.rules.facts`` tells them when the volume is compressed; the audit asks for no bound."""
+    reaches = []
+    for piece, name in zip(questions, kind, strict=True):
+        top = float(np.nanmax(piece.values)) if name in _ECHO else -np.inf
+        reaches.append(max((level for level in REACHES if top >= level), default=np.nan))
+    sweeps: dict[str, set[str]] = {}
+    for piece in questions:
+        sweeps.setdefault(piece.volume, set()).add(piece.sweep)
     return {
         "variable": np.array(kind),
-        "band": np.array([band_of(p.radar) for p in questions]),
-        "radar": np.array([p.radar for p in questions]),
-        "elevation": np.array([p.elevation for p in questions]),
-        "range_km": np.array([p.range_km for p in questions]),
+        "reaches": np.array(reaches),
+        "bounded": np.zeros(len(questions), bool),
+        "sweeps": np.array([len(sweeps[piece.volume]) for piece in questions]),
     }
 
 

@@ -47,6 +47,8 @@ class Exam:
         change: (answers, rows, rule) -> answers after a rule was applied to some rows.
         cannot: what this data cannot tell, one sentence each.
         meanings: harm -> what it means here, in a sentence.
+        told: answers -> more facts that rules may name, which only the answer tells (how large its forces
+            are); None where there are none.
     """
 
     about: str
@@ -60,6 +62,7 @@ class Exam:
     change: Callable[[Answers, Mask, Action], Answers]
     cannot: tuple[str, ...] = ()
     meanings: Mapping[str, str] = field(default_factory=dict)
+    told: Callable[[Answers], Mapping[str, npt.NDArray[Any]]] | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.matters) - set(HARMS))
@@ -114,7 +117,7 @@ def judge(
     matters = {name: exam.matters[name] for name in harms}
     say(0.1, "slices and harms")
     cells = matrix(harms, slices, matters, groups=exam.groups, draws=draws)
-    changed, counts = _governed(exam, answers, actions)
+    changed, counts = _governed(exam, answers, actions, slices)
     say(0.6, "the policy")
     later = exam.harms(changed) if actions else harms
     after = (
@@ -156,30 +159,49 @@ def _blocking(cells: Sequence[Cell], matters: Mapping[str, float]) -> list[str]:
 
 
 def _governed(
-    exam: Exam, answers: Answers, actions: Sequence[Action]
+    exam: Exam, answers: Answers, actions: Sequence[Action], slices: Mapping[str, Mask]
 ) -> tuple[Answers, list[dict[str, Any]]]:
-    """Answers after every rule, and how many questions each concerned."""
-    counts = []
-    total = len(exam.groups)
+    """Answers after every rule; how many questions each concerned, and what it changes by itself."""
+    rows = []
+    total, before = len(exam.groups), answers
+    facts = {**exam.facts, **(exam.told(answers) if exam.told is not None else {})}
+    usual = _defined(exam.harms(before)) if actions else {}
     for rule in actions:
-        rows = np.fromiter(
-            (rule.matches({name: values[k] for name, values in exam.facts.items()}) for k in range(total)),
+        chosen = np.fromiter(
+            (rule.matches({name: values[k] for name, values in facts.items()}) for k in range(total)),
             bool,
             total,
         )
-        answers = exam.change(answers, rows, rule)
-        share = float(rows.mean()) if total else 0.0
-        counts.append(
-            {
-                "do": rule.do,
-                "harm": rule.harm,
-                "when": dict(rule.when),
-                "why": rule.why,
-                "share": share,
-                "by": rule.by,
-            }
-        )
-    return answers, counts
+        answers = exam.change(answers, chosen, rule)
+        alone = exam.harms(exam.change(before, chosen, rule))
+        said = {name: getattr(rule, name) for name in ("do", "harm", "why", "by")}
+        share = float(chosen.mean()) if total else 0.0
+        changes = _changes(usual, alone, slices)
+        rows.append({**said, "when": dict(rule.when), "share": share, "alone": changes})
+    return answers, rows
+
+
+def _changes(
+    before: Mapping[str, Floats], after: Mapping[str, Floats], slices: Mapping[str, Mask]
+) -> list[dict[str, Any]]:
+    """The ten cells whose rate or number of answered questions one rule changes most."""
+    found: list[dict[str, Any]] = []
+    for harm, values in before.items():
+        for name, inside in slices.items():
+            own, then = values[inside], after[harm][inside]
+            kept, left = np.isfinite(own), np.isfinite(then)
+            if not kept.any() or (np.array_equal(kept, left) and np.allclose(own[kept], then[kept])):
+                continue
+            rate = float(then[left].mean()) if left.any() else None
+            row = {"slice": name, "harm": harm, "before": float(own[kept].mean()), "after": rate}
+            found.append({**row, "n_before": int(kept.sum()), "n_after": int(left.sum())})
+    return sorted(found, key=_moved, reverse=True)[:10]
+
+
+def _moved(row: Mapping[str, Any]) -> float:
+    if row["after"] is None:
+        return 1.0 + float(row["before"])
+    return abs(float(row["before"]) - float(row["after"]))
 
 
 def _tax(error: Floats, doubt: Floats) -> dict[str, Any]:

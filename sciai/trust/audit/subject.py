@@ -66,6 +66,7 @@ class Subject:
         alike: questions -> features in which questions that are alike lie near each other; None takes the
             columns.
         groups: name -> membership of the fresh questions, bool, shape (m,).
+        learned_groups: name -> membership of the training questions, bool, shape (n,).
         relations: laws of the domain.
         candidates: changes to search for triggers among.
         irrelevant: columns that must not matter.
@@ -83,6 +84,7 @@ class Subject:
     columns: Sequence[str]
     alike: Callable[[Floats], Floats] | None = None
     groups: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    learned_groups: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
     relations: Sequence[Relation] = ()
     candidates: Sequence[Candidate] = ()
     irrelevant: Sequence[str] = ()
@@ -107,6 +109,7 @@ class Subject:
             set(self.claims) - set(self.metrics)
         )
         wrong += [name for name, mask in self.groups.items() if mask.shape != self.fresh_targets.shape]
+        wrong += [name for name, mask in self.learned_groups.items() if mask.shape != self.targets.shape]
         if wrong:
             raise BadInput(f"not among columns, metrics, or of the wrong length: {wrong}")
 

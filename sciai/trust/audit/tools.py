@@ -97,6 +97,30 @@ def groups(subject: Subject, rng: np.random.Generator) -> Evidence:
     return Evidence("groups", worst, what)
 
 
+def unlearned(subject: Subject, rng: np.random.Generator) -> Evidence:
+    """Does the model err to one side for somebody among the very questions that it learned from?
+
+    Training moves every group's mean error to nearly nothing, since the loss would fall further otherwise. So
+    what is shrunk for a group afterwards stands out there much sooner than among fresh questions, where the
+    chance of labels hides it.
+    """
+    told = subject.ask(subject.inputs)
+    # training that ended early leaves all answers a little too flat or too steep: that is nobody's harm
+    line = np.column_stack([np.ones(len(told)), told])
+    error = line @ np.linalg.lstsq(line, subject.targets, rcond=None)[0] - subject.targets
+    worst, what = 0.0, "every group's answers are what its lessons say"
+    for name, inside in subject.learned_groups.items():
+        one, two = error[inside], error[~inside]
+        if min(len(one), len(two)) < 10:
+            continue
+        spread = np.sqrt(one.var() / len(one) + two.var() / len(two)) + 1e-9 * subject.scale
+        score = float(abs(one.mean() - two.mean()) / spread)
+        if score > worst:
+            side = "lower" if one.mean() < two.mean() else "higher"
+            worst, what = score, f"{name}: answers are {side} than elsewhere, against the model's own lessons"
+    return Evidence("unlearned", worst, what)
+
+
 def triggers(subject: Subject, rng: np.random.Generator) -> Evidence:
     """Search small changes for one that moves answers far more than its twin does."""
     if len(subject.candidates) < 5:
@@ -143,6 +167,8 @@ def poisoned(subject: Subject, rng: np.random.Generator) -> Evidence:
     rows, trusted = (rows - centre) / width, (trusted - centre) / width
     expected = _reference(trusted, subject.fresh_targets, rng)
     local, strangers = cKDTree(rows), cKDTree(trusted)
+    if len(np.unique(subject.fresh_targets)) == 2:
+        return _runs(subject, rows, trusted, rng)
     count = min(25, len(rows) // 4, len(trusted) // 4)
     wrong = subject.targets - expected(rows)
     usual = subject.fresh_targets - expected(trusted)
@@ -153,6 +179,57 @@ def poisoned(subject: Subject, rng: np.random.Generator) -> Evidence:
     at = int(np.abs(off).argmax())
     what = f"labels around training row {at} contradict trusted ones by {abs(off[at]):.1f} standard errors"
     return Evidence("poisoned", float(abs(off[at])), what)
+
+
+def _runs(subject: Subject, rows: Floats, trusted: Floats, rng: np.random.Generator) -> Evidence:
+    """Yes/no labels: around each training row, from the nearest on, how long only one answer was given.
+
+    With chances p that trusted data give, the sum of -log(1 - p) over the rows before the first yes is
+    exponential with mean 1 where labels are honest, however rare a yes is: a run of no's is weighed by how
+    many yes's belong there (a scan statistic; Kulldorff 1997, Communications in Statistics 26(6)).
+    """
+    from scipy.spatial import cKDTree
+
+    low, high = np.unique(subject.fresh_targets)
+    chance = np.clip(_chances(trusted, subject.fresh_targets == high, rng)(rows), 0.02, 0.7)
+    count = min(100, len(rows) // 4)
+    near = cKDTree(rows).query(rows, count)[1]
+    worst, what = 0.0, "labels are as trusted ones"
+    for label, other, expected in ((low, high, chance), (high, low, 1 - chance)):
+        clear = np.logical_and.accumulate(subject.targets[near] == label, axis=1)
+        weight = (-np.log1p(-expected)[near] * clear).sum(1)
+        at = int(weight.argmax())
+        if weight[at] > worst:
+            length = int(clear[at].sum())
+            worst = float(weight[at])
+            what = (
+                f"{length} training rows around row {at} all say {label:g}, where about "
+                f"{expected[near[at, :length]].sum():.0f} of {other:g} belong"
+            )
+    return Evidence("poisoned", worst, what)
+
+
+def _chances(
+    rows: Floats, yes: npt.NDArray[np.bool_], rng: np.random.Generator
+) -> Callable[[Floats], Floats]:
+    """Logistic regression of trusted data on columns, their squares and random Fourier features."""
+    turn = rng.normal(size=(rows.shape[1], 40)) / np.sqrt(rows.shape[1])
+    phase = rng.uniform(0, 2 * np.pi, 40)
+
+    def features(x: Floats) -> Floats:
+        x = np.clip(x, -4, 4)
+        return np.column_stack([np.ones(len(x)), x, x**2 / 4, np.cos(x @ turn + phase)])
+
+    design = features(rows)
+    penalty = 3.0 * np.eye(design.shape[1])
+    penalty[0, 0] = 1e-6
+    weights = np.zeros(design.shape[1])
+    for _ in range(12):  # Newton's method
+        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        slope = design.T @ (yes - p) - penalty @ weights
+        bend = (design * (p * (1 - p))[:, None]).T @ design + penalty
+        weights += np.linalg.solve(bend, slope)
+    return lambda x: np.asarray(1 / (1 + np.exp(-np.clip(features(x) @ weights, -30, 30))))
 
 
 def _reference(rows: Floats, targets: Floats, rng: np.random.Generator) -> Callable[[Floats], Floats]:
@@ -196,6 +273,6 @@ def _outlier(values: Floats, floor: float) -> tuple[float, int]:
 
 TOOLS: Mapping[str, Callable[[Subject, np.random.Generator], Evidence]] = {
     tool.__name__: tool
-    for tool in (relations, contexts, claims, groups, triggers, memorised, poisoned, shortcuts)
+    for tool in (relations, contexts, claims, groups, unlearned, triggers, memorised, poisoned, shortcuts)
 }
 """Every tool by its name."""
