@@ -26,7 +26,7 @@ from sciai.core.answer import Finding, Level
 from sciai.core.atomic import whole_file
 from sciai.core.checkpoint import Card, Checkpoint, Stage
 from sciai.core.errors import BadInput, DamagedStore
-from sciai.trust.audit.sealed import edited_code
+from sciai.trust.audit.sealed import changed_packages, edited_code
 from sciai.trust.sign import BadSignature, Keyring, Signer, canonical, digest
 
 __all__ = [
@@ -314,6 +314,8 @@ def _audit_lacks(audit: Mapping[str, Any] | None, fingerprint: str, days: int, t
     sealed = dict((audit.get("seals") or {}).get("code") or {})
     if edited := edited_code(sealed):
         lacks.append(f"the audit's metric code was edited since: {', '.join(edited)}; audit again")
+    if changed := changed_packages(dict(audit.get("saw") or {})):
+        lacks.append(f"the audit saw other code of the model: {', '.join(changed)}; audit again")
     if made > today or today - made > timedelta(days):
         lacks.append(f"the audit is of {made}; it may be {days} days old")
     return lacks

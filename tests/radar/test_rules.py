@@ -1,4 +1,4 @@
-"""Rules act on what is compressed: strong echo without a bound is referred, what is withheld is not written."""
+"""Rules act on what is compressed: unbounded strong echo is referred; what is withheld is not written."""
 
 from __future__ import annotations
 

@@ -159,6 +159,8 @@ def test_what_demotes(checkpoint: Checkpoint, conditions: Conditions, tmp_path: 
     assert "quick look" in why(stand(checkpoint, statement, conditions, audit=quick))
     sealed = audit_of(checkpoint, seals={"code": {"sciai.trust.slices": "0" * 64}})
     assert "metric code was edited" in why(stand(checkpoint, statement, conditions, audit=sealed))
+    other_code = audit_of(checkpoint, saw={"sciai.trust.audit": "0" * 64})
+    assert "other code of the model" in why(stand(checkpoint, statement, conditions, audit=other_code))
     failed = audit_of(checkpoint, passed=False)
     assert "failed" in why(stand(checkpoint, statement, conditions, audit=failed))
     assert "no audit" in why(stand(checkpoint, statement, conditions, audit=None))

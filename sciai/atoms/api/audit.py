@@ -226,6 +226,7 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         files=chosen,
         code=["sciai.atoms.checks.audit", "sciai.atoms.data.records", "sciai.atoms.data.readers"],
         actions=[asdict(rule) for rule in actions()],
+        packages=("sciai.atoms.model", "sciai.atoms.checks"),
         claims=claims,
         cannot=(own,) if foreign else () if chosen else (nothing,),
     )

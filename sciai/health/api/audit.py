@@ -209,7 +209,10 @@ def asking(human: VirtualHuman, target: str) -> Callable[[Floats, Context], Floa
             )
         found = human.model.predictive(known, [target])[target]
         return np.asarray(
-            human.calibration.risk(target, measured=False)(found.probabilities()[:, 1]) if binary else found.mean(), float
+            human.calibration.risk(target, measured=False)(found.probabilities()[:, 1])
+            if binary
+            else found.mean(),
+            float,
         )
 
     def answer(rows: Floats, context: Context) -> Floats:
@@ -308,6 +311,7 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         files=chosen,
         code=["sciai.health.checks.audit", *_DATA_CODE],
         actions=[asdict(rule) for rule in checks.actions()],
+        packages=("sciai.health.model", "sciai.health.checks"),
         claims=[
             Claim("coverage/check-up", "coverage", 0.02),
             *(

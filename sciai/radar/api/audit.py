@@ -217,6 +217,7 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         files=[path for about in volumes.values() for path in about.get("paths", ())],
         code=["sciai.radar.checks.audit", "sciai.radar.data.names"],
         actions=[asdict(rule) for rule in checks.actions()],
+        packages=("sciai.radar.model", "sciai.radar.checks"),
         claims=[Claim("leave_one_radar_out/least_psnr", "least_psnr", 1.0)],
         cannot=(
             ("No real volume was there (none ships): nothing is known of real clutter, biota or noise.",)

@@ -8,6 +8,7 @@ the run or during it.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.util
@@ -27,7 +28,7 @@ from sciai.core.answer import jsonable
 from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput, SciaiError
 
-__all__ = ["Part", "Seals", "Tampered", "edited_code", "run"]
+__all__ = ["Part", "Seals", "Tampered", "changed_packages", "edited_code", "packages_digest", "run"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 Step = Callable[[float, str], None]
@@ -106,6 +107,68 @@ def edited_code(sealed: Mapping[str, str]) -> list[str]:
         if now != then or not now:
             wrong.append(name)
     return wrong
+
+
+def packages_digest(packages: Iterable[str]) -> dict[str, str]:
+    """What the code of packages does: sha256 of their modules without comments, docstrings and layout.
+
+    Metric code is sealed byte by byte. Code that is judged, a model's, may be explained better without
+    voiding the evidence; what it does may not change.
+
+    Args:
+        packages: names.
+
+    Raises:
+        BadInput: where there is no such package, or a module cannot be parsed.
+
+    >>> len(packages_digest(["sciai.trust.audit"])["sciai.trust.audit"])
+    64
+    """
+    told = {}
+    for name in packages:
+        found = hashlib.sha256()
+        folder = _source(name).parent
+        for file in sorted(folder.rglob("*.py")):
+            try:
+                tree = ast.parse(file.read_bytes())
+            except (OSError, SyntaxError, ValueError) as error:
+                raise BadInput(f"cannot be read: {error}", file=file) from error
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    # text that stands by itself says something and does nothing
+                    kept = [part for part in node.body if not _is_text(part)]
+                    node.body = kept or [ast.Pass()]
+            found.update(f"{file.relative_to(folder).as_posix()}\n{ast.unparse(tree)}\n".encode())
+        told[name] = found.hexdigest()
+    return told
+
+
+def changed_packages(then: Mapping[str, str]) -> list[str]:
+    """Packages whose code does not do what it did, or that are gone.
+
+    Args:
+        then: package -> ``packages_digest`` of that time.
+
+    >>> changed_packages({"sciai.trust.audit": "0" * 64, "sciai.nothing": ""})
+    ['sciai.trust.audit', 'sciai.nothing']
+    """
+    wrong = []
+    for name, digest in then.items():
+        try:
+            same = packages_digest([name])[name] == digest
+        except BadInput:
+            same = False
+        if not same:
+            wrong.append(name)
+    return wrong
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sciai.core.answer import jsonable
 from sciai.core.atomic import whole_file
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.errors import BadInput
-from sciai.trust.audit.sealed import Part, Seals, run
+from sciai.trust.audit.sealed import Part, Seals, changed_packages, packages_digest, run
 
 __all__ = ["CODE", "Claim", "Plan", "audit", "save"]
 
@@ -76,6 +76,7 @@ class Plan:
         actions: the runtime policy, as in its file.
         claims: figures to compute again.
         cannot: what cannot be told at all, one sentence each.
+        packages: code that is judged: the model's. The record says which it saw, up to comments.
     """
 
     domain: str
@@ -88,6 +89,7 @@ class Plan:
     actions: Sequence[Mapping[str, Any]] = ()
     claims: Sequence[Claim] = ()
     cannot: Sequence[str] = field(default_factory=tuple)
+    packages: Sequence[str] = ()
 
 
 def audit(
@@ -120,9 +122,9 @@ def audit(
     began = time.monotonic()
     fingerprint = Checkpoint.verify(folder)
     card = Checkpoint.load(folder).card
-    seals = Seals.of([*CODE, *plan.code], plan.files)
+    seals, saw = Seals.of([*CODE, *plan.code], plan.files), packages_digest(plan.packages)
     common = {**plan.arguments, "files": list(plan.files), "quick": quick}
-    parts = Path(work) / _key(fingerprint, seals, plan, quick)
+    parts = Path(work) / _key(fingerprint, seals, saw, plan, quick)
     of_model = {**common, "checkpoint": str(folder)}
     told = run(
         Part(plan.answers, of_model, seals), parts / "answers.npz", _share(say, 0.0, 0.35, "asking the model")
@@ -140,6 +142,8 @@ def audit(
     )
     if Checkpoint.verify(folder) != fingerprint:
         raise BadInput("the checkpoint changed while it was audited", file=folder, fix="audit again")
+    if changed := changed_packages(saw):
+        raise BadInput(f"{', '.join(changed)} changed while it was audited", fix="audit again")
     # fewer questions leave more to chance
     claims = [_claimed(c, card.metrics, judged["figures"], 2.5 if quick else 1.0) for c in plan.claims]
     costs = told.get("costs", {})
@@ -153,6 +157,7 @@ def audit(
         **_verdict(judged, found, claims),
         "misses": _misses(costs, found),
         "seals": seals.plain(),
+        "saw": saw,
         "cannot": [*plan.cannot, *judged["cannot"]],
         "judged": {k: v for k, v in judged.items() if k not in ("cannot", "worst", "figures")},
         "worst": judged["worst"],
@@ -172,9 +177,9 @@ def save(record: Mapping[str, Any], path: str | Path) -> None:
         temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _key(fingerprint: str, seals: Seals, plan: Plan, quick: bool) -> str:
+def _key(fingerprint: str, seals: Seals, saw: Mapping[str, str], plan: Plan, quick: bool) -> str:
     content = json.dumps(
-        [fingerprint, seals.hash, jsonable(plan.actions), jsonable(plan.arguments, 10**9), quick],
+        [fingerprint, seals.hash, dict(saw), jsonable(plan.actions), jsonable(plan.arguments, 10**9), quick],
         sort_keys=True,
     )
     return hashlib.sha256(content.encode()).hexdigest()[:16]
