@@ -5,7 +5,7 @@ group's coverage is over all its people and all columns that are numbers; people
 count of people is printed beside that of values.
 
 The ECE of few people is above 0 even where every risk is exactly right; what it would be then is printed
-beside.
+beside, and so is what the worst of all diagnoses would be.
 
     python -m benchmarks.health_calibration --model health [--inputs basic check-up]
 """
@@ -58,11 +58,10 @@ def inside(told: Prediction) -> np.ndarray:
     return (told.truth >= told.lower) & (told.truth <= told.upper)
 
 
-def by_chance(told: Prediction, draws: int = 300) -> tuple[float, float]:
-    """Mean and 95th percentile of the ECE that the same risks would have if they were exactly right."""
-    p, rng = told.probabilities[:, 1], np.random.default_rng(0)
-    found = [ece(p, (rng.random(len(p)) < p).astype(int)) for _ in range(draws)]
-    return float(np.mean(found)), float(np.quantile(found, 0.95))
+def by_chance(told: Prediction, draws: int = 300) -> np.ndarray:
+    """The ECE that the same risks would have if they were exactly right, in so many draws of the outcomes."""
+    p, rng = told.probabilities[:, 1], np.random.default_rng(list(told.target.encode()))
+    return np.array([ece(p, (rng.random(len(p)) < p).astype(int)) for _ in range(draws)])
 
 
 def main() -> None:
@@ -90,7 +89,9 @@ def main() -> None:
             risks = [(n, s, r) for n, (s, r) in scores.items() if n.startswith("dx_") and s.cases >= 20]
             numbers = [n for n in told if np.isfinite(told[n].lower).any()]
             print(f"\n{describe(model)}, inputs {which!r}, {len(test)} held-out people")
-            chance = {n: by_chance(told[n]) for n, _, _ in risks}
+            drawn = {n: by_chance(told[n]) for n, _, _ in risks}
+            chance = {n: (float(np.mean(d)), float(np.quantile(d, 0.95))) for n, d in drawn.items()}
+            exact = np.max(list(drawn.values()), 0)
             rows = [
                 [n, s.cases, s.ece, r.ece, *chance[n]] for n, s, r in sorted(risks, key=lambda x: -x[1].ece)
             ]
@@ -101,6 +102,10 @@ def main() -> None:
             worst = max(s.ece for _, s, _ in risks)
             mean = float(np.mean([s.ece for _, s, _ in risks]))
             print(f"ECE of diagnoses: mean {mean:.4f}, worst {worst:.4f}")
+            print(
+                f"the worst of exact risks: median {np.median(exact):.4f}, 90 % from "
+                f"{np.quantile(exact, 0.05):.4f} to {np.quantile(exact, 0.95):.4f}"
+            )
             rows = [[n, scores[n][0].n, scores[n][0].coverage, scores[n][1].coverage] for n in numbers]
             rows.sort(key=lambda row: row[2])
             print(table(rows, ["interval, lowest coverage first", "n", "coverage", "raw"]))
@@ -131,6 +136,7 @@ def main() -> None:
                 f"coverage/{which}/groups_outside": sum(not 0.85 <= c[3] <= 0.95 for c in many),
                 f"calibration_error/{which}/mean": mean,
                 f"calibration_error/{which}/worst": worst,
+                f"calibration_error/{which}/worst_if_exact": float(np.median(exact)),
                 f"calibration_error/{which}/beyond_chance": len(beyond),
                 f"calibration_error/{which}/mean_if_exact": float(np.mean([c[0] for c in chance.values()])),
             }

@@ -140,7 +140,11 @@ def main() -> None:
     floor, (rho, rho95, pairs) = distances(schema, train, real), correlation_error(schema, train, real)
     floor_auc, where = told_apart(train[:, shown], real[:, shown], names)
     print(f"{len(train)} training people against {len(real)} held-out people:")
-    print(f"  KS mean {np.mean(list(floor.values())):.4f}, worst {max(floor.values()):.3f}")
+    floor_far = sum(gap > 0.03 for gap in floor.values())
+    print(
+        f"  KS mean {np.mean(list(floor.values())):.4f}, worst {max(floor.values()):.3f}, "
+        f"{floor_far} of {len(floor)} above .03"
+    )
     print(f"  correlations: mean error {rho:.4f}, 95th percentile {rho95:.3f}, of {pairs} pairs")
     print(f"  classifier: AUROC {floor_auc:.3f} ({', '.join(where)})")
     for model in given.model:
@@ -169,6 +173,7 @@ def main() -> None:
             "fidelity/ks_mean": mean,
             "fidelity/ks_worst": max(ks.values()),
             "fidelity/ks_columns_above_.03": len(far),
+            "fidelity/ks_columns_above_.03_of_real_people": floor_far,
             "fidelity/correlation_error": rho,
             "fidelity/two_sample_auc": apart,
             "fidelity/two_sample_auc_of_real_people": floor_auc,
