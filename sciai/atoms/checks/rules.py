@@ -39,15 +39,16 @@ def facts(scene: Scene) -> dict[str, Any]:
     >>> facts(Scene(bulk("NaCl", "rocksalt", 5.64)))["elements"]
     ('Cl', 'Na')
     """
-    atoms = scene.atoms
-    periodic = bool(atoms.pbc.all())
+    from ase.data import chemical_symbols
+
+    periodic, count = bool(scene.atoms.pbc.all()), len(scene.numbers)
     found: dict[str, Any] = {
-        "elements": tuple(sorted(set(atoms.get_chemical_symbols()))),
-        "atoms": len(atoms),
+        "elements": tuple(sorted(chemical_symbols[z] for z in scene.kinds.tolist())),
+        "atoms": count,
         "periodic": periodic,
     }
-    if periodic and len(atoms):
-        found["volume_per_atom"] = float(atoms.get_volume()) / len(atoms)
+    if periodic and count:
+        found["volume_per_atom"] = scene.volume / count
     return found
 
 
