@@ -7,9 +7,9 @@ is written) or refer.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from sciai.core.answer import Answer
 from sciai.core.errors import BadInput
@@ -17,17 +17,42 @@ from sciai.core.resources import conf_dir
 from sciai.radar.data.names import base_name
 from sciai.trust.policy import Action, apply, shipped_actions
 
-if TYPE_CHECKING:
-    from sciai.radar.api.report import Compressed, VariableReport
-    from sciai.radar.api.source import Source
-
 __all__ = ["FACTS", "REACHES", "actions", "facts", "govern"]
 
+V = TypeVar("V")
 FACTS: Final = ("variable", "reaches", "bounded", "sweeps")
 """What a rule may name: FM301 name of the variable; the highest of ``REACHES`` that its echo gets to, dBZ
 (reflectivity only); whether its largest error is bounded (``max_error``, ``lossless``); sweeps of the
 volume."""
 REACHES: Final = (20.0, 35.0, 45.0)
+
+
+class Volume(Protocol):
+    """What rules need of a volume."""
+
+    @property
+    def sweeps(self) -> Sequence[Any]:
+        """Its sweeps."""
+        ...
+
+
+class Measured(Protocol):
+    """What rules need of one variable's report."""
+
+    @property
+    def name(self) -> str:
+        """FM301 name."""
+        ...
+
+    @property
+    def max_error_bound(self) -> float | None:
+        """What was promised, None where no bound was."""
+        ...
+
+    @property
+    def csi(self) -> Mapping[str, float | None]:
+        """Critical success index at some dBZ; None where nothing reaches it."""
+        ...
 
 
 @cache
@@ -49,7 +74,7 @@ def actions() -> tuple[Action, ...]:
     return rules
 
 
-def facts(source: Source, report: VariableReport) -> dict[str, Any]:
+def facts(source: Volume, report: Measured) -> dict[str, Any]:
     """What rules may ask of one variable of a volume.
 
     Args:
@@ -65,7 +90,7 @@ def facts(source: Source, report: VariableReport) -> dict[str, Any]:
     return found | ({"reaches": reached[-1]} if reached else {})
 
 
-def govern(source: Source, answer: Answer[Compressed]) -> Answer[Compressed]:
+def govern(source: Volume, answer: Answer[V]) -> Answer[V]:
     """The answer after the rules that concern its variables; every one says what was done, where, and why.
 
     Args:
@@ -75,9 +100,8 @@ def govern(source: Source, answer: Answer[Compressed]) -> Answer[Compressed]:
     rules = actions()
     if not rules or answer.estimate is None:
         return answer
-    of: Mapping[str, dict[str, Any]] = {
-        name: facts(source, report) for name, report in answer.estimate.value.variables.items()
-    }
+    reports: Mapping[str, Measured] = getattr(answer.estimate.value, "variables", {})
+    of = {name: facts(source, report) for name, report in reports.items()}
     for rule in rules:
         concerned = [name for name, known in of.items() if rule.matches(known)]
         if concerned:
