@@ -27,6 +27,7 @@ SCRIPTS = {
     "radar_peers": "bits of quantise + JPEG XL lossless (effort 9) with its best mask coding, every volume",
     "radar_unseen": "bits against it on radars left out of training",
     "radar_next_volume": "bits against it on the next volume of a known radar",
+    "radar_bounds": "what bounds masks and the next volume",
     "radar_rate_distortion": "all codecs side by side, 30 to 50 dB",
     "radar_speed": "encode, decode and memory on 114 x 300 x 800, as multiples of 355 Mbps",
     "health_parity": "one joint model against one tuned LightGBM per question: log loss, AUROC",
