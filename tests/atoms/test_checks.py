@@ -200,8 +200,9 @@ def test_rules_know_how_large_the_forces_are(monkeypatch: pytest.MonkeyPatch) ->
 
     from ase import Atoms
 
-    from sciai.atoms.checks import Scene, actions, govern
+    from sciai.atoms.checks import Scene, actions, govern, rules
     from sciai.core.answer import Answer, Estimate, Provenance
+    from sciai.trust.policy import Action
 
     def answered(symbols: str, force: float) -> Answer[Any]:
         atoms = Atoms(symbols, positions=[[0, 0, 2.0 * k] for k in range(2)])
@@ -210,11 +211,13 @@ def test_rules_know_how_large_the_forces_are(monkeypatch: pytest.MonkeyPatch) ->
         spread = {"energy": 1.0, "energy_per_atom": 0.5, "forces": np.array([0.1, 0.2])}
         return govern(Scene(atoms), Answer(Estimate(value, spread, "eV"), (), Provenance("x", version="1")))
 
-    assert {"widen", "refer"} == {rule.do for rule in actions()}
+    assert {"refer"} == {rule.do for rule in actions()}
+    assert [f.where for f in answered("MgO", 0.5).findings] == ["false-alarm"]
+    assert not answered("MgO", 0.1).findings
+    assert not answered("NaCl", 0.5).findings
+    wider = Action({"mean_force": {"min": 1.0}}, "widen", "overconfident", "hot ones miss", by=1.3)
+    monkeypatch.setattr(rules, "actions", lambda: (wider,))
     hot = answered("NaCl", 2.0)
     assert [f.where for f in hot.findings] == ["overconfident"]
     assert hot.estimate is not None
     np.testing.assert_allclose(hot.estimate.spread["forces"], [0.13, 0.26])
-    assert [f.where for f in answered("MgO", 0.5).findings] == ["false-alarm"]
-    assert not answered("MgO", 0.1).findings
-    assert not answered("NaCl", 0.5).findings

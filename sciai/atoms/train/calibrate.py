@@ -7,7 +7,7 @@ parts that are held out for this were not trained on, and share no chemical syst
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -67,20 +67,34 @@ class Calibrate:
         force: list[tuple[Floats, Floats]] = []
         energy: list[tuple[Floats, Floats]] = []
         held: list[Floats] = []
-        for batch, answer in predictions(net, data.loader("calibrate")):
+        for batch, answer, asked in self._at_its_level(net, data):
             size = torch.bincount(batch.graph.batch).double()
             if answer.forces is not None:
                 wrong = (answer.forces - batch.forces).abs().numpy()
-                known = np.isfinite(wrong).all(1)
+                known = np.isfinite(wrong).all(1) & asked[batch.graph.batch.numpy()]
                 scale = np.repeat(answer.force_sd.numpy()[:, None], 3, 1)
                 force.append((scale[known].ravel(), wrong[known].ravel()))
             off = ((answer.energy - batch.energy) / size).abs().numpy()
-            known = np.isfinite(off)
+            known = np.isfinite(off) & asked
             energy.append(((answer.energy_sd / size).numpy()[known] + self.floor, off[known]))
             held.append(answer.descriptor.double().numpy())
         if not held:
             return None, None, np.empty((0, 0))
         return _columns(force), _columns(energy), np.concatenate(held)
+
+    @staticmethod
+    def _at_its_level(net: nn.Module, data: DataModule) -> Iterator[tuple[Any, Any, NDArray[np.bool_]]]:
+        """Held-out batches, answers, and which structures are labelled at the level of what users get.
+
+        Intervals promise something about those answers. Where no label is of that level, all count.
+        """
+        of: Any = net
+        own = of.levels == of.levels[of.answers]
+        records, held = data.dataset.records, data.part("calibrate").indices
+        some = any(bool(own[of.names.index(records[k].source)]) for k in held)
+        for batch, answer in predictions(net, data.loader("calibrate")):
+            asked = own[batch.graph.source].numpy() if some else np.ones(batch.graph.n_graphs, bool)
+            yield batch, answer, asked
 
     def _support(self, net: nn.Module, data: DataModule, held: Floats) -> Mapping[str, Any]:
         """Prototypes of every element's environments, and the shortest distances seen."""
