@@ -105,9 +105,11 @@ def atoms(
             step(-1, "asking a network that has learned nothing")
             folder = checkpoint_folder("atoms", pot.provenance.checkpoint, model)
             with tempfile.TemporaryDirectory() as place:
-                attribution.untrained(Checkpoint.load(folder)).save(f"{place}/atoms")
-                other = Potential.load(f"{place}/atoms")
-            answer = _with(answer, attribution.check_sanity(structure, pot, other))
+                others = []
+                for seed in range(6):
+                    attribution.untrained(Checkpoint.load(folder), seed).save(f"{place}/{seed}")
+                    others.append(Potential.load(f"{place}/{seed}"))
+            answer = _with(answer, attribution.check_sanity(structure, pot, others))
         if answer.level.name != "REFUSE":
             _draw(output, lambda: attribution.attribution_figure(structure, answer.unwrap(), file.name))
 

@@ -223,7 +223,10 @@ def randomised(
     [0, 1, 2]
     """
     rng = np.random.default_rng(seed)
+    # by name, as files list their arrays in an order of their own
     return {
-        name: rng.permutation(np.asarray(array).ravel()).reshape(np.shape(array)) if learned(name) else array
-        for name, array in arrays.items()
+        name: rng.permutation(np.asarray(arrays[name]).ravel()).reshape(np.shape(arrays[name]))
+        if learned(name)
+        else arrays[name]
+        for name in sorted(arrays)
     }

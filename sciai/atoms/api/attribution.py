@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -103,26 +104,26 @@ def untrained(checkpoint: Checkpoint, seed: int = 0) -> Checkpoint:
     return replace(checkpoint, arrays=randomised(checkpoint.arrays, lambda n: not n.startswith(kept), seed))
 
 
-def check_sanity(atoms: Atoms, potential: Potential, other: Potential) -> list[Finding]:
+def check_sanity(atoms: Atoms, potential: Potential, others: Sequence[Potential]) -> list[Finding]:
     """Does the explanation change when the network has learned nothing?
 
     Args:
         atoms: three or more, in different surroundings: by symmetry alike atoms get alike shares of any
             network.
         potential: the trained one.
-        other: an untrained one.
+        others: untrained ones; several, since ranks of few atoms agree by chance.
 
     Returns:
         A finding each for energies and doubts, of caution where trained and untrained rank the atoms alike.
     """
     found = []
-    parts = [p.engine.compute([atoms])[0] for p in (potential, other)]
-    base = [_alone(atoms, p) for p in (potential, other)]
+    parts = [p.engine.compute([atoms])[0] for p in (potential, *others)]
+    base = [_alone(atoms, p) for p in (potential, *others)]
     energies = [np.asarray(p.energies) - b for p, b in zip(parts, base, strict=True)]
     for name, values in (("energies", energies), ("doubts", [np.asarray(p.force_sd) for p in parts])):
         # ranked by how far an atom lies from the middle of all
         centred = [v - np.median(v) for v in values]
-        for f in sanity(centred[0], centred[1]):
+        for f in sanity(np.tile(centred[0], (len(others), 1)), centred[1:]):
             found.append(replace(f, where=name))
     return found
 
