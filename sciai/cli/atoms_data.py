@@ -27,7 +27,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON 
 _SHARES = {
     "crystals": {
         "crystal": 0.36,
-        "around": 0.40,
+        "around": 0.36,
+        "salt": 0.04,
         "element": 0.06,
         "oxide": 0.08,
         "packing": 0.07,
@@ -53,7 +54,7 @@ def build(
         list[str] | None,
         typer.Option(
             metavar="NAME=SHARE",
-            help="crystal, element, oxide, textbook, around, hot, melt, packing, pair, molecule.",
+            help="crystal, element, oxide, textbook, around, hot, melt, packing, salt, pair, molecule.",
         ),
     ] = None,
     largest: Annotated[int, typer.Option(min=2, help="Atoms in a cell at most.")] = 16,

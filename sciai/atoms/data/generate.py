@@ -18,6 +18,7 @@ from sciai.atoms.data import perturb
 from sciai.atoms.data.chemistry import KNOWN, compound, electronegativity, similar
 from sciai.atoms.data.prototypes import Prototype, prototypes, substituted
 from sciai.atoms.data.records import Record, group_of, is_dev
+from sciai.atoms.data.salts import salt
 from sciai.atoms.data.settle import ask, downhill, plausible, thinned
 from sciai.atoms.data.textbook import VOLUMES, cell, compounds
 
@@ -382,6 +383,18 @@ def _molecule(rng: np.random.Generator, plan: Plan) -> Job:
     return kept
 
 
+def _salt(rng: np.random.Generator, plan: Plan) -> Job:
+    """Oxyanions, hydrates, carbonyls and the like, settled some way, and what is near."""
+    for _ in range(30):
+        atoms = salt(rng, plan.largest)
+        if atoms is None or not plan.allowed(atoms):
+            continue
+        frames = yield from downhill(atoms, int(rng.integers(10, 19)))
+        kept = [replace(frame, kind="salt") for frame in thinned(frames[len(frames) // 3 :], 5)]
+        return kept + (yield from _offspring(kept[-1].to_atoms(), rng, plan, 3)) if kept else []
+    return []
+
+
 FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
     "crystal": _crystal,
     "element": _element,
@@ -391,6 +404,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
     "hot": _hot,
     "melt": _melt,
     "packing": _packing,
+    "salt": _salt,
     "pair": _pair,
     "molecule": _molecule,
 }

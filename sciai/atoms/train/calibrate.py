@@ -17,6 +17,7 @@ from torch import nn
 
 from sciai.atoms.train.data import Structures, collate
 from sciai.atoms.train.figures import predictions
+from sciai.atoms.train.offsets import GPA, fit_zero
 from sciai.atoms.train.repulsion import ENCOUNTER
 from sciai.core.data import DataModule
 from sciai.trust.conformal import quantile
@@ -48,10 +49,12 @@ class Calibrate:
         target: Any = net
         target.closest.copy_(torch.as_tensor(_closest(data)))
         target.keep_to_seen()
+        zero = self._zero(net, data)
         force, energy, held = self._held_out(net, data)
         result: dict[str, Any] = {
             "set": "calibrate part of the split: chemical systems that were not trained on",
             "alpha": self.alpha,
+            "zero": zero,
         }
         if force is not None:
             result["force"] = binned_quantiles(*force, self.alpha, self.bins)
@@ -59,6 +62,36 @@ class Calibrate:
             result["energy"] = {**binned_quantiles(*energy, self.alpha, 1), "floor": self.floor}
         result["support"] = self._support(net, data, held)
         return result
+
+    def _zero(self, net: nn.Module, data: DataModule) -> Mapping[str, Any]:
+        """Take the network's bias at the source that it answers at off its elements' energies."""
+        target: Any = net
+        name = target.names[target.answers]
+        records = data.dataset.records
+        numbers, errors, groups, held = [], [], [], []
+        for part in ("train", "val", "calibrate"):
+            rows = [k for k in map(int, data.split.parts.get(part, ())) if _at_rest(records[k], name)]
+            for some in np.array_split(rows, max(1, len(rows) // 16)) if rows else []:
+                batch = collate([data.dataset[int(k)] for k in some])
+                answer = target.predict(batch.graph, forces=False, stress=False)
+                for k, energy in zip(some, answer.energy.tolist(), strict=True):
+                    record = records[int(k)]
+                    numbers.append(np.asarray(record.numbers))
+                    errors.append((energy - float(record.energy)) / len(record.numbers))
+                    groups.append(record.group)
+                    held.append(part != "train")
+        if not errors:
+            return {"structures": 0}
+        off, apart = np.array(errors), np.array(held)
+        change = fit_zero(numbers, off, groups, apart)
+        target.offsets[target.answers] -= torch.as_tensor(change).to(target.offsets)
+        return {
+            "source": name,
+            "structures": len(off),
+            "held_out": int(apart.sum()),
+            "median_before": float(np.median(off[apart] if apart.any() else off)),
+            "largest_change": float(np.abs(change).max()),
+        }
 
     def _held_out(
         self, net: nn.Module, data: DataModule
@@ -127,6 +160,13 @@ class Calibrate:
         target.support_held[:] = torch.nan
         target.support_held[: len(picked)] = torch.as_tensor(np.sort(picked))
         return {"prototypes": len(known), "elements": len(seen), "neighbours": k, "held_out": len(picked)}
+
+
+def _at_rest(record: Any, source: str) -> bool:
+    """Whether a record is of a source, with an energy, and not far from zero pressure (20 GPa)."""
+    if record.source != source or record.energy is None or not np.isfinite(record.energy):
+        return False
+    return record.stress is None or abs(float(np.trace(record.stress)) / 3) < 20 * GPA
 
 
 def _columns(rows: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:

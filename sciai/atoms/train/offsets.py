@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sciai.atoms.data.records import Record
 from sciai.atoms.model.network import ELEMENTS
 
-__all__ = ["GPA", "fit_offsets"]
+__all__ = ["GPA", "fit_offsets", "fit_zero"]
 
 GPA = 1 / 160.21766208
 """eV/Å^3."""
@@ -74,6 +74,46 @@ def fit_offsets(
             kin = next((group for group in same_zero if name in group), [name])
             together = [row for other in names if other in kin for row in rows[other]]
             result[list(sources).index(name)] = _solve(together, common, drawn, not totals)
+    return result
+
+
+def fit_zero(
+    numbers: Sequence[NDArray[np.int_]],
+    errors: NDArray[np.float64],
+    groups: Sequence[str],
+    held: NDArray[np.bool_],
+    pull: float = 0.5,
+) -> NDArray[np.float64]:
+    """What to take off the elements' energies so that a trained network has no bias at one source.
+
+    Training pools the zero of several sources, and a network fits what it learned from better than what it
+    is asked: labels at rest lie below its answers. Elements are fitted to structures that were learned from,
+    where there are many; the shift that all elements share is the median of those that were not.
+
+    Args:
+        numbers: elements of each structure.
+        errors: answer - label, eV/atom [n].
+        groups: chemical system of each; frames of one count as one together.
+        held: which ones were not learned from [n].
+        pull: how strongly elements are drawn to no change, in chemical systems.
+
+    Returns:
+        eV, [119]; zero where nothing is known.
+
+    >>> three = [np.array([3, 3]), np.array([8]), np.array([3, 8])] * 9
+    >>> zero = fit_zero(three, np.array([0.1, 0.0, 0.05] * 9), list("abc") * 9, np.arange(27) > 17)
+    >>> zero[[3, 8, 9]].round(1).tolist()
+    [0.1, 0.0, 0.0]
+    """
+    result = np.zeros(ELEMENTS)
+    frames = Counter(groups)
+    shares = np.array([np.bincount(z, minlength=ELEMENTS) / len(z) for z in numbers]).reshape(-1, ELEMENTS)
+    learned = np.flatnonzero(~held)
+    if len(learned):
+        rows = [(shares[k], float(errors[k]), 1 / frames[groups[int(k)]]) for k in learned]
+        result = _solve(rows, result, pull, True)
+    if held.sum() >= 20:
+        result[shares.any(0)] += float(np.median(errors[held] - shares[held] @ result))
     return result
 
 
