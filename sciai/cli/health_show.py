@@ -1,4 +1,4 @@
-"""How `sciai health` prints what it found, and reads and writes tables."""
+"""How `sciai health` prints what it found, and writes tables."""
 
 from __future__ import annotations
 
@@ -320,36 +320,6 @@ def conditions(texts: Sequence[str]) -> dict[str, Any]:
         else:
             found[name.strip()] = value.split("|") if "|" in value else value.strip()
     return found
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV or Parquet table.
-
-    Raises:
-        BadInput: where it is missing, empty or neither.
-    """
-    import pandas as pd
-
-    from sciai.core.errors import BadInput
-
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            table = pd.read_parquet(path)
-        elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
-            table = pd.read_csv(
-                path, sep="\t" if path.suffix.lower() == ".tsv" else ",", encoding="utf-8-sig"
-            )
-        else:
-            raise BadInput("neither CSV nor Parquet", file=path, fix="give a .csv or .parquet file")
-    except FileNotFoundError:
-        raise BadInput("there is no such file", file=path, fix="check the path") from None
-    except (ValueError, OSError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(f"cannot be read: {str(error).splitlines()[0]}", file=path) from error
-    if table.empty:
-        raise BadInput("the table has no rows", file=path, fix="give one person in each row")
-    return table
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

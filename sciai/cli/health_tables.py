@@ -12,6 +12,8 @@ import typer
 from sciai.cli import health_show, show
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sciai.health import VirtualHuman
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on stdout, nothing else.")]
@@ -31,6 +33,12 @@ def load(model: str) -> VirtualHuman:
     from sciai.health import VirtualHuman
 
     return VirtualHuman.load(path=model) if Path(model).is_dir() else VirtualHuman.load(model)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    from sciai.health.data.tables import read_table
+
+    return read_table(path)
 
 
 def pairs(given: Sequence[str] | None) -> dict[str, str]:
@@ -122,7 +130,7 @@ def impute(
     sciai health impute gaps.csv full.csv
     sciai health impute gaps.parquet draw1.parquet --seed 1
     """
-    full = load(model).impute(health_show.read_table(table), seed=seed, progress=False if quiet else None)
+    full = load(model).impute(_read(table), seed=seed, progress=False if quiet else None)
     health_show.write_table(full, out)
     typer.echo(str(out))
 
@@ -143,7 +151,7 @@ def predict(
     sciai health predict people.parquet -t sbp --json
     """
     human = load(model)
-    told = human.predict(health_show.read_table(table), target, progress=False if quiet else None)
+    told = human.predict(_read(table), target, progress=False if quiet else None)
     findings = tuple(told.attrs.get("findings", ()))
     if out is not None:
         health_show.write_table(told, out)
@@ -261,8 +269,8 @@ def evaluate(
     from sciai.health.api.evaluate import evaluate as score
 
     with show.progress("scoring", quiet=quiet) as step:
-        people = health_show.read_table(table)
-        others = None if reference is None else health_show.read_table(reference)
+        people = _read(table)
+        others = None if reference is None else _read(reference)
         human = load(model)
         done = score(
             human.model,
@@ -308,7 +316,7 @@ def privacy(
     from sciai.health.api.privacy import audit
 
     with show.progress("attacking", quiet=quiet):
-        inside, outside = (health_show.encoded(human, health_show.read_table(p)) for p in (members, others))
+        inside, outside = (health_show.encoded(human, _read(p)) for p in (members, others))
         done = audit(human.model, inside, outside)
     if json:
         show.print_json(done.as_dict())

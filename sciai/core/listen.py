@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from sciai.core.answer import Answer
 
-__all__ = ["Listener", "as_one", "heard", "listening", "quietly", "tell"]
+__all__ = ["Listener", "as_one", "as_receipt", "heard", "listening", "quietly", "tell"]
 
 P = ParamSpec("P")
 A = TypeVar("A", bound="Answer[Any]")
+R = TypeVar("R")
 
 Listener = Callable[[Any, "Answer[Any]"], None]
 _LISTENERS: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
@@ -91,16 +92,49 @@ def as_one(question: Callable[P, Any]) -> Callable[[Callable[P, A]], Callable[P,
     [('1.0 twice', 4.0)]
     """
 
-    def decorate(function: Callable[P, A]) -> Callable[P, A]:
+    return as_receipt(question, lambda _, answer: answer)
+
+
+def as_receipt(
+    question: Callable[P, Any], receipt: Callable[[Any, Any], Answer[Any]]
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A function that hands out figures which are no answer (a table, a volume) is told as one.
+
+    A refusal that the function raises is told, too, before it goes on.
+
+    Args:
+        question: as for ``as_one``.
+        receipt: makes, from that question and what the function gives, the answer that listeners hear.
+
+    >>> from sciai.core.answer import Estimate, Provenance
+    >>> @as_receipt(lambda n: f"{n} rows", lambda _, table: Answer(
+    ...     Estimate(len(table), 0.0), (), Provenance("table")))
+    ... def rows(n):
+    ...     return [0.0] * n
+    >>> from sciai.core.answer import Answer
+    >>> told = []
+    >>> with listening(lambda query, answer: told.append((query, answer.unwrap()))):
+    ...     _ = rows(3)
+    >>> told
+    [('3 rows', 3)]
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
-        def asked(*args: P.args, **kwargs: P.kwargs) -> A:
+        def asked(*args: P.args, **kwargs: P.kwargs) -> R:
             if not heard():
                 return function(*args, **kwargs)
+            from sciai.core.answer import Refused
+
             query = question(*args, **kwargs)
-            with quietly():
-                answer = function(*args, **kwargs)
-            tell(query, answer)
-            return answer
+            try:
+                with quietly():
+                    given = function(*args, **kwargs)
+            except Refused as refused:
+                tell(query, refused.answer)
+                raise
+            tell(query, receipt(query, given))
+            return given
 
         return asked
 

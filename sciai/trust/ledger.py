@@ -24,92 +24,18 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sciai.core.answer import Finding, Level, jsonable
+from sciai.core.answer import Finding, jsonable
 from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput, DamagedStore, SciaiError
-from sciai.trust.sign import BadSignature, Keyring, Signer, canonical, digest, key_id
+from sciai.trust.chain import FORMAT, GENESIS, VERSION, Entry, Head, examine, parsed
+from sciai.trust.sign import BadSignature, Keyring, Signer, canonical, key_id
 
 __all__ = ["Entry", "Head", "Ledger"]
-
-_FORMAT, _VERSION = "sciai-ledger", 1
-GENESIS = "0" * 64
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the ledger.
-
-    Attributes:
-        number: 0, 1, 2 ... without gaps.
-        time: UTC, ISO 8601.
-        kind: what it records: "answer", "referral", "decision", "release", "audit" ...
-        body: the record, plain JSON types.
-        previous: hash of the entry before; 64 zeros for the first.
-        hash: sha256 of the five fields above.
-        signature: of the hash, by the ledger's key.
-    """
-
-    number: int
-    time: str
-    kind: str
-    body: Mapping[str, Any]
-    previous: str
-    hash: str
-    signature: str
-
-    @property
-    def id(self) -> str:
-        """What people quote: the first 12 digits of the hash."""
-        return self.hash[:12]
-
-    def expected_hash(self) -> str:
-        """What the hash has to be."""
-        return digest([self.number, self.time, self.kind, self.body, self.previous])
-
-
-@dataclass(frozen=True)
-class Head:
-    """The end of a ledger at one moment, signed; small enough to keep anywhere (a mail, another machine).
-
-    Attributes:
-        entries: how many there are.
-        size: bytes of ``entries.jsonl``.
-        hash: of the last entry; 64 zeros when there is none.
-        time: when it was written.
-        key: id of the key.
-        signature: of the fields above.
-    """
-
-    entries: int
-    size: int
-    hash: str
-    time: str
-    key: str
-    signature: str
-
-    def message(self) -> bytes:
-        """What is signed."""
-        return canonical([_FORMAT, self.entries, self.size, self.hash, self.time, self.key])
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Head:
-        """Read a head or an anchor.
-
-        Args:
-            path: JSON file.
-
-        Raises:
-            DamagedStore: where it is missing or not of that form.
-        """
-        try:
-            return cls(**json.loads(Path(path).read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise DamagedStore(f"{path} is not the head of a ledger: {error}") from error
 
 
 class Ledger:
@@ -138,9 +64,9 @@ class Ledger:
         self.folder = Path(folder)
         try:
             about = json.loads((self.folder / "ledger.json").read_text())
-            if about["format"] != _FORMAT or int(about["version"]) != _VERSION:
+            if about["format"] != FORMAT or int(about["version"]) != VERSION:
                 raise DamagedStore(
-                    f"{self.folder} is a ledger of another version: {about.get('version')!r}, not {_VERSION}"
+                    f"{self.folder} is a ledger of another version: {about.get('version')!r}, not {VERSION}"
                 )
             self.public, self.name = str(about["public"]), str(about["name"])
             self.keyring = Keyring({key_id(self.public): (self.name, self.public)})
@@ -181,8 +107,8 @@ class Ledger:
             file.write(secrets.token_hex(32))
         (path / "entries.jsonl").touch()
         about = {
-            "format": _FORMAT,
-            "version": _VERSION,
+            "format": FORMAT,
+            "version": VERSION,
             "name": signer.name,
             "public": signer.public,
             "begun": _now(),
@@ -260,11 +186,15 @@ class Ledger:
         """Every entry, oldest first, as it stands in the file; not verified.
 
         Raises:
-            DamagedStore: at a line that is no entry.
+            DamagedStore: at a line that is no entry, or where the file cannot be read.
         """
-        with open(self.folder / "entries.jsonl", "rb") as file:
-            for number, line in enumerate(file):
-                yield self._parse(line, number)
+        path = self.folder / "entries.jsonl"
+        try:
+            with open(path, "rb") as file:
+                for number, line in enumerate(file):
+                    yield parsed(line, path, number)
+        except OSError as error:
+            raise DamagedStore(f"{path} cannot be read: {error.strerror}") from error
 
     def find(self, id: str) -> Entry:
         """The entry with this id (or a beginning of its hash that no other has), or this number.
@@ -294,72 +224,13 @@ class Ledger:
         Returns:
             Findings that refuse, one for each thing that is wrong; or a single one that is OK.
         """
-        found: list[Finding] = []
-
-        def wrong(message: str, where: str = "") -> None:
-            found.append(Finding("ledger", Level.REFUSE, message, where))
-
-        previous, number, anchored = GENESIS, 0, anchor is None or anchor.entries == 0
-        try:
-            for entry in self.entries():
-                where = f"line {number + 1}"
-                if entry.number != number or entry.previous != previous:
-                    wrong(
-                        f"entry {entry.number} does not follow the one before it: entries were deleted, "
-                        "moved, inserted or altered",
-                        where,
-                    )
-                if entry.hash != entry.expected_hash():
-                    wrong(f"entry {entry.number} was altered: its content does not give its hash", where)
-                else:
-                    try:
-                        self.keyring.check(entry.hash.encode(), entry.signature, self._key)
-                    except BadSignature:
-                        wrong(f"entry {entry.number} was not signed by {self.name}: forged", where)
-                if anchor is not None and entry.number == anchor.entries - 1 and entry.hash == anchor.hash:
-                    anchored = True
-                previous, number = entry.hash, number + 1
-        except DamagedStore as error:
-            wrong(str(error), f"line {number + 1}")
-        try:
-            head = self.head
-        except DamagedStore as error:
-            wrong(str(error), "head.json")
-        else:
-            if number < head.entries:
-                wrong(f"the head knows {head.entries} entries, {number} are there: the end was removed")
-            elif number > head.entries:
-                wrong(f"{number - head.entries} entries stand behind the head: a writer died, or forged ones")
-            elif previous != head.hash:
-                wrong("the head is not the last entry's: the ledger was exchanged", "head.json")
-        if anchor is not None:
-            try:
-                self.keyring.check(anchor.message(), anchor.signature, anchor.key)
-            except BadSignature as error:
-                wrong(f"the anchor is not of this ledger: {error}", "anchor")
-            if not anchored:
-                wrong(
-                    f"entry {anchor.entries - 1}, which the anchor saw on {anchor.time}, is not there: "
-                    "the ledger was cut back or rewritten since (a fork)",
-                    "anchor",
-                )
-        if not found:
-            found.append(Finding("ledger", Level.OK, f"{number} entries, unbroken, signed by {self.name}"))
-        return found
+        return examine(self.entries(), lambda: self.head, self.keyring, self.name, anchor)
 
     # ---------------------------------------------------------------------------------------------- internals
 
     @property
     def _key(self) -> str:
         return next(iter(self.keyring.keys))
-
-    def _parse(self, line: bytes, number: int) -> Entry:
-        try:
-            if not line.endswith(b"\n"):
-                raise ValueError("the line is cut off")
-            return Entry(**json.loads(line))
-        except (ValueError, TypeError) as error:
-            raise DamagedStore(f"{self.folder / 'entries.jsonl'}, line {number + 1}: {error}") from error
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -380,7 +251,7 @@ class Ledger:
             handle.seek(head.size)
             tail = handle.read()
         try:
-            entry = self._parse(tail, head.entries)
+            entry = parsed(tail, file, head.entries)
             if (entry.number, entry.previous) != (head.entries, head.hash):
                 raise DamagedStore("not the next entry")
             if entry.hash != entry.expected_hash():

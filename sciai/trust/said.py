@@ -6,20 +6,24 @@ are therefore taken on two grids whose edges lie apart; a part is the same where
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from sciai.core.answer import Answer
 from sciai.trust.sign import digest
 
-__all__ = ["differences", "hidden", "said"]
+__all__ = ["differences", "fingerprint", "hidden", "said"]
 
 NEAR: Final = 1e-4  # relative difference that is none
 NOISE: Final = 1e-5  # absolute difference that is none, in whatever unit: rounding of float32 sums
 FEW: Final = 12  # longer lists of numbers are kept as digests
+GRIDS: Final = {"one": 0.25, "two": 0.75}  # zero lies at the edge of neither
 Hide = Callable[[Any], str]
 
 
@@ -59,6 +63,44 @@ def hidden(answer: Answer[Any], leave_out: tuple[str, ...], hide: Hide) -> dict[
     return {group: _on_two_grids(parts, hide) for group, parts in groups.items()}
 
 
+def fingerprint(values: npt.ArrayLike) -> dict[str, str]:
+    """Of a column of a table, or of a field: digests on the two grids, to stand for it in an answer.
+
+    Of any size and in little memory; a digest of its content, so personal values go through ``hidden``.
+
+    Args:
+        values: numbers, yes / no, or texts, any shape.
+
+    >>> fingerprint([0.5, 0.25, np.nan]) == fingerprint([0.5, 0.25 + 1e-9, np.nan])
+    True
+    >>> fingerprint(["no", "yes"]) == fingerprint(["yes", "no"])
+    False
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "f":
+        flat = array.astype(np.float64, copy=False).ravel()
+        return {grid: _sha256(_marks(flat, shift)) for grid, shift in GRIDS.items()}
+    plain = array.tolist()
+    if array.dtype.kind == "O":
+        plain = [None if item is None or item != item else item for item in array.ravel().tolist()]
+    told = json.dumps(plain, default=str, separators=(",", ":")).encode()
+    return dict.fromkeys(GRIDS, _sha256(told))
+
+
+def _marks(flat: npt.NDArray[np.float64], shift: float) -> bytes:
+    """Numbers of steps as bytes; what is no number has marks of its own."""
+    step = _step(flat, shift)
+    with np.errstate(invalid="ignore"):
+        steps = np.floor(flat / step + shift)
+    for mark, which in ((1, np.isnan), (2, np.isposinf), (3, np.isneginf)):
+        steps[which(flat)] = np.iinfo(np.int64).min + 1024 * mark
+    return f"{flat.size} {round(math.log10(step), 3)} ".encode() + steps.astype("<i8").tobytes()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:40]
+
+
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs, in words; nothing where it is the same.
 
@@ -91,6 +133,8 @@ def _estimate(answer: Answer[Any]) -> Any:
 
 def _leaves(value: Any, name: str, leave_out: tuple[str, ...]) -> list[tuple[str, Any]]:
     """Name and content of each part; lists of many numbers (of numbers) are one part."""
+    if _is_fingerprint(value):
+        return [(name, value)]
     if isinstance(value, Mapping):
         kept = [(key, item) for key, item in value.items() if key not in leave_out]
     elif isinstance(value, list) and not (_numeric(value) and _count(value) > FEW):
@@ -98,6 +142,10 @@ def _leaves(value: Any, name: str, leave_out: tuple[str, ...]) -> list[tuple[str
     else:
         return [(name or "estimate", value)]
     return [part for key, item in kept for part in _leaves(item, f"{name}.{key}".lstrip("."), leave_out)]
+
+
+def _is_fingerprint(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.keys() == GRIDS.keys()
 
 
 def _name_of(item: Any, number: int) -> str:
@@ -129,22 +177,23 @@ def _same(then: Any, now: Any) -> bool:
 
 
 def _on_two_grids(value: Any, hide: Hide) -> dict[str, str]:
-    # zero lies at the edge of neither
-    return {grid: hide(_steps(value, shift))[:40] for grid, shift in (("one", 0.25), ("two", 0.75))}
+    return {grid: hide(_steps(value, grid))[:40] for grid in GRIDS}
 
 
-def _steps(value: Any, shift: float) -> Any:
+def _steps(value: Any, grid: str) -> Any:
     """Numbers as numbers of steps: a thousandth of the largest number they stand with, or coarser than noise.
 
     Shape is kept; everything that is no float stays.
     """
     if isinstance(value, float):
-        return _step_of(np.array([value]), shift)[0]
+        return _step_of(np.array([value]), GRIDS[grid])[0]
+    if _is_fingerprint(value):
+        return value[grid]
     if _numeric(value) and isinstance(value, list) and _count(value):
         flat = np.array([math.nan if item is None else float(item) for item in _flat(value)])
-        return [_count(value), *_step_of(flat, shift)]
+        return [_count(value), *_step_of(flat, GRIDS[grid])]
     if isinstance(value, list | tuple):
-        return [_steps(item, shift) for item in value]
+        return [_steps(item, grid) for item in value]
     return value
 
 
@@ -152,11 +201,14 @@ def _flat(value: Any) -> list[Any]:
     return [part for item in value for part in _flat(item)] if isinstance(value, list) else [value]
 
 
-def _step_of(numbers: np.ndarray[Any, Any], shift: float) -> list[Any]:
-    known = numbers[np.isfinite(numbers)]
-    largest = float(np.abs(known).max(initial=0.0))
-    step = max(10 * NOISE, 10.0 ** math.floor(math.log10(largest) + shift) / 1000 if largest else 0.0)
+def _step_of(numbers: npt.NDArray[np.float64], shift: float) -> list[Any]:
+    step = _step(numbers, shift)
     steps: list[Any] = [
         math.floor(x / step + shift) if math.isfinite(x) else str(x) for x in numbers.tolist()
     ]
     return [*steps, round(math.log10(step), 3)]
+
+
+def _step(numbers: npt.NDArray[np.float64], shift: float) -> float:
+    largest = float(np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0))
+    return max(10 * NOISE, 10.0 ** math.floor(math.log10(largest) + shift) / 1000 if largest else 0.0)

@@ -19,7 +19,7 @@ from sciai.health.api.distribution import HealthAnswer, Told
 from sciai.health.api.infer import tell
 from sciai.health.api.known import Known
 from sciai.health.api.person import Person
-from sciai.health.api.record import recorded
+from sciai.health.api.record import handed_out, recorded
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Schema
 from sciai.health.model.calibration import Calibration
@@ -187,7 +187,6 @@ class VirtualHuman:
         """
         return Person(self, Known.nothing(self.schema)).given(values, **named)
 
-    @recorded
     def timeline(self, panels: Any, values: Mapping[str, Any] | None = None, /, **known: Any) -> HealthAnswer:
         """Several dates of one person: changes beyond chance, the course against peers.
 
@@ -217,6 +216,7 @@ class VirtualHuman:
         """
         return self.given().sample(n, seed)
 
+    @handed_out
     def crowd(
         self, where: Mapping[str, Any] | None = None, n: int = 4000, seed: int = 0, population: bool = False
     ) -> Crowd:
@@ -277,6 +277,7 @@ class VirtualHuman:
             )
         )
 
+    @handed_out
     def joint(
         self,
         names: Sequence[str],

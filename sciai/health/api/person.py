@@ -15,7 +15,7 @@ from sciai.health import checks
 from sciai.health.api.distribution import HealthAnswer, Told
 from sciai.health.api.infer import State, state_of, tell
 from sciai.health.api.known import Known
-from sciai.health.api.record import recorded
+from sciai.health.api.record import handed_out, recorded
 from sciai.health.api.seen import seen
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Schema
@@ -169,6 +169,7 @@ class Person:
 
         return what_if(self, tuple(targets), changes)
 
+    @handed_out
     def sample(self, n: int = 1000, seed: int = 0) -> pd.DataFrame:
         """Virtual people of whom the same is known: every column filled in, calculated ones consistent.
 
@@ -178,12 +179,13 @@ class Person:
         """
         if n < 1:
             raise BadInput(f"{n} people", field="n", fix="ask for 1 or more")
-        with quietly():  # virtual people are no answer about this one
+        with quietly():  # told as one, with the people drawn
             self._answer((), lambda _: Estimate(0, 0.0)).unwrap()
         rng = np.random.default_rng(seed)
         rows = self.state.rows[rng.choice(len(self.state.weights), n, p=self.state.weights)]
         return self.schema.decode(self.human.model.sample(rows, rng))
 
+    @handed_out
     def log_prob(self, given: Sequence[str] = (), orders: int = 1) -> float:
         """Log density of what is known, in nats: of the values together, given some of them.
 

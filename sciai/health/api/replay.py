@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sciai.core.answer import Answer
+import numpy as np
+
+from sciai.core.answer import Answer, Refused
 from sciai.core.errors import BadInput
+from sciai.health.api import tables
 from sciai.health.api.attribution import explain
 from sciai.health.api.human import VirtualHuman
-from sciai.health.api.record import person_again
+from sciai.health.api.record import digest_of, panels_again, person_again, receipt
+from sciai.health.api.timeline import timeline
+from sciai.health.data.tables import read_table
 from sciai.trust.record import Question
 from sciai.trust.replay import checkpoint_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["replay"]
 
@@ -29,7 +37,7 @@ def replay(
     Args:
         question: with its arguments.
         model: loaded, or its folder; None looks for the checkpoint among the shipped ones.
-        inputs: not used; people are not in files.
+        inputs: files in which a table that was asked about is looked for.
         checkpoint: hash of the checkpoint that answered; empty takes the shipped one.
 
     Raises:
@@ -43,19 +51,54 @@ def replay(
         else VirtualHuman.load(path=checkpoint_folder("health", checkpoint, model))
     )
     asked = dict(question.arguments)
-    if question.call == "marginal":
+    try:
+        return _again(human, question.call, asked, inputs)
+    except Refused as refused:  # a table that is not handed out
+        return refused.answer
+
+
+def _again(human: VirtualHuman, call: str, asked: dict[str, Any], inputs: Sequence[Path]) -> Answer[Any]:
+    if call == "marginal":
         return human.marginal(**asked)
-    if question.call not in ("ask", "explain", "risks", "unusual", "what_if"):
+    if call in ("crowd", "joint"):
+        return receipt(human, getattr(human, call)(**asked), asked.get("seed"))
+    if call in ("predict", "impute", "log_prob") and "table" in asked:
+        table = _table_again(asked.pop("table"), inputs)
+        quiet = {} if call == "log_prob" else {"progress": False}
+        if call == "log_prob":
+            asked["given"] = np.array(asked.pop("on"), bool)
+        return receipt(human, getattr(tables, call)(human, table, **asked, **quiet), asked.get("seed"))
+    if call == "timeline":
+        person = person_again(human, asked["person"])
+        return timeline(human, panels_again(asked["panels"]), person)
+    if call not in ("ask", "explain", "log_prob", "risks", "sample", "unusual", "what_if"):
         raise BadInput(
-            f"health {question.call} cannot be asked again from its entry",
+            f"health {call} cannot be asked again from its entry",
             fix="repeat the command: sciai ledger replay LEDGER ID -- health ...",
         )
     person = person_again(human, asked)
     options = {name: value for name, value in asked.items() if name not in ("given", "notes")}
-    if question.call == "explain":
+    if call == "explain":
         return explain(person, **options)
-    if question.call == "ask":
+    if call == "ask":
         return person.ask(*options["targets"])
-    if question.call == "what_if":
+    if call == "what_if":
         return person.what_if(options["targets"], **options["changes"])
-    return person.risks(**options) if question.call == "risks" else person.unusual(**options)
+    if call in ("sample", "log_prob"):
+        if "on" in options:
+            options["given"] = options.pop("on")
+        return receipt(person, getattr(person, call)(**options), options.get("seed"))
+    return person.risks(**options) if call == "risks" else person.unusual(**options)
+
+
+def _table_again(kept: Mapping[str, Any], inputs: Sequence[Path]) -> pd.DataFrame:
+    """The table that a question was about, among the files given."""
+    for file in inputs:
+        table = read_table(file)
+        if digest_of(table) == kept:
+            return table
+    raise BadInput(
+        f"cannot be replayed: a table of {kept['rows']} rows is in the ledger as a digest only"
+        + (", and none of the files given holds it" if inputs else ""),
+        fix="give its file with --input, or repeat the command behind --",
+    )

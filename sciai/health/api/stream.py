@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sciai.core.errors import BadInput
 from sciai.health.api.record import distance_of
+from sciai.health.data.tables import read_table
 
 __all__ = ["distances"]
 
@@ -28,8 +28,6 @@ def distances(files: Sequence[Path], model: str | None = None) -> tuple[list[flo
     Raises:
         BadInput: a table that cannot be read, or a value that does not fit.
     """
-    import pandas as pd
-
     from sciai.health import VirtualHuman
 
     human = (
@@ -40,11 +38,6 @@ def distances(files: Sequence[Path], model: str | None = None) -> tuple[list[flo
     known = ((np.arange(HELD_OUT) + 0.5) / HELD_OUT).tolist()
     found: list[float | None] = []
     for file in files:
-        try:
-            table = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
-        except (OSError, ValueError) as error:
-            raise BadInput(
-                f"the table cannot be read: {error}", file=file, fix="give .csv or .parquet"
-            ) from error
+        table = read_table(file)
         found += [distance_of(human.given(row)) for _, row in table.iterrows()]
     return known, [d for d in found if d is not None]

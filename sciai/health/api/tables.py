@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.api.known import OLDEST, solve_for
+from sciai.health.api.record import handed_out
 from sciai.health.checks import YOUNGEST
 from sciai.health.data.columns import Kind, Schema
 from sciai.health.model.calibration import groups_of
@@ -54,6 +55,7 @@ class Notes:
         return (*self.fixed, *more)
 
 
+@handed_out
 def predict(human: VirtualHuman, table: pd.DataFrame, column: str, *, progress: bool | None) -> pd.DataFrame:
     """See ``VirtualHuman.predict``."""
     import pandas as pd
@@ -143,6 +145,7 @@ def _calculated(human: VirtualHuman, rows: Floats, column: str, draws: int = 32,
         return np.column_stack([np.nanmean(drawn, 1), np.nanstd(drawn, 1), quantiles, ends])
 
 
+@handed_out
 def impute(
     human: VirtualHuman, table: pd.DataFrame, *, seed: int | None, progress: bool | None
 ) -> pd.DataFrame:
@@ -197,6 +200,7 @@ def _expected(human: VirtualHuman, rows: Floats, names: Sequence[str]) -> Floats
     return filled
 
 
+@handed_out
 def log_prob(
     human: VirtualHuman, table: pd.DataFrame, given: npt.NDArray[np.bool_], orders: int
 ) -> pd.Series:

@@ -18,6 +18,7 @@ from sciai.core.answer import Estimate, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.api.distribution import HealthAnswer, percent
 from sciai.health.api.panel import fitted, person_at, with_findings
+from sciai.health.api.record import recorded
 from sciai.health.data.panels.analytes import analyte_of_column
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ class Timeline:
         return "\n".join(lines)
 
 
+@recorded
 def timeline(human: VirtualHuman, panels: Sequence[Panel], person: Person) -> HealthAnswer:
     """Changes, trends, the course among peers, and risks over the dates.
 

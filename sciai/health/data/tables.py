@@ -82,7 +82,10 @@ class Table:
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """A parquet or CSV file.
+    """A table of people, one a row: .parquet, .csv (or .txt) with commas, .tsv with tabs.
+
+    Args:
+        path: the file.
 
     Raises:
         BadInput: when it is missing, empty, or no such file.
@@ -90,14 +93,23 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     import pandas as pd
 
     file = Path(path)
+    kind = file.suffix.lower()
     try:
-        table = pd.read_parquet(file) if file.suffix in (".parquet", ".pq") else pd.read_csv(file)
+        if kind in (".parquet", ".pq"):
+            table = pd.read_parquet(file)
+        elif kind in (".csv", ".tsv", ".txt"):
+            table = pd.read_csv(file, sep="\t" if kind == ".tsv" else ",", encoding="utf-8-sig")
+        else:
+            raise BadInput("neither CSV nor Parquet", file=file, fix="give a .csv or .parquet file")
+    except BadInput:
+        raise
     except FileNotFoundError:
-        raise BadInput("there is no such file", file=file) from None
+        raise BadInput("there is no such file", file=file, fix="check the path") from None
     except Exception as error:  # whatever the reader of the day raises on a damaged file
-        raise BadInput(f"the table cannot be read: {error}", file=file, fix="use parquet or CSV") from error
-    if not len(table):
-        raise BadInput("the table has no rows", file=file)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadInput(f"cannot be read: {reason}", file=file, fix="give a .csv or .parquet file") from error
+    if table.empty:
+        raise BadInput("the table has no rows", file=file, fix="give one person in each row")
     return table
 
 
