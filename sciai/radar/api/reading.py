@@ -14,11 +14,12 @@ import xarray as xr
 
 from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask
 from sciai.core.errors import DamagedStore
+from sciai.core.listen import tell
 from sciai.radar import checks
 from sciai.radar.api.common import QUANTISERS, quantiser_bytes
 from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
 from sciai.radar.api.planes import CHUNK, MODEL_DIR, RECORD, PlaneReader, array_of, file_fetcher
-from sciai.radar.api.record import asked
+from sciai.radar.api.record import asked, of_store, receipt
 from sciai.radar.api.report import Compressed, VariableReport
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.source import Source, open_source
@@ -49,6 +50,19 @@ def decompress(
         BadInput: there is no store.
         DamagedStore, CheckpointError: it, its model or the previous volume is altered or gone.
     """
+    query = of_store("decompress", store, {"damaged": damaged})
+    volume, losses = _decoded(store, damaged, threads)
+    for loss in losses:
+        warnings.warn(loss, stacklevel=2)
+    if query is not None:
+        tell(query, receipt(volume, losses, check_store(store)))
+    return volume
+
+
+def _decoded(
+    store: str | os.PathLike[str], damaged: Literal["raise", "missing"], threads: int
+) -> tuple[xr.DataTree, list[str]]:
+    """The volume, and what of it could not be read."""
     check_store(store)
     tree = xr.open_datatree(store, engine="zarr", chunks=None)
     try:
@@ -76,11 +90,9 @@ def decompress(
                 planes[name, array_of(var, kind)] = plane.copy() if kind == "mask" else plane
 
         run_tasks(tasks, {}, one, threads=threads)
-        for loss in losses:
-            warnings.warn(loss, stacklevel=2)
         for path, dataset in nodes.items():
             nodes[path] = _loaded(dataset, path.strip("/"), planes)
-        return xr.DataTree.from_dict(nodes)
+        return xr.DataTree.from_dict(nodes), losses
     finally:
         tree.close()
 

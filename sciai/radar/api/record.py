@@ -13,18 +13,19 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from sciai.core.answer import Finding, jsonable
+from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, jsonable
 from sciai.core.errors import BadInput
 from sciai.core.listen import heard
 from sciai.radar.api.distance import distance
 from sciai.radar.api.planes import RECORD
 from sciai.radar.api.source import Source
+from sciai.radar.api.store import check_store
 from sciai.trust.gate import Standing
 from sciai.trust.record import Question, file_record
 from sciai.trust.replay import checkpoint_folder
 from sciai.trust.stage import UNRELEASED, stage_findings, standing_of
 
-__all__ = ["NEEDS", "Asked", "asked", "stages"]
+__all__ = ["NEEDS", "Asked", "asked", "of_store", "receipt", "stages"]
 
 LEAVE_OUT: Final = ("path", "seconds", "previous", "metadata_bytes")
 
@@ -49,7 +50,7 @@ class Asked:
     """A question as it was asked.
 
     Attributes:
-        call: compress or verify.
+        call: compress, decompress or verify.
         arguments: plain JSON types.
         distance: how far the volume lies from what was learned; None where that is not known.
     """
@@ -68,7 +69,7 @@ class Asked:
             LEAVE_OUT,
             NEEDS,
             self.distance,
-            self.arguments["volume"],
+            self.arguments.get("volume", self.arguments.get("store")),
         )
 
 
@@ -90,6 +91,50 @@ def asked(call: str, volume: Any, source: Source, options: Mapping[str, Any]) ->
     if not isinstance(told.get("codec", ""), str):
         told["codec"] = told["codec"].name
     return Asked(call, jsonable(told), distance(source))
+
+
+def of_store(call: str, store: str | os.PathLike[str], options: Mapping[str, Any]) -> Asked | None:
+    """A question about a store alone, where anybody listens; None else.
+
+    Args:
+        call: decompress.
+        store: folder; its record holds the digests of all its files.
+        options: what else was asked for.
+
+    Raises:
+        BadInput: there is no such store.
+    """
+    if not heard():
+        return None
+    check_store(store)
+    return Asked(call, {"store": file_record(Path(store) / RECORD), **options})
+
+
+def receipt(volume: xr.DataTree, losses: Sequence[str], record: Mapping[str, Any]) -> Answer[Any]:
+    """What the ledger gets of a decoded volume: one digest for each variable, exact to the last bit.
+
+    Args:
+        volume: as it is handed out.
+        losses: what of it could not be read.
+        record: of the store; the largest errors that it proved when it was made are the spread.
+    """
+    digests: dict[str, Any] = {}
+    for node in volume.subtree:
+        for name, variable in node.to_dataset(inherit=False).variables.items():
+            if variable.dtype.kind in "fiub":
+                own = digests.setdefault(str(name), hashlib.sha256())
+                own.update(f"{node.path} {variable.shape} {variable.dtype}\n".encode())
+                own.update(np.ascontiguousarray(variable.values).data)
+    value = {name: found.hexdigest() for name, found in sorted(digests.items())}
+    spread = {name: kept.get("max_error") for name, kept in record["variables"].items()} or 0.0
+    models = record.get("models") or {}
+    origin = Provenance(
+        "radar store",
+        "; ".join(f"{k} {v}" for k, v in models.items()),
+        calibration="measured when the store was made",
+    )
+    found = tuple(Finding("damaged", Level.CAUTION, loss) for loss in losses)
+    return Answer(Estimate(value, spread), found, origin)
 
 
 def stages(codecs: Sequence[Any]) -> Callable[[Source], Iterable[Finding]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from sciai.core.answer import Answer
 from sciai.core.errors import BadInput
 from sciai.radar.api.attribution import explain
-from sciai.radar.api.record import volume_again
+from sciai.radar.api.record import receipt, volume_again
 from sciai.trust.record import Question, found_again
 
 __all__ = ["replay"]
@@ -19,7 +20,7 @@ __all__ = ["replay"]
 def replay(
     question: Question, *, model: str | Path | None = None, inputs: Sequence[Path] = (), checkpoint: str = ""
 ) -> Answer[Any]:
-    """Ask again: compress into a folder that goes away, or verify once more.
+    """Ask again: compress into a folder that goes away, decode or verify once more.
 
     Args:
         question: with its arguments.
@@ -31,14 +32,21 @@ def replay(
         BadInput: an input that is gone or was changed.
         DamagedStore: a store that was altered.
     """
-    from sciai.radar.api.reading import verify
+    from sciai.radar.api.reading import decompress, verify
+    from sciai.radar.api.store import check_store
     from sciai.radar.api.writing import compress
 
     asked = dict(question.arguments)
-    if question.call not in ("compress", "explain", "verify"):
+    if question.call not in ("compress", "decompress", "explain", "verify"):
         raise BadInput(f"radar {question.call!r} cannot be asked again", field="call")
     if model is not None:
         raise BadInput("codecs come with the package", field="--model", fix="install the sciai that answered")
+    if question.call == "decompress":
+        store = found_again(asked["store"], tuple(inputs)).parent
+        with warnings.catch_warnings(record=True) as lost:
+            warnings.simplefilter("always")
+            again = decompress(store, damaged=asked["damaged"])
+        return receipt(again, [str(w.message) for w in lost], check_store(store))
     volume = volume_again(asked.pop("volume"), inputs)
     if question.call == "explain":
         return explain(volume, **{**asked, "tiles": tuple(asked["tiles"])})

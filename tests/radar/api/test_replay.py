@@ -9,8 +9,9 @@ import pytest
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput
 from sciai.core.listen import listening
-from sciai.radar import compress
+from sciai.radar import compress, decompress
 from sciai.radar.api import verify
+from sciai.radar.api.planes import CHUNK
 from sciai.radar.api.record import stages
 from sciai.radar.api.replay import replay as ask_again
 from sciai.radar.data import write_cfradial2
@@ -40,6 +41,29 @@ def test_compress_and_verify_can_be_asked_again(ledger: Ledger, tmp_path: Path) 
     file.write_bytes(file.read_bytes() + b" ")
     with pytest.raises(BadInput, match="changed since"):
         replay(ledger, "0", AGAIN)
+
+
+def test_a_decoded_volume_is_told_by_digests_and_can_be_decoded_again(ledger: Ledger, tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    compress(volume(36, ((36, 50), (36, 50)), ("DBZH", "VRADH")), store, codec="plain")
+    with listening(Recorder(ledger)):
+        decompress(store)
+    (entry,) = ledger.entries()
+    assert entry.body["call"] == "decompress"
+    assert {"value.DBZH", "value.VRADH_validity"} <= set(entry.body["said"])
+    assert [f.level for f in replay(ledger, "0", AGAIN)[2]] == [Level.OK]
+
+
+def test_what_could_not_be_read_is_told(ledger: Ledger, tmp_path: Path) -> None:
+    store = tmp_path / "a.zarr"
+    compress(volume(36, ((36, 50),), ("DBZH", "VRADH")), store, codec="plain")
+    chunk = store / "sweep_0" / "VRADH" / CHUNK
+    chunk.write_bytes(chunk.read_bytes()[:-1] + b"x")
+    with listening(Recorder(ledger)), pytest.warns(UserWarning, match="VRADH"):
+        decompress(store, damaged="missing")
+    (entry,) = ledger.entries()
+    assert (entry.body["level"], entry.body["checks"]) == ("caution", ["damaged"])
+    assert [f.level for f in replay(ledger, "0", AGAIN)[2]] == [Level.OK]
 
 
 def test_a_volume_in_memory_has_to_be_given_again(ledger: Ledger, tmp_path: Path) -> None:
