@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sciai.trust.ledger import Ledger
     from sciai.trust.record import Question
 
+DOMAINS = ("atoms", "health", "radar")
 AsJson = Annotated[bool, typer.Option("--json", help="Print plain JSON on stdout.")]
 Folder = Annotated[Path, typer.Argument(metavar="LEDGER", help="Folder of the ledger.")]
 KeyFile = Annotated[Path, typer.Option("--key", help="Private key (PEM); make one with `sciai key new`.")]
@@ -153,6 +154,30 @@ def _summary(body: Any) -> str:
 
 
 @ledger.command()
+def covers(json: AsJson = False) -> None:
+    """What is recorded and can be asked again, and what is not, with the reason.
+
+    Of tables, virtual people and decoded volumes the ledger keeps digests of
+    what came in and of what went out, never the rows.
+    """
+    from importlib import import_module
+
+    told: dict[str, dict[str, Any]] = {
+        domain: {
+            "recorded": list(import_module(f"sciai.{domain}.api.replay").CALLS),
+            "not_recorded": dict(import_module(f"sciai.{domain}.api.record").UNRECORDED),
+        }
+        for domain in DOMAINS
+    }
+    if json:
+        show.print_json(told)
+        return
+    rows = [(d, ", ".join(t["recorded"]), "yes") for d, t in told.items()]
+    rows += [(d, name, f"no: {why}") for d, t in told.items() for name, why in t["not_recorded"].items()]
+    show.print_table("What the ledger keeps", ["domain", "call", "recorded"], rows)
+
+
+@ledger.command()
 def replay(
     folder: Folder,
     id: Annotated[str, typer.Argument(help="Id of the entry, as `sciai ledger show` lists it.")],
@@ -236,4 +261,4 @@ def _ask_again(kept: Ledger, id: str, model: str | None, inputs: list[Path]) -> 
         module = import_module(f"sciai.{question.domain}.api.replay")
         return module.replay(question, model=model, inputs=inputs, checkpoint=checkpoint)
 
-    return dict.fromkeys(("atoms", "health", "radar"), asked)
+    return dict.fromkeys(DOMAINS, asked)

@@ -23,6 +23,7 @@ __all__ = ["differences", "fingerprint", "hidden", "said"]
 NEAR: Final = 1e-4  # relative difference that is none
 NOISE: Final = 1e-5  # absolute difference that is none, in whatever unit: rounding of float32 sums
 FEW: Final = 12  # longer lists of numbers are kept as digests
+MOST: Final = 500  # an estimate of more parts is kept as digests of groups of them
 GRIDS: Final = {"one": 0.25, "two": 0.75}  # zero lies at the edge of neither
 Hide = Callable[[Any], str]
 
@@ -39,7 +40,10 @@ def said(answer: Answer[Any], leave_out: tuple[str, ...] = ()) -> dict[str, Any]
     {'value.a': 1.2346, 'spread': 0.1, 'unit': 'm'}
     """
     parts: dict[str, Any] = {}
-    for name, value in _leaves(_estimate(answer), "", leave_out):
+    leaves = _leaves(_estimate(answer), "", leave_out)
+    if len(leaves) > MOST:
+        return hidden(answer, leave_out, digest)
+    for name, value in leaves:
         if isinstance(value, list):
             parts[name] = _on_two_grids(value, digest)
         elif isinstance(value, float):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from pathlib import Path
@@ -186,3 +187,22 @@ def test_a_queue_needs_no_ledger_and_a_wrong_word_is_said(
     assert "choose A, B or C" in capsys.readouterr().err
     assert main([*KEPT, "--refer", "never", "risks", "show"]) == 1
     assert "unknown level" in capsys.readouterr().err
+
+
+def test_every_public_call_is_recorded_or_says_why_not(capsys: pytest.CaptureFixture[str]) -> None:
+    import sciai.atoms
+    import sciai.health
+    import sciai.radar
+
+    def methods(of: type) -> set[str]:
+        return {n for n in vars(of) if not n.startswith("_") and inspect.isfunction(vars(of)[n])}
+
+    assert main(["ledger", "covers", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    known = {domain: {*t["recorded"], *t["not_recorded"]} for domain, t in told.items()}
+    human, potential = sciai.health.VirtualHuman, sciai.atoms.Potential
+    people = {"given", "without"}  # what is known, not what is told
+    assert methods(human) | methods(sciai.health.Person) <= known["health"] | people
+    again = {"batch", "calculator", "with_guard"}  # recorded as "energy"; another guard
+    assert methods(potential) | set(sciai.atoms.__all__) - {"Potential"} <= known["atoms"] | again
+    assert set(sciai.radar.__all__) <= known["radar"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance
-from sciai.trust.said import differences, hidden, said
+from sciai.trust.said import differences, fingerprint, hidden, said
 from sciai.trust.sign import digest
 
 WHO = Provenance("ruler", version="1")
@@ -58,3 +58,25 @@ def test_nothing_of_a_hidden_answer_is_in_the_clear() -> None:
     told = str(hidden(answer({"hba1c": 6.4321}), (), digest))
     assert "6.43" not in told
     assert "6432" not in told
+
+
+def test_a_fingerprint_bears_noise_and_no_more() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=500)
+    values[3], values[4] = np.nan, np.inf
+    noise = fingerprint(values * (1 + 1e-9))
+    assert any(noise[grid] == fingerprint(values)[grid] for grid in noise)
+    for change in ({7: values[7] + 0.05}, {3: 0.0}, {4: -np.inf}):
+        other = values.copy()
+        other[list(change)] = list(change.values())
+        assert not set(fingerprint(other).values()) & set(fingerprint(values).values())
+    assert fingerprint(values[::-1]) != fingerprint(values)
+    assert fingerprint([None, "a"]) == fingerprint(np.array([np.nan, "a"], object))
+
+
+def test_an_answer_of_very_many_parts_takes_little_room() -> None:
+    rows = [{"name": f"s{k}", "energy": k / 7} for k in range(3000)]
+    then = said(answer({"rows": rows, "refused": 2}))
+    assert len(str(then)) < 1000
+    rows[1200]["energy"] += 0.1
+    assert differences(then, said(answer({"rows": rows, "refused": 2}))) == ["value.rows is another one"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -22,13 +23,27 @@ if TYPE_CHECKING:
 
     from sciai.atoms.api.potential import Potential
 
-__all__ = ["NEEDS", "Asked", "described", "recorded", "structure_again", "structure_record"]
+__all__ = [
+    *(
+        "NEEDS",
+        "UNRECORDED",
+        "Asked",
+        "described",
+        "files_again",
+        "recorded",
+        "structure_again",
+        "structure_record",
+    ),
+]
 
 P = ParamSpec("P")
 V = TypeVar("V")
 
 LARGEST: Final = 1000
 """Atoms of a structure that is kept whole; of a larger one only the digest is."""
+
+MOST_FILES: Final = 100
+"""Files of a question that are kept one by one; of more only the digest of all is."""
 
 NOT_ASKED: Final = ("out", "overwrite", "progress")
 LEAVE_OUT: Final = ("seconds", "path", "file", "key", "where", "skipped")
@@ -50,6 +65,15 @@ NEEDS: Final[Mapping[str, str]] = {
     "left_domain": "forces of a reference calculation (DFT) on the frames that were marked",
 }
 """Check -> what would settle its finding."""
+
+
+UNRECORDED: Final[Mapping[str, str]] = {
+    "distance": "how unlike training an answer's structure is; recorded with each answer",
+    "picture": "a picture of an answer that is recorded",
+    "read": "data, not an answer",
+    "stage_findings": "said with each answer",
+}
+"""What hands out figures or pictures and is no entry of the ledger, and why."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +98,8 @@ class Asked:
 
             given["files"] = files_of(given["files"])
         plain = {name: _plain(value) for name, value in given.items() if name not in NOT_ASKED}
+        if len(plain.get("files") or ()) > MOST_FILES:
+            plain["files"] = _folded(plain["files"])
         about = [v["sha256"] for v in plain.values() if isinstance(v, dict) and "sha256" in v]
         return Question("atoms", self.call, plain, False, LEAVE_OUT, NEEDS, self.distance, about)
 
@@ -177,6 +203,39 @@ def structure_again(record: Mapping[str, Any], inputs: Sequence[Path] = ()) -> A
         "to be kept",
         fix=where,
     )
+
+
+def files_again(record: Mapping[str, Any], inputs: Sequence[Path] = ()) -> list[Path]:
+    """The many files that a question names, in their order.
+
+    Args:
+        record: how many they were, where they lay, and the digest of all.
+        inputs: files and folders to look in, where they were moved.
+
+    Raises:
+        BadInput: they are not there, not all of them, or changed.
+    """
+    from sciai.atoms.api.screening import files_of
+
+    for places in ([Path(record["folder"])], list(inputs)):
+        if places and all(place.exists() for place in places):
+            found = files_of(places)
+            if len(found) == record["files"] and _digest(map(file_record, found)) == record["sha256"]:
+                return found
+    raise BadInput(
+        f"cannot be replayed: the {record['files']} files are not what they were, or not in "
+        f"{record['folder']} alone",
+        fix="give the folder that holds them, and nothing else, with --input",
+    )
+
+
+def _folded(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    folder = os.path.commonpath([str(Path(file["path"]).parent) for file in files])
+    return {"files": len(files), "folder": folder, "sha256": _digest(files)}
+
+
+def _digest(files: Iterable[Mapping[str, Any]]) -> str:
+    return hashlib.sha256("\n".join(file["sha256"] for file in files).encode()).hexdigest()
 
 
 def digest_of(atoms: Atoms) -> str:

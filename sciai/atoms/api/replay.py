@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from sciai.atoms.api.potential import Potential
-from sciai.atoms.api.record import structure_again
+from sciai.atoms.api.record import files_again, structure_again
 from sciai.core.answer import Answer
 from sciai.core.errors import BadInput
 from sciai.trust.record import Question, found_again
 
-__all__ = ["replay"]
+__all__ = ["CALLS", "replay"]
 
 CALLS: Final = (
     "adsorb",
     "elastic",
+    "energy",
     "eos",
     "evaluate",
     "explain",
@@ -29,6 +30,10 @@ CALLS: Final = (
     "screen",
     "surface",
 )
+"""What is recorded, and can be asked again.
+
+``energy`` is a potential asked about one structure: by itself, in a batch, or as an ASE calculator.
+"""
 
 
 def replay(
@@ -70,6 +75,8 @@ def replay(
 
 
 def _again(value: Any, inputs: tuple[Path, ...]) -> Any:
+    if isinstance(value, dict) and "folder" in value and "sha256" in value:
+        return files_again(value, inputs)
     if isinstance(value, dict) and "sha256" in value:
         return structure_again(value, inputs) if "formula" in value else found_again(value, inputs)
     if isinstance(value, list) and value and isinstance(value[0], dict):

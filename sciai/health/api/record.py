@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from sciai.health.data.panels.panel import Panel
 
 __all__ = [
-    *("NEEDS", "Asked", "digest_of", "distance_of", "handed_out", "panels_again", "person_again"),
+    *(
+        "NEEDS",
+        "UNRECORDED",
+        "Asked",
+        "digest_of",
+        "distance_of",
+        "handed_out",
+        "panels_again",
+        "person_again",
+    ),
     *("receipt", "recorded"),
 ]
 
@@ -55,6 +64,16 @@ NEEDS: Final[Mapping[str, str]] = {
     "cannot_tell": "another risk score for the diseases that were withheld",
 }
 """Check -> what would settle its finding."""
+
+
+UNRECORDED: Final[Mapping[str, str]] = {
+    "evaluate": "figures about the model, on people whose outcomes are known; audits are sealed instead",
+    "privacy": "figures about the model; the same",
+    "question": "the question as guards see it",
+    "provenance": "said with each answer",
+    "describe": "what the card says",
+}
+"""What hands out figures and is no entry of the ledger, and why."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -22,7 +22,13 @@ from sciai.trust.replay import checkpoint_folder
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["replay"]
+__all__ = ["CALLS", "replay"]
+
+CALLS: Final = (
+    *("ask", "crowd", "explain", "impute", "joint", "log_prob", "marginal", "predict", "risks", "sample"),
+    *("timeline", "unusual", "what_if"),
+)
+"""What is recorded, and can be asked again."""
 
 
 def replay(
@@ -71,7 +77,7 @@ def _again(human: VirtualHuman, call: str, asked: dict[str, Any], inputs: Sequen
     if call == "timeline":
         person = person_again(human, asked["person"])
         return timeline(human, panels_again(asked["panels"]), person)
-    if call not in ("ask", "explain", "log_prob", "risks", "sample", "unusual", "what_if"):
+    if call not in CALLS or "given" not in asked:
         raise BadInput(
             f"health {call} cannot be asked again from its entry",
             fix="repeat the command: sciai ledger replay LEDGER ID -- health ...",

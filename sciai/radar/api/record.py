@@ -25,7 +25,7 @@ from sciai.trust.record import Question, file_record
 from sciai.trust.replay import checkpoint_folder
 from sciai.trust.stage import UNRELEASED, stage_findings, standing_of
 
-__all__ = ["NEEDS", "Asked", "asked", "of_store", "receipt", "stages"]
+__all__ = ["NEEDS", "UNRECORDED", "Asked", "asked", "of_store", "receipt", "stages"]
 
 LEAVE_OUT: Final = ("path", "seconds", "previous", "metadata_bytes")
 
@@ -43,6 +43,18 @@ NEEDS: Final[Mapping[str, str]] = {
     "constant": "the radar's operator: was the variable measured at all?",
 }
 """Check -> what would settle its finding."""
+
+
+UNRECORDED: Final[Mapping[str, str]] = {
+    "info": "what a store says of itself; nothing is estimated or decoded",
+    "open_datatree": "Zarr decodes a chunk here and there, and no question is asked; record `verify` or "
+    "`decompress` of the store where its values matter",
+    "view": "a picture of what was decoded",
+    "simulate": "data, not an answer",
+    "fetch": "data, not an answer",
+    "open_volume": "data, not an answer",
+}
+"""What hands out figures or pictures and is no entry of the ledger, and why."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sciai.core.answer import Answer
 from sciai.core.errors import BadInput
@@ -14,7 +14,10 @@ from sciai.radar.api.attribution import explain
 from sciai.radar.api.record import receipt, volume_again
 from sciai.trust.record import Question, found_again
 
-__all__ = ["replay"]
+__all__ = ["CALLS", "replay"]
+
+CALLS: Final = ("compress", "decompress", "explain", "verify")
+"""What is recorded, and can be asked again."""
 
 
 def replay(
@@ -37,7 +40,7 @@ def replay(
     from sciai.radar.api.writing import compress
 
     asked = dict(question.arguments)
-    if question.call not in ("compress", "decompress", "explain", "verify"):
+    if question.call not in CALLS:
         raise BadInput(f"radar {question.call!r} cannot be asked again", field="call")
     if model is not None:
         raise BadInput("codecs come with the package", field="--model", fix="install the sciai that answered")

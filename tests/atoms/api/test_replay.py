@@ -141,3 +141,27 @@ def test_an_evaluation_of_files(ledger: Ledger, emt: Potential, tmp_path: Path) 
     with listening(Recorder(ledger)):
         evaluate(file, emt)
     assert replay(ledger, "0", {"atoms": partial(ask_again, model=emt)})[2][0].level == Level.OK
+
+
+def test_very_many_files_are_kept_as_one_digest(
+    ledger: Ledger, emt: Potential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MOST_FILES", 2)
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for k in range(4):
+        write(bulk("Cu", a=3.5 + 0.05 * k), folder / f"{k}.extxyz")
+    with listening(Recorder(ledger)):
+        screen([folder], emt, tmp_path / "out")
+    (entry,) = ledger.entries()
+    assert entry.body["arguments"]["files"]["files"] == 4
+    again = {"atoms": partial(ask_again, model="emt")}
+    assert [f.message for f in replay(ledger, "0", again)[2] if f.level != Level.OK] == []
+    folder.rename(tmp_path / "moved")
+    with pytest.raises(BadInput, match="give the folder"):
+        replay(ledger, "0", again)
+    moved = {"atoms": partial(ask_again, model="emt", inputs=[tmp_path / "moved"])}
+    assert replay(ledger, "0", moved)[2][0].level == Level.OK
+    write(bulk("Cu", a=3.9), tmp_path / "moved" / "2.extxyz")
+    with pytest.raises(BadInput, match="not what they were"):
+        replay(ledger, "0", moved)
