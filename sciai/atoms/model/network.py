@@ -97,6 +97,7 @@ class Network(nn.Module):
     support_scale: Tensor
     support_held: Tensor
     closest: Tensor
+    stiff: Tensor
     bend: Tensor
 
     def __init__(
@@ -171,16 +172,18 @@ class Network(nn.Module):
         self.register_buffer("support_scale", torch.zeros(channels))
         self.register_buffer("support_held", torch.full((_HELD_OUT,), torch.nan))
         self.register_buffer("closest", torch.full((ELEMENTS, ELEMENTS), torch.inf))
+        self.register_buffer("stiff", torch.zeros(ELEMENTS, ELEMENTS))
         self.register_buffer("bend", torch.full((ELEMENTS, ELEMENTS), 0.6), persistent=False)
 
     def keep_to_seen(self) -> None:
         """Nearer than training has seen two elements, less a margin, nothing but repulsion changes.
 
-        For pairs that were never seen, or never nearer than they touch, from 0.8 of touching on. Training
-        itself, which sees new data, bends all pairs alike at 0.6.
+        For pairs that were never seen, or never nearer than they touch, from 0.8 of touching on; further
+        out for the few pairs that would attract each other inside their bond (``stiff``). Training itself,
+        which sees new data, bends all pairs alike at 0.6.
         """
         touch = self.touch.clamp(min=0.1)
-        self.bend.copy_((0.85 * self.closest.float() / touch).clamp(0.6, 0.8))
+        self.bend.copy_((0.85 * self.closest.float() / touch).clamp(0.6, 0.8).maximum(self.stiff))
 
     @property
     def dtype(self) -> torch.dtype:

@@ -36,9 +36,9 @@ def restore(checkpoint: Checkpoint) -> Network:
         )
     try:
         net = Network(**{key: value for key, value in options.items() if key not in _NOT_OPTIONS})
-        net.load_state_dict(
-            {name: torch.as_tensor(np.array(array)) for name, array in checkpoint.arrays.items()}
-        )
+        known = {name: torch.as_tensor(np.array(array)) for name, array in checkpoint.arrays.items()}
+        # checkpoints of before have no pairs that are stiffer than what was seen
+        net.load_state_dict({"stiff": torch.zeros_like(net.stiff)} | known)
     except (TypeError, RuntimeError) as error:
         raise CheckpointError(f"arrays and config of {checkpoint.card.name!r} do not fit: {error}") from error
     net.keep_to_seen()

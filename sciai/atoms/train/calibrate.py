@@ -18,7 +18,7 @@ from torch import nn
 from sciai.atoms.train.data import Structures, collate
 from sciai.atoms.train.figures import predictions
 from sciai.atoms.train.offsets import GPA, fit_zero
-from sciai.atoms.train.repulsion import ENCOUNTER
+from sciai.atoms.train.repulsion import ENCOUNTER, stiffen
 from sciai.core.data import DataModule
 from sciai.trust.conformal import quantile
 
@@ -49,12 +49,14 @@ class Calibrate:
         target: Any = net
         target.closest.copy_(torch.as_tensor(_closest(data)))
         target.keep_to_seen()
+        fell, left = stiffen(target)
         zero = self._zero(net, data)
         force, energy, held = self._held_out(net, data)
         result: dict[str, Any] = {
             "set": "calibrate part of the split: chemical systems that were not trained on",
             "alpha": self.alpha,
             "zero": zero,
+            "pairs": {"fell": fell, "still_fall": left},
         }
         if force is not None:
             result["force"] = binned_quantiles(*force, self.alpha, self.bins)

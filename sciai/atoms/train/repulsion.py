@@ -8,12 +8,15 @@ them a network is free to dig holes between the shortest distance of its data an
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sciai.atoms.data.chemistry import bond
+from sciai.atoms.data.graph import Graph
 from sciai.atoms.data.records import Record
+from sciai.atoms.model.network import Network
 
-__all__ = ["ENCOUNTER", "encounters", "zbl"]
+__all__ = ["ENCOUNTER", "encounters", "stiffen", "zbl"]
 
 ENCOUNTER = "encounter"
 """Kind of these records: they teach repulsion, and are no evidence that an element or a pair is known."""
@@ -78,6 +81,92 @@ def encounters(
                 if _single(z1) and _single(z2):
                     records.append(_pair(z1, z2, touch * rng.uniform(0.62, 0.8), 3 * weight, rng))
     return records
+
+
+_APART = np.arange(1.3, 0.29, -0.02)
+
+
+def stiffen(net: Network, most: int = 96, dip: float = 0.03) -> tuple[int, int]:
+    """See to it that the energy of two atoms alone rises all the way inwards from their bond.
+
+    Where it does not, the network stops seeing the pair come nearer at a larger distance than elsewhere, and
+    what is left is the nuclear repulsion; but not at distances at which they bond. Written to ``net.stiff``
+    and put to use.
+
+    Args:
+        net: trained; ``closest`` says which elements it knows.
+        most: highest atomic number.
+        dip: deepest fall of energy that may stay, eV.
+
+    Returns:
+        How many pairs fell, and how many of them still do.
+    """
+    net.stiff.zero_()
+    net.keep_to_seen()
+    limit = (net.closest.float() / net.touch.clamp(min=0.1)).clamp(0.95, 1.35)
+    limit[_strangers()] = 1.35
+    seen = [int(z) for z in torch.isfinite(net.closest).any(1).nonzero() if 1 <= z <= most]
+    pairs = np.array([(a, b) for a in seen for b in seen if a <= b])
+    fell = left = 0
+    if not len(pairs):
+        return fell, left
+    for some in np.array_split(pairs, max(1, len(pairs) // 60)):
+        bad = some[_falls(net, some, dip)]
+        fell += len(bad)
+        while len(bad):
+            z1, z2 = bad.T
+            room = (limit - net.bend)[z1, z2].numpy() > 0.01
+            left += int((~room).sum())
+            z1, z2 = bad[room].T
+            higher = torch.minimum(net.bend[z1, z2] + 0.05, limit[z1, z2])
+            net.stiff[z1, z2] = higher
+            net.stiff[z2, z1] = higher
+            net.keep_to_seen()
+            bad = bad[room][_falls(net, bad[room], dip)]
+    return fell, left
+
+
+def _strangers() -> torch.Tensor:
+    """Pairs that never bond: noble gases with anything, but xenon and krypton with N, O, F and Cl."""
+    out = torch.zeros(119, 119, dtype=torch.bool)
+    for noble in (2, 10, 18, 36, 54):
+        out[noble] = out[:, noble] = True
+    for bonding in (7, 8, 9, 17):
+        for heavy in (36, 54):
+            out[heavy, bonding] = out[bonding, heavy] = False
+    return out
+
+
+def _falls(net: Network, pairs: NDArray[np.int_], dip: float) -> NDArray[np.bool_]:
+    """Which pairs of elements [n, 2] fall towards each other inside their bond, or below 0.6 of touching."""
+    if not len(pairs):
+        return np.zeros(0, bool)
+    n = len(_APART)
+    touch = np.array([bond(int(a), int(b)) for a, b in pairs])
+    x = torch.as_tensor((touch[:, None] * _APART).ravel())
+    here = torch.arange(2 * len(x))
+    positions = torch.zeros(len(here), 3, dtype=torch.float64)
+    positions[1::2, 0] = x
+    answer = net.predict(
+        Graph(
+            numbers=torch.as_tensor(np.repeat(pairs, n, 0).ravel()),
+            positions=positions,
+            cells=torch.zeros(len(x), 3, 3, dtype=torch.float64),
+            pbc=torch.zeros(len(x), 3, dtype=torch.bool),
+            batch=here // 2,
+            edges=torch.stack([here, here ^ 1]),
+            images=torch.zeros(len(here), 3, dtype=torch.int64),
+            shifts=torch.zeros(len(here), 3, dtype=torch.float64),
+            source=torch.full((len(x),), net.answers),
+        ),
+        stress=False,
+    )
+    energy = answer.energy.numpy().reshape(-1, n)
+    push = np.asarray(answer.forces)[1::2, 0].reshape(-1, n)
+    lowest = np.where(_APART >= 0.6, energy, np.inf).argmin(1)
+    out = np.arange(n) < lowest[:, None]
+    fall = np.maximum.accumulate(np.where(out, energy.min(), energy), 1) - energy
+    return np.asarray((np.where(out, 0.0, fall) > dip).any(1) | (push[:, _APART < 0.6] < 0).any(1))
 
 
 def _energies(z1: int, z2: int, r: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from sciai.atoms.data.chemistry import bond
-from sciai.atoms.train.repulsion import encounters, zbl
+from sciai.atoms.model.network import Network
+from sciai.atoms.train.repulsion import encounters, stiffen, zbl
 
 
 @pytest.mark.parametrize(("z1", "z2", "r"), [(1, 1, 0.4), (11, 17, 1.2), (58, 68, 2.7)])
@@ -30,3 +32,37 @@ def test_pairs_are_pushed_apart_closer_than_they_bond() -> None:
     # sodium and lithium may be pressed further: nothing holds their atoms by several bonds
     assert sum(tuple(record.numbers.tolist()) == (3, 11) for record in found) == 3
     assert sum(tuple(record.numbers.tolist()) == (6, 7) for record in found) == 2
+
+
+def test_pairs_that_fall_into_holes_are_stiffened_where_they_were_never_seen() -> None:
+    torch.manual_seed(3)
+    net = Network(channels=8, layers=1, lmax=1, triples=()).requires_grad_(False).eval()
+    net.readout[2].weight *= 60.0  # a network that was taught nothing, loudly
+    seen = torch.full_like(net.closest, torch.inf)
+    seen[range(1, 11), range(1, 11)] = 9.0  # never near each other
+    seen[3, 3] = 0.5  # lithium atoms were: they stay as they are, hole or not
+    net.closest.copy_(seen)
+    net.keep_to_seen()
+    before = net.bend.clone()
+    fell, left = stiffen(net, most=10)
+    raised = net.stiff > 0
+    assert 0 < fell <= 55
+    assert left < fell
+    assert torch.equal(net.stiff, net.stiff.T)
+    assert bool((net.bend[raised] > before[raised]).all())
+    assert torch.equal(net.bend[~raised], before[~raised])
+    assert fell >= int(raised.triu().sum()) >= fell - left
+    assert stiffen(net, most=10) == (fell, left)  # from scratch each time
+    net.closest.fill_(torch.inf)
+    assert stiffen(net) == (0, 0)  # of elements that it never saw nothing is asked
+
+
+def test_bonds_of_xenon_with_fluorine_are_not_walled_off() -> None:
+    torch.manual_seed(0)
+    net = Network(channels=8, layers=1, lmax=1, triples=()).requires_grad_(False).eval()
+    net.readout[2].weight *= 200.0
+    net.closest.fill_(0.4)
+    net.closest[54, 9] = net.closest[9, 54] = 1.9
+    stiffen(net, most=54)
+    assert net.bend[54, 9] < 1.0
+    assert net.stiff.max() <= 1.35
