@@ -172,26 +172,41 @@ class Knn:
         >>> Knn.fit(known, k=2).beyond([[3.2], [90.0], [np.nan]], limit=0.5).tolist()
         [False, True, True]
         """
-        rows, finite = _query(x, len(self.scale))
-        spots, squares, reach = self._landmarks
+        rows = _shaped(x, len(self.scale))
+        spots, own_part = self._landmarks[0], np.float32(1 + 1e-5)
         mine = (rows / self.scale - self._single[0]).astype(np.float32)
-        own = np.einsum("ij,ij->i", mine, mine)[:, None]
-        # what single precision may be off by is added: it must not clear a row that is out
-        apart = (own + squares) * np.float32(1 + 1e-5) - 2 * (mine @ spots)
-        bound = (np.sqrt(np.maximum(apart, 0)) + reach).min(1)
-        doubtful = np.flatnonzero(~finite | ~(bound < limit))
+        # squared distances to the landmarks, up to what the right-hand side takes care of; a row that is not
+        # finite gives NaN, and NaN clears nothing
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = mine @ spots
+            apart += (np.einsum("ij,ij->i", mine, mine) * own_part)[:, None]
+            clear = (apart < self._room(limit)).any(1)
         out = np.zeros(len(rows), bool)
-        if len(doubtful):
-            out[doubtful] = self.distance(np.asarray(x, float)[doubtful]) > limit
+        if not clear.all():
+            doubtful = np.flatnonzero(~clear)
+            out[doubtful] = self.distance(rows[doubtful]) > limit
         return out
 
     @cached_property
-    def _landmarks(self) -> tuple[Singles, Singles, Singles]:
-        """Some known rows as columns, their squares, and how far each lies from the k nearest to it."""
+    def _landmarks(self) -> tuple[Singles, Singles, Floats]:
+        """Some known rows as columns, times -2; their squares; how far each lies from the k nearest to it."""
         chosen = self.known[:: max(1, len(self.known) // LANDMARKS)]
-        reach = np.asarray(self.distance(chosen * self.scale) * (1 + 1e-6), np.float32)
         spots: Singles = np.ascontiguousarray((chosen - self._single[0]).T, np.float32)
-        return spots, np.asarray((spots**2).sum(0), np.float32), reach
+        return -2 * spots, np.asarray((spots**2).sum(0), np.float32), self.distance(chosen * self.scale)
+
+    @cached_property
+    def _rooms(self) -> dict[float, Singles]:
+        return {}
+
+    def _room(self, limit: float) -> Singles:
+        """What the squared distance to each landmark has to be below, less the landmark's own square."""
+        if limit not in self._rooms:
+            _, squares, reach = self._landmarks
+            # what single precision may be off by is taken off: it must not clear a row that is out
+            left = limit - reach * (1 + 1e-6)
+            room = np.where(left > 0, left**2 * (1 - 1e-5), -np.inf) - squares * (1 + 1e-5)
+            self._rooms[limit] = np.asarray(room, np.float32)
+        return self._rooms[limit]
 
     @cached_property
     def _single(self) -> tuple[Floats, Singles, Singles]:
@@ -314,9 +329,14 @@ def _rows(x: npt.ArrayLike) -> Floats:
     return rows
 
 
-def _query(x: npt.ArrayLike, d: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _shaped(x: npt.ArrayLike, d: int) -> Floats:
     rows = np.asarray(x, float)
     if rows.ndim != 2 or rows.shape[1] != d:
         raise BadInput(f"features of shape {rows.shape}", field="x", fix=f"give rows of {d} features")
-    finite = np.isfinite(rows).all(1)
+    return rows
+
+
+def _query(x: npt.ArrayLike, d: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    rows = _shaped(x, d)
+    finite: npt.NDArray[np.bool_] = np.asarray(np.isfinite(rows).all(1))
     return np.where(finite[:, None], rows, 0.0), finite

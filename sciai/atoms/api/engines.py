@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
+    from sciai.atoms.checks.scene import Edges
     from sciai.atoms.model.interface import PotentialNet
 
 __all__ = ["CalculatorEngine", "Calibration", "Dispersion", "Engine", "NetEngine", "Properties"]
 
 Floats = npt.NDArray[np.float64]
-Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats]
 SKIN: Final = 1.0
 """Å beyond the cutoff to which pairs are kept between steps of one system."""
 
@@ -180,31 +179,21 @@ class NetEngine:
             out += self._ask(join(waiting), members)
         return out
 
-    def pairs(self, atoms: Atoms) -> Pairs:
-        """The pairs of a structure within the cutoff, each once, from the list that ``compute`` will use.
+    def edges(self, atoms: Atoms) -> Edges:
+        """The pairs of a structure, from the list that ``compute`` will use; some are beyond the cutoff.
 
         Args:
             atoms: the structure that is asked about next.
-
-        Returns:
-            First and second atom, shape (p,), and their distance, shape (p,), Å.
         """
-        graph, positions = self._graph_of_one(atoms), atoms.positions
-        kept = self._kept
-        if kept is None:
-            raise SciaiError("a list of pairs was made and not kept")
-        first, second = kept.ends
-        apart = positions.take(second, 0)
-        apart -= positions.take(first, 0)
-        apart += graph.shifts.numpy().take(kept.once, 0)
-        squares = np.einsum("ij,ij->i", apart, apart)
-        near = np.flatnonzero(squares <= self.reach**2)
-        return first.take(near), second.take(near), np.sqrt(squares.take(near))
+        graph = self._graph_of_one(atoms)
+        return graph.edges.numpy(), graph.shifts.numpy()
 
     def _graph_of_one(self, atoms: Atoms) -> Any:
         from sciai.atoms.data.graph import graphs_of
 
         kept = self._kept
+        if kept is not None and kept.holds(atoms):
+            return kept.last
         if kept is None or not kept.serves(atoms):
             kept = self._kept = _Kept(atoms.copy(), graphs_of([atoms], self.reach + SKIN, self.level))
         return kept.moved(atoms)
@@ -249,30 +238,28 @@ class _Kept:
     graph: Any
     _last: tuple[Floats, Floats, Any] | None = None
 
-    @cached_property
-    def once(self) -> npt.NDArray[np.int64]:
-        """Edges that stand for their pair: of a pair both directions are listed, of an atom and its image,
-        too."""
-        (first, second), images = self.graph.edges.numpy(), self.graph.images.numpy()
-        x, y, z = images.T
-        ahead = (x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))
-        return np.flatnonzero((first < second) | ((first == second) & ahead))
+    @property
+    def last(self) -> Any:
+        """The graph that was given last; None before the first."""
+        return None if self._last is None else self._last[2]
 
-    @cached_property
-    def ends(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """First and second atom of those edges."""
-        first, second = self.graph.edges.numpy()
-        return first.take(self.once), second.take(self.once)
+    def holds(self, atoms: Atoms) -> bool:
+        """Whether the graph that was given last is of the very same structure."""
+        last, old = self._last, self.atoms
+        return (
+            last is not None
+            and np.array_equal(last[0], atoms.positions)
+            and np.array_equal(last[1], atoms.cell.array)
+            and np.array_equal(old.numbers, atoms.numbers)
+            and np.array_equal(old.pbc, atoms.pbc)
+        )
 
     def moved(self, atoms: Atoms) -> Any:
-        """The graph with the atoms where they are now; the same one when asked twice."""
-        positions, cell = atoms.positions, np.asarray(atoms.cell.array, float)
-        last = self._last
-        if last is None or not (np.array_equal(last[0], positions) and np.array_equal(last[1], cell)):
-            # copies: whoever moves the atoms afterwards must not move the graph
-            there, box = positions.copy(), cell.copy()
-            last = self._last = (there, box, self.graph.moved(there, box[None]))
-        return last[2]
+        """The graph with the atoms where they are now."""
+        # copies: whoever moves the atoms afterwards must not move the graph
+        there, box = atoms.positions.copy(), np.array(atoms.cell.array, float)
+        self._last = (there, box, self.graph.moved(there, box[None]))
+        return self._last[2]
 
     def serves(self, atoms: Atoms) -> bool:
         """Whether no pair within the cutoff can be missing."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
     from sciai.atoms.api.calculator import GuardedCalculator
-    from sciai.atoms.checks.scene import Pairs
+    from sciai.atoms.checks.scene import Edges
     from sciai.trust.gate import Standing
 
 __all__ = ["Potential"]
@@ -203,7 +203,7 @@ class Potential:
         with quietly():
             # of one structure the engine's own list of pairs serves the checks, too
             listed = (
-                self.engine.pairs if len(structures) == 1 and isinstance(self.engine, NetEngine) else None
+                self.engine.edges if len(structures) == 1 and isinstance(self.engine, NetEngine) else None
             )
             scenes = [self._scene(atoms, listed) for atoms in structures]
             found = [self._before(scene) for scene in scenes]
@@ -277,7 +277,7 @@ class Potential:
     def __repr__(self) -> str:
         return f"Potential({self.provenance.model!r}, guard={self.guard.name!r})"
 
-    def _scene(self, atoms: Atoms, listed: Callable[[Atoms], Pairs] | None = None) -> Scene:
+    def _scene(self, atoms: Atoms, listed: Callable[[Atoms], Edges] | None = None) -> Scene:
         return Scene(atoms, self.engine.cutoff, self.engine.pair_bytes, listed)
 
     def _before(self, scene: Scene) -> tuple[Finding, ...]:

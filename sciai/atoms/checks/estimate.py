@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -52,6 +53,9 @@ def after(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
 
     def numbers(scene: Scene, estimate: Estimate[Raw]) -> Iterable[Finding]:
         raw = estimate.value
+        all_forces = raw.forces.ravel()
+        if math.isfinite(raw.energy) and float(all_forces @ all_forces) <= limits.force_large**2:
+            return  # finite, and no force can be larger than all of them together
         yield from finite(raw.energy, "energy")
         yield from finite(raw.forces, "forces")
         size = np.linalg.norm(raw.forces, axis=1)
@@ -65,6 +69,8 @@ def after(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
     def spread(scene: Scene, estimate: Estimate[Raw]) -> Iterable[Finding]:
         energy = float(estimate.spread["energy"]) / max(len(scene.atoms), 1)
         force = np.asarray(estimate.spread["forces"], float)
+        if energy <= limits.energy_spread and len(force) and force.max() <= limits.force_spread:
+            return  # neither holds of NaN
         if np.isnan(energy) and np.isnan(force).all():
             message = "this potential states no uncertainty; compare with another one before relying on it"
             yield Finding("no_spread", Level.CAUTION, message)

@@ -4,10 +4,12 @@ retraining."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from sciai.atoms.checks.scene import Scene
 from sciai.core.answer import Answer, Estimate
@@ -39,9 +41,7 @@ def facts(scene: Scene) -> dict[str, Any]:
     >>> facts(Scene(bulk("NaCl", "rocksalt", 5.64)))["elements"]
     ('Cl', 'Na')
     """
-    from ase.data import chemical_symbols
-
-    periodic, count = bool(scene.atoms.pbc.all()), len(scene.numbers)
+    periodic, count = all(scene.pbc), len(scene.numbers)
     found: dict[str, Any] = {
         "elements": tuple(sorted(chemical_symbols[z] for z in scene.kinds.tolist())),
         "atoms": count,
@@ -59,12 +59,25 @@ def govern(scene: Scene, answer: Answer[Any]) -> Answer[Any]:
         scene: the structure.
         answer: as it would be given.
     """
-    rules = actions()
-    if not rules or answer.estimate is None:
+    if answer.estimate is None or not actions():
+        return answer
+    told = facts(scene)
+    rules = [rule for rule, of_structure in _at_first_sight() if of_structure.matches(told)]
+    if not rules:
         return answer
     forces = np.asarray(answer.estimate.value.forces, float)
-    told = {"mean_force": float(np.sqrt((forces**2).sum(1)).mean())} if len(forces) else {}
-    return apply(rules, facts(scene) | told, answer, widen=_wider)
+    if len(forces):
+        told["mean_force"] = float(np.sqrt(np.einsum("ij,ij->i", forces, forces)).mean())
+    return apply(rules, told, answer, widen=_wider)
+
+
+@cache
+def _at_first_sight() -> tuple[tuple[Action, Action], ...]:
+    """Each rule, and what of it can be told before the forces are looked at."""
+    return tuple(
+        (rule, replace(rule, when={name: w for name, w in rule.when.items() if name != "mean_force"}))
+        for rule in actions()
+    )
 
 
 def _wider(estimate: Estimate[Any], by: float) -> Estimate[Any]:

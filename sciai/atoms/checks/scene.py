@@ -14,10 +14,13 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Pairs", "Scene", "free_memory", "name_atom"]
+__all__ = ["Edges", "Pairs", "Scene", "free_memory", "name_atom"]
 
 Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
 """First and second atom of each pair, and their distance, Å."""
+
+Edges = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+"""Directed pairs, shape (2, e), and the second atom's shift, Å, shape (e, 3); some lie beyond the reach."""
 
 PAIR_BYTES: Final = 40
 """What the neighbour list itself takes for one pair: two indices, a shift, a distance."""
@@ -36,8 +39,8 @@ class Scene:
         atoms: the structure.
         cutoff: how far the potential looks, Å; None where it does not say.
         pair_bytes: memory that the potential needs for one directed pair of neighbours, bytes.
-        listed: the potential's own pairs of the structure within ``reach`` (first, second, distance, each
-            pair once), where it keeps a list that the checks can share; None searches.
+        listed: the potential's own pairs of the structure, where it keeps a list that the checks can share;
+            None searches.
 
     Example:
         >>> from ase.build import molecule
@@ -49,7 +52,7 @@ class Scene:
     atoms: Atoms
     cutoff: float | None = None
     pair_bytes: float = 0.0
-    listed: Callable[[Atoms], Pairs] | None = None
+    listed: Callable[[Atoms], Edges] | None = None
 
     @property
     def reach(self) -> float:
@@ -59,30 +62,57 @@ class Scene:
     @cached_property
     def numbers(self) -> npt.NDArray[np.int64]:
         """Atomic numbers, shape (n,)."""
-        return np.asarray(self.atoms.get_atomic_numbers(), np.int64)
+        return np.asarray(self.atoms.numbers, np.int64)
 
     @cached_property
     def kinds(self) -> npt.NDArray[np.int64]:
         """Atomic numbers that occur, ascending, shape (k,)."""
-        return (
-            np.flatnonzero(np.bincount(self.numbers))
-            if (self.numbers >= 0).all()
-            else np.unique(self.numbers)
-        )
+        return np.array(sorted(set(self.numbers.tolist())), np.int64)
+
+    @cached_property
+    def kind(self) -> npt.NDArray[np.int64]:
+        """Place of each atom's element among ``kinds``, shape (n,)."""
+        return np.asarray(np.searchsorted(self.kinds, self.numbers), np.int64)
 
     @cached_property
     def pair_kinds(self) -> npt.NDArray[np.int64]:
         """Elements of each pair, as place in a (k, k) table of ``kinds`` that was made flat, shape (p,)."""
-        kind = np.searchsorted(self.kinds, self.numbers)
-        return np.asarray(kind.take(self.first) * len(self.kinds) + kind.take(self.second))
+        return np.asarray(self.kind.take(self.first) * len(self.kinds) + self.kind.take(self.second))
+
+    @cached_property
+    def cell(self) -> list[list[float]]:
+        """The cell's vectors, Å; plain numbers, since of nine numpy is slower."""
+        rows: list[list[float]] = self.atoms.cell.array.tolist()
+        return rows
+
+    @cached_property
+    def lengths(self) -> list[float]:
+        """Lengths of the cell's vectors, Å."""
+        return [math.sqrt(x * x + y * y + z * z) for x, y, z in self.cell]
+
+    @cached_property
+    def spanned(self) -> float:
+        """Volume of the cell, Å^3; 0 where a vector is missing."""
+        (a, b, c), (d, e, f), (g, h, i) = self.cell
+        return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
+
+    @cached_property
+    def pbc(self) -> list[bool]:
+        """Along which vectors the structure is periodic."""
+        found: list[bool] = self.atoms.pbc.tolist()
+        return found
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether every position is a number."""
+        return bool(np.isfinite(self.atoms.positions).all())
 
     @cached_property
     def cell_problem(self) -> str:
         """What makes the cell unusable; empty where nothing does."""
-        cell, pbc = np.asarray(self.atoms.cell[:], float), np.asarray(self.atoms.pbc, bool)
-        if not np.isfinite(cell).all():
+        pbc, lengths = self.pbc, self.lengths
+        if not all(math.isfinite(x) for row in self.cell for x in row):
             return "the cell has entries that are NaN or infinite; read the file again or set the cell"
-        lengths = np.linalg.norm(cell, axis=1)
         axes = "abc"
         empty = [axes[k] for k in range(3) if pbc[k] and lengths[k] < 1e-8]
         if empty:
@@ -90,10 +120,14 @@ class Scene:
                 f"the structure is periodic along {', '.join(empty)}, but the cell has no such vector; "
                 "set the cell, or pbc to False there"
             )
-        if pbc.any():
-            used = cell[pbc] / lengths[pbc][:, None]
-            spanned = math.sqrt(max(float(np.linalg.det(used @ used.T)), 0.0))
-            if spanned < 1e-6:
+        if any(pbc):
+            if all(pbc):
+                flat = self.spanned / math.prod(lengths)
+            else:
+                used = np.array([self.cell[k] for k in range(3) if pbc[k]])
+                used /= np.linalg.norm(used, axis=1)[:, None]
+                flat = math.sqrt(max(float(np.linalg.det(used @ used.T)), 0.0))
+            if flat < 1e-6:
                 return (
                     "the periodic cell vectors lie in one plane or line: the cell has no volume; correct them"
                 )
@@ -102,11 +136,9 @@ class Scene:
     @cached_property
     def volume(self) -> float:
         """Volume that the atoms fill, Å^3: the cell where it is periodic, their bounding box elsewhere."""
-        positions, cell = self.atoms.positions, np.asarray(self.atoms.cell[:], float)
-        pbc = np.asarray(self.atoms.pbc, bool)
-        if pbc.all():
-            return abs(float(np.linalg.det(cell)))
-        box = np.ptp(positions, axis=0) + 3.0
+        if all(self.pbc):
+            return self.spanned
+        box = np.ptp(self.atoms.positions, axis=0) + 3.0
         return float(np.prod(box))
 
     @cached_property
@@ -115,7 +147,7 @@ class Scene:
         n = len(self.atoms)
         density = n / max(self.volume, 1e-3)
         around = 4.0 / 3.0 * math.pi * self.reach**3 * density
-        return n * (around if self.atoms.pbc.any() else min(around, n - 1.0))
+        return n * (around if any(self.pbc) else min(around, n - 1.0))
 
     @property
     def memory(self) -> float:
@@ -125,7 +157,7 @@ class Scene:
     @cached_property
     def sane(self) -> bool:
         """Whether neighbours can be looked for at all."""
-        ok = len(self.atoms) > 0 and bool(np.isfinite(self.atoms.positions).all()) and not self.cell_problem
+        ok = len(self.atoms) > 0 and self.finite and not self.cell_problem
         return ok and self.fits(self.pairs_expected * PAIR_BYTES, 0.5)
 
     def fits(self, needed: float, share: float) -> bool:
@@ -133,16 +165,45 @@ class Scene:
         return needed < share * PLENTY or needed < share * free_memory()
 
     @cached_property
+    def edges(self) -> Edges | None:
+        """The potential's own pairs; None where it has none to share, or they would take too much room."""
+        if self.listed is None or not self.sane or not self.fits(self.memory, 0.5):
+            return None
+        return self.listed(self.atoms)
+
+    def look(self, limits: npt.NDArray[np.float64]) -> tuple[bool, npt.NDArray[np.bool_]]:
+        """One look at all pairs: whether any is near, and which atoms have no neighbour at all.
+
+        Args:
+            limits: distance below which a pair of ``kinds`` is near, Å, shape (k, k); to be sure, one that
+                is at its limit counts.
+
+        Returns:
+            Near or not; and who is alone, shape (n,).
+        """
+        alone = np.ones(len(self.numbers), bool)
+        if self.edges is None:
+            alone[self.first] = False
+            alone[self.second] = False
+            limit = limits.ravel().take(self.pair_kinds) if len(self.distances) else np.zeros(0)
+            return bool((self.distances <= limit).any()), alone
+        from sciai.atoms.checks.look import look
+
+        pairs, shifts = self.edges
+        positions = np.ascontiguousarray(self.atoms.positions, np.float64)
+        squares = limits * limits * (1 + 1e-9)
+        return look(positions, pairs, shifts, self.kind, squares, self.reach**2, alone), alone
+
+    @cached_property
     def _pairs(self) -> Pairs:
         if not self.sane:
             return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-        if self.listed is not None and self.fits(self.memory, 0.5):
-            return self.listed(self.atoms)
+        if self.edges is not None:
+            return _each_once(self.atoms.positions, *self.edges, self.reach)
         from vesin import NeighborList
 
         finder = NeighborList(cutoff=float(self.reach), full_list=False)
-        pbc = [bool(p) for p in self.atoms.pbc]
-        i, j, d = finder.compute(self.atoms.positions, _cell(self.atoms), pbc, "ijd")
+        i, j, d = finder.compute(self.atoms.positions, _cell(self.atoms), self.pbc, "ijd")
         return i.astype(np.int64), j.astype(np.int64), d
 
     @property
@@ -159,6 +220,24 @@ class Scene:
     def distances(self) -> npt.NDArray[np.float64]:
         """Distance of each pair, shape (p,), Å."""
         return self._pairs[2]
+
+
+def _each_once(
+    positions: npt.NDArray[np.float64],
+    edges: npt.NDArray[np.int64],
+    shifts: npt.NDArray[np.float64],
+    reach: float,
+) -> Pairs:
+    """Of directed pairs each one once, where it lies within the reach."""
+    first, second = edges
+    x, y, z = shifts.T
+    ahead = (x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))
+    once = np.flatnonzero((first < second) | ((first == second) & ahead))
+    first, second = first.take(once), second.take(once)
+    apart = positions.take(second, 0) - positions.take(first, 0) + shifts.take(once, 0)
+    squares = np.einsum("ij,ij->i", apart, apart)
+    near = np.flatnonzero(squares <= reach**2)
+    return first.take(near), second.take(near), np.sqrt(squares.take(near))
 
 
 def name_atom(atoms: Atoms, index: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -41,14 +42,16 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             yield Finding("empty", Level.REFUSE, "the structure has no atoms; read another file or frame")
 
     def position(scene: Scene) -> Iterable[Finding]:
-        bad = np.flatnonzero(~np.isfinite(scene.atoms.positions).all(1))
-        if len(bad):
+        if not scene.finite:
+            bad = np.flatnonzero(~np.isfinite(scene.atoms.positions).all(1))
             who = _named(scene, bad)
             message = f"{len(bad)} atoms have a position that is NaN or infinite; correct the file"
             yield Finding("position", Level.REFUSE, message, who)
 
     def element(scene: Scene) -> Iterable[Finding]:
         present = set(scene.kinds.tolist())
+        if present <= evidence.supported:
+            return
         unknown = sorted(z for z in present if not evidence.knows(z))
         if unknown:
             strange = ", ".join(_symbol(z) for z in unknown)
@@ -69,7 +72,7 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             yield Finding("cell", Level.REFUSE, scene.cell_problem, "cell")
             return
         atoms = scene.atoms
-        if not atoms.pbc.all() or not len(atoms):
+        if not all(scene.pbc) or not len(atoms):
             return
         each = scene.volume / len(atoms)
         low, high = limits.volume_per_atom
@@ -79,7 +82,7 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
                 "Is the cell in Å, and does it hold all atoms (set pbc to False for a molecule)?"
             )
             yield Finding("cell", Level.REFUSE, message, "cell")
-        skew = float(np.prod(atoms.cell.lengths())) / scene.volume
+        skew = math.prod(scene.lengths) / scene.volume
         if skew > limits.skew:
             message = (
                 f"the cell is nearly flat: its lengths' product is {skew:.0f} times its volume; reduce it"
@@ -87,7 +90,7 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             yield Finding("cell", Level.REFUSE, message, "cell")
 
     def size(scene: Scene) -> Iterable[Finding]:
-        if not len(scene.atoms) or scene.cell_problem or not np.isfinite(scene.atoms.positions).all():
+        if not len(scene.atoms) or scene.cell_problem or not scene.finite:
             return
         if not scene.fits(scene.memory, limits.memory):
             free = free_memory()
@@ -100,8 +103,6 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
 
     def distance(scene: Scene) -> Iterable[Finding]:
         d = scene.distances
-        if not len(d) or not within(scene, limits.close * _radii(scene.kinds)):
-            return
         z1, z2 = scene.numbers[scene.first], scene.numbers[scene.second]
         ratio = d / (covalent_radii[z1] + covalent_radii[z2])
         for check, level, limit, words in (
@@ -121,25 +122,16 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
                 message = f"{pair} {told}{more}. Remove duplicates or relax with another method first"
                 yield Finding(check, level, message, pair)
 
-    def isolated(scene: Scene) -> Iterable[Finding]:
-        if not scene.sane or len(scene.atoms) < 2 or scene.cutoff is None:
-            return
-        alone = np.ones(len(scene.atoms), bool)
-        alone[scene.first] = False
-        alone[scene.second] = False
+    def isolated(scene: Scene, alone: npt.NDArray[np.bool_]) -> Iterable[Finding]:
         bad = np.flatnonzero(alone)
-        if len(bad):
-            message = (
-                f"{len(bad)} of {len(alone)} atoms have no neighbour within {scene.cutoff:g} Å: the "
-                "potential sees free atoms there, no interaction"
-            )
-            yield Finding("isolated", Level.CAUTION, message, _named(scene, bad))
+        message = (
+            f"{len(bad)} of {len(alone)} atoms have no neighbour within {scene.cutoff:g} Å: the "
+            "potential sees free atoms there, no interaction"
+        )
+        yield Finding("isolated", Level.CAUTION, message, _named(scene, bad))
 
     def pairs(scene: Scene) -> Iterable[Finding]:
-        if evidence.closest is None or not len(scene.distances):
-            return
-        own = evidence.closest_of(scene.kinds)
-        if np.isfinite(own).all() and not within(scene, own * (1 - limits.pair_margin)):
+        if evidence.closest is None:
             return
         z1, z2 = scene.numbers[scene.first], scene.numbers[scene.second]
         top = len(evidence.closest) - 1
@@ -165,22 +157,18 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             atoms = np.unique(np.concatenate([scene.first[short], scene.second[short]]))
             yield Finding("pair_short", Level.CAUTION, message, _named(scene, atoms))
 
-    return (empty, position, element, cell, size, distance, isolated, pairs)
+    def neighbours(scene: Scene) -> Iterable[Finding]:
+        if not scene.sane:
+            return
+        # nearly always none is near and none alone: one look tells, and nothing has to be named
+        near, alone = scene.look(evidence.near(scene.kinds, limits.close, limits.pair_margin))
+        if near:
+            yield from distance(scene)
+            yield from pairs(scene)
+        if len(alone) > 1 and scene.cutoff is not None and alone.any():
+            yield from isolated(scene, alone)
 
-
-def within(scene: Scene, limit: Floats) -> bool:
-    """Whether any pair is closer than its elements' limit: one look at all pairs, before any is named.
-
-    Args:
-        scene: the structure.
-        limit: Å, of each pair of its ``kinds``, shape (k, k).
-    """
-    return bool((scene.distances < limit.ravel().take(scene.pair_kinds)).any())
-
-
-def _radii(kinds: npt.NDArray[np.int64]) -> Floats:
-    radii = covalent_radii[kinds]
-    return np.asarray(radii[:, None] + radii)
+    return (empty, position, element, cell, size, neighbours)
 
 
 _TIER_WORDS = {

@@ -42,11 +42,31 @@ def test_the_engines_pairs_are_those_of_a_search(name: str) -> None:
     atoms, engine = STRUCTURES[name].copy(), _engine()
     rng = np.random.default_rng(1)
     for _ in range(4):  # steps that the kept list serves, and a change of the cell
-        shared, own = Scene(atoms, 5.0, listed=engine.pairs), Scene(atoms, 5.0)
+        shared, own = Scene(atoms, 5.0, listed=engine.edges), Scene(atoms, 5.0)
         assert _sorted(shared) == _sorted(own)
         atoms.positions += rng.normal(size=atoms.positions.shape) * 0.05
         if atoms.pbc.all():
             atoms.set_cell(atoms.cell * (1 + 0.01 * rng.normal()), scale_atoms=True)
+
+
+@pytest.mark.parametrize("name", list(STRUCTURES))
+def test_the_compiled_look_sees_what_the_list_holds(name: str) -> None:
+    atoms, engine = STRUCTURES[name].copy(), _engine(3.2)
+    if name == "molecule":
+        atoms.positions[2] += 20.0  # one that is alone
+    rng, seen = np.random.default_rng(2), set()
+    for _ in range(30):
+        shared, own = Scene(atoms, 3.2, listed=engine.edges), Scene(atoms, 3.2)
+        limits = rng.uniform(0.5, 3.4, (len(own.kinds),) * 2)
+        limits = np.maximum(limits, limits.T)
+        if rng.random() < 0.2:
+            limits[0, 0] = np.inf
+        (near, alone), (also, lonely) = shared.look(limits), own.look(limits)
+        assert near == also == bool((own.distances < limits.ravel().take(own.pair_kinds)).any())
+        assert (alone == lonely).all()
+        seen |= {near, *alone.tolist()}
+        atoms.positions += rng.normal(size=atoms.positions.shape) * 0.02
+    assert seen == {True, False}
 
 
 def test_moving_the_atoms_in_place_moves_no_kept_graph() -> None:
