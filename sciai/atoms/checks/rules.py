@@ -4,7 +4,6 @@ retraining."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
@@ -59,25 +58,14 @@ def govern(scene: Scene, answer: Answer[Any]) -> Answer[Any]:
         scene: the structure.
         answer: as it would be given.
     """
-    if answer.estimate is None or not actions():
+    rules = actions()
+    if not rules or answer.estimate is None:
         return answer
     told = facts(scene)
-    rules = [rule for rule, of_structure in _at_first_sight() if of_structure.matches(told)]
-    if not rules:
-        return answer
     forces = np.asarray(answer.estimate.value.forces, float)
     if len(forces):
         told["mean_force"] = float(np.sqrt(np.einsum("ij,ij->i", forces, forces)).mean())
     return apply(rules, told, answer, widen=_wider)
-
-
-@cache
-def _at_first_sight() -> tuple[tuple[Action, Action], ...]:
-    """Each rule, and what of it can be told before the forces are looked at."""
-    return tuple(
-        (rule, replace(rule, when={name: w for name, w in rule.when.items() if name != "mean_force"}))
-        for rule in actions()
-    )
 
 
 def _wider(estimate: Estimate[Any], by: float) -> Estimate[Any]:
