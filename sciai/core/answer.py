@@ -15,6 +15,7 @@ import numpy as np
 
 from sciai.core.errors import BadInput, SciaiError
 from sciai.core.listen import tell
+from sciai.core.shown import as_html, as_line, as_text, brief
 
 __all__ = [
     "Answer",
@@ -104,6 +105,10 @@ class Estimate(Generic[V_co]):
         if self.spread is None or (isinstance(self.spread, Mapping) and not self.spread):
             raise BadInput("an estimate without its spread", fix="give an interval or a standard deviation")
 
+    def __repr__(self) -> str:
+        unit = f", {self.unit!r}" if self.unit else ""
+        return f"Estimate({brief(self.value)}, spread={brief(self.spread)}{unit})"
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -162,6 +167,15 @@ class Answer(Generic[V_co]):
         if self.estimate is None or self.level >= Level.REFUSE:
             raise Refused(self)
         return self.estimate.value
+
+    def __repr__(self) -> str:
+        return as_line(self)
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def to_dict(self, *, max_items: int = 1000, show_refused: bool = False) -> dict[str, Any]:
         """The answer as plain JSON types, as ``--json`` prints it.

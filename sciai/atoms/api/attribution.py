@@ -13,6 +13,7 @@ from sciai.atoms.api.record import recorded
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.errors import BadInput
+from sciai.core.shown import Brief
 from sciai.trust.explain import Attribution, randomised, sanity
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ __all__ = ["AtomShares", "attribution_figure", "check_sanity", "explain", "untra
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class AtomShares:
+@dataclass(frozen=True, repr=False)
+class AtomShares(Brief):
     """What each atom has to do with an answer.
 
     Attributes:

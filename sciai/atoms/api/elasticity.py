@@ -16,6 +16,7 @@ from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
+from sciai.core.shown import Brief
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,8 +31,8 @@ AT_REST: Final = 1.0
 """Stress, GPa, below which a crystal counts as relaxed."""
 
 
-@dataclass(frozen=True)
-class Elastic:
+@dataclass(frozen=True, repr=False)
+class Elastic(Brief):
     """Elastic constants of a crystal.
 
     Attributes:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.core.errors import BadInput, SciaiError
+from sciai.core.shown import Brief
 from sciai.trust.ensemble import combine
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ NET_PAIR_BYTES: Final = 900.0
 """What a network needs for one directed pair, bytes, where the checkpoint does not say (measured: 720)."""
 
 
-@dataclass(frozen=True)
-class Properties:
+@dataclass(frozen=True, repr=False)
+class Properties(Brief):
     """What a potential says of one structure, with its spread.
 
     Attributes:

@@ -16,6 +16,7 @@ from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused
 from sciai.core.errors import BadInput
+from sciai.core.shown import Brief
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -28,8 +29,8 @@ Floats = npt.NDArray[np.float64]
 AT_REST = 0.1
 
 
-@dataclass(frozen=True)
-class ReactionPath:
+@dataclass(frozen=True, repr=False)
+class ReactionPath(Brief):
     """A path of least energy.
 
     Attributes:
