@@ -70,7 +70,7 @@ def left_out(found: Any) -> Figures:
     return {
         f"left_out/{family.replace(' ', '_')}/{name}": row[name]
         for family, row in found.items()
-        for name in ("support", "own", "spread", "check")
+        for name in ("support", "all", "spread", "check")
     }
 
 

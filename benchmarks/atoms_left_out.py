@@ -7,9 +7,10 @@ for some minutes and is calibrated as the shipped one is. Then it is asked about
 chemical systems it was not trained on either way) with the family and without. AUROC, each structure by its
 strangest atom:
 
-- support: distance of what the network sees around an atom to what it saw in training, nothing else;
+- support: distance of what the network sees around an atom to what it saw around atoms of the same element
+  in training (infinite for an element never seen);
+- all: the same, but to atoms of any element;
 - spread: predicted error of forces;
-- own: the same distance, but to atoms of the same element only (infinite for an element never seen);
 - check: what an answer's verdict goes by: the distance, and before it elements and pairs of elements that
   were never seen (an unknown element is refused without looking at the distance).
 
@@ -37,33 +38,20 @@ from sciai.atoms.train.calibrate import Calibrate
 from sciai.atoms.train.data import Structures, collate, module
 from sciai.atoms.train.loss import Loss
 from sciai.core.data import DataModule
-from sciai.trust.support import Knn
+from sciai.trust.support import Knn, KnnOfKind
 
 REACH = (3.4, 0.66, 6.5)
 SOURCES = {"mptrj": 0, "alexandria": 0, "mattersim": 0, "7net-0": 0, "chgnet": 1}
 TAUGHT = ("7net-0", "chgnet")
 LIMITS = {"default": [50, -200, 1200], "mptrj": [50, -40, 300]}
 FRACTIONS = {"train": 0.9, "calibrate": 0.1}
-MEASURES = ("support", "own", "spread", "check")
+MEASURES = ("support", "all", "spread", "check")
 
 
 def has(record: Record, family: set[int], compounds: bool = False) -> bool:
     """Whether any atom is of the family (and any other is not)."""
     present = {int(z) for z in record.numbers}
     return bool(family & present) and (not compounds or len(present) > 1)
-
-
-def own_prototypes(net: Network, data: DataModule, structures: int = 1500) -> dict[int, Knn]:
-    """Distance to training atoms of the same element, in the scale of all."""
-    part, seen = data.part("train"), {}
-    rng = np.random.default_rng(0)
-    for k in rng.permutation(len(part))[:structures]:
-        batch = part[int(k)]
-        found = net.predict(batch.graph, forces=False, stress=False).descriptor.double().numpy()
-        for z, row in zip(batch.graph.numbers.tolist(), found, strict=True):
-            seen.setdefault(z, []).append(row)
-    scale = support(net).measure.scale
-    return {z: Knn(np.array(rows[:200]) / scale, scale, 3) for z, rows in seen.items() if len(rows) >= 3}
 
 
 def trained(records: Sequence[Record], minutes: float, seed: int) -> tuple[Network, DataModule]:
@@ -94,9 +82,11 @@ def trained(records: Sequence[Record], minutes: float, seed: int) -> tuple[Netwo
     return net, data
 
 
-def scores(net: Network, records: Sequence[Record], own: dict[int, Knn]) -> dict[str, np.ndarray[Any, Any]]:
+def scores(net: Network, records: Sequence[Record]) -> dict[str, np.ndarray[Any, Any]]:
     """Strangeness of each structure by each measure, and its force error."""
     measure = support(net).measure
+    assert isinstance(measure, KnnOfKind)
+    everyone = Knn(measure.known, measure.scale, measure.k)
     seen = np.isfinite(closest_seen(net))
     dataset = Structures(records, SOURCES, REACH, 10**9)
     out: dict[str, list[float]] = {name: [] for name in (*MEASURES, "error", "size")}
@@ -104,13 +94,8 @@ def scores(net: Network, records: Sequence[Record], own: dict[int, Knn]) -> dict
         batch = collate([dataset[k]])
         answer = net.predict(batch.graph)
         rows = answer.descriptor.double().numpy()
-        distance = measure.distance(rows)
-        numbers = batch.graph.numbers.tolist()
-        each = [
-            float(own[n].distance(row[None])[0]) if n in own else np.inf
-            for n, row in zip(numbers, rows, strict=True)
-        ]
-        out["own"].append(max(each))
+        distance = measure.distance(np.column_stack([rows, batch.graph.numbers.numpy()]))
+        out["all"].append(float(everyone.distance(rows).max()))
         z = batch.graph.numbers[batch.graph.edges].numpy()
         new = bool((~seen.any(1)[batch.graph.numbers.numpy()]).any())
         pairs = float((~seen[z[0], z[1]]).mean()) if z.size else 0.0
@@ -142,12 +127,9 @@ def main() -> None:
     for name in options.family:
         family = {atomic_numbers[symbol] for symbol in FAMILIES[name]}
         kept = [r for r in everything if not has(r, family, options.compounds)]
-        net, data = trained(kept, options.minutes, options.seed)
-        own = own_prototypes(net, data)
+        net, _ = trained(kept, options.minutes, options.seed)
         dev = [r for r in everything if is_dev(r.group) and r.source not in TAUGHT]
-        known, strange = (
-            scores(net, [r for r in dev if has(r, family) is side], own) for side in (False, True)
-        )
+        known, strange = (scores(net, [r for r in dev if has(r, family) is side]) for side in (False, True))
         row = {key: auroc(known[key], strange[key]) for key in MEASURES}
         for side, found in (("known", known), ("strange", strange)):
             row[side] = len(found["error"])
@@ -156,7 +138,7 @@ def main() -> None:
         if not options.json:
             print(
                 f"trained without {name}: {row['known']} structures without, {row['strange']} with; AUROC by "
-                f"support {row['support']:.3f}, own {row['own']:.3f}, spread {row['spread']:.3f}, check "
+                f"support {row['support']:.3f}, all {row['all']:.3f}, spread {row['spread']:.3f}, check "
                 f"{row['check']:.3f}; force error {row['known_force_relative']:.2f} and "
                 f"{row['strange_force_relative']:.2f} of the forces",
                 flush=True,

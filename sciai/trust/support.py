@@ -20,12 +20,10 @@ from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.trust.conformal import p_values
 
-__all__ = ["Distance", "Knn", "Mahalanobis", "Support", "ledoit_wolf"]
+__all__ = ["Distance", "Knn", "KnnOfKind", "Mahalanobis", "Support", "ledoit_wolf"]
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
-LANDMARKS = 64
-"""Known rows that most questions are measured against first; more clear hardly more of them."""
 
 
 class Distance(Protocol):
@@ -157,57 +155,6 @@ class Knn:
             out[part] = total / self.k
         return out
 
-    def beyond(self, x: npt.ArrayLike, limit: float) -> npt.NDArray[np.bool_]:
-        """Which rows lie further out than a limit, shape (n,); the same as ``distance(x) > limit``, sooner.
-
-        A row at distance d from a landmark has a mean distance of at most d + r to the landmark's own k
-        nearest, where r is the landmark's mean distance to them (triangle inequality), and so to its own k
-        nearest, too. Rows that this bound clears, nearly all, need no search.
-
-        Args:
-            x: shape (n, d).
-            limit: a distance.
-
-        >>> known = np.arange(50.0)[:, None]
-        >>> Knn.fit(known, k=2).beyond([[3.2], [90.0], [np.nan]], limit=0.5).tolist()
-        [False, True, True]
-        """
-        rows = _shaped(x, len(self.scale))
-        spots, own_part = self._landmarks[0], np.float32(1 + 1e-5)
-        mine = (rows / self.scale - self._single[0]).astype(np.float32)
-        # squared distances to the landmarks, up to what the right-hand side takes care of; a row that is not
-        # finite gives NaN, and NaN clears nothing
-        with np.errstate(invalid="ignore", over="ignore"):
-            apart = mine @ spots
-            apart += (np.einsum("ij,ij->i", mine, mine) * own_part)[:, None]
-            clear = (apart < self._room(limit)).any(1)
-        out = np.zeros(len(rows), bool)
-        if not clear.all():
-            doubtful = np.flatnonzero(~clear)
-            out[doubtful] = self.distance(rows[doubtful]) > limit
-        return out
-
-    @cached_property
-    def _landmarks(self) -> tuple[Singles, Singles, Floats]:
-        """Some known rows as columns, times -2; their squares; how far each lies from the k nearest to it."""
-        chosen = self.known[:: max(1, len(self.known) // LANDMARKS)]
-        spots: Singles = np.ascontiguousarray((chosen - self._single[0]).T, np.float32)
-        return -2 * spots, np.asarray((spots**2).sum(0), np.float32), self.distance(chosen * self.scale)
-
-    @cached_property
-    def _rooms(self) -> dict[float, Singles]:
-        return {}
-
-    def _room(self, limit: float) -> Singles:
-        """What the squared distance to each landmark has to be below, less the landmark's own square."""
-        if limit not in self._rooms:
-            _, squares, reach = self._landmarks
-            # what single precision may be off by is taken off: it must not clear a row that is out
-            left = limit - reach * (1 + 1e-6)
-            room = np.where(left > 0, left**2 * (1 - 1e-5), -np.inf) - squares * (1 + 1e-5)
-            self._rooms[limit] = np.asarray(room, np.float32)
-        return self._rooms[limit]
-
     @cached_property
     def _single(self) -> tuple[Floats, Singles, Singles]:
         """Center of the known rows; they, from there, as columns in single precision; half their squares."""
@@ -218,6 +165,73 @@ class Knn:
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What a checkpoint has to store; ``Knn(**arrays)`` is the way back."""
         return {"known": self.known, "scale": self.scale, "k": np.asarray(self.k)}
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k", int(self.k))
+
+
+@dataclass(frozen=True)
+class KnnOfKind:
+    """As ``Knn``, but among known rows of the same kind alone; the kind is the last feature, a whole number.
+
+    Where kinds overlap in features, what is strange for its own kind hides among the others.
+
+    Attributes:
+        known: scaled known rows without the kind, shape (m, d).
+        kinds: kind of each, shape (m,).
+        scale: what features are divided by, shape (d,).
+        k: number of neighbours; kinds with fewer known rows go by all they have.
+
+    >>> measure = KnnOfKind(np.array([[0.0], [0.1], [5.0]]), np.array([1, 1, 2]), np.ones(1), 1)
+    >>> measure.distance([[5.0, 2], [5.0, 1], [5.0, 3]]).tolist()
+    [0.0, 4.9, inf]
+    """
+
+    known: Floats
+    kinds: npt.NDArray[np.int64]
+    scale: Floats
+    k: int
+
+    @classmethod
+    def fit(cls, x: npt.ArrayLike, k: int = 10) -> KnnOfKind:
+        """From features of what was learned; all kinds share one scale.
+
+        Args:
+            x: shape (n, d + 1), finite, n >= k; the kind last.
+            k: number of neighbours.
+
+        Raises:
+            BadInput: on too few or non-finite rows.
+        """
+        rows = _rows(x)
+        plain = Knn.fit(rows[:, :-1], k)
+        return cls(plain.known, rows[:, -1].astype(np.int64), plain.scale, plain.k)
+
+    def distance(self, x: npt.ArrayLike) -> Floats:
+        """Shape (n,), >= 0; infinite where a feature is not finite or the kind was never seen.
+
+        Args:
+            x: shape (n, d + 1), the kind last.
+        """
+        rows = _shaped(x, len(self.scale) + 1)
+        out = np.full(len(rows), np.inf)
+        for kind in np.unique(rows[:, -1]):
+            if kind in self._of:
+                mine = np.flatnonzero(rows[:, -1] == kind)
+                out[mine] = self._of[kind].distance(rows[mine, :-1])
+        return out
+
+    @cached_property
+    def _of(self) -> dict[float, Knn]:
+        found = {}
+        for kind in np.unique(self.kinds):
+            rows = self.known[self.kinds == kind]
+            found[float(kind)] = Knn(rows, self.scale, min(self.k, len(rows)))
+        return found
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What a checkpoint has to store; ``KnnOfKind(**arrays)`` is the way back."""
+        return {"known": self.known, "kinds": self.kinds, "scale": self.scale, "k": np.asarray(self.k)}
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", int(self.k))

@@ -13,7 +13,7 @@ from sciai.atoms.checks import scene as scenes
 from sciai.atoms.checks.limits import Limits
 from sciai.core.answer import Estimate, Finding, Level
 from sciai.core.errors import BadInput
-from sciai.trust.support import Knn, Support
+from sciai.trust.support import KnnOfKind, Support
 
 
 def found(atoms: Atoms, evidence: Evidence | None = None, cutoff: float | None = 5.0) -> dict[str, Finding]:
@@ -159,8 +159,8 @@ def test_estimates_are_judged() -> None:
 
 
 def test_surroundings_say_which_atom_and_why() -> None:
-    known = np.random.default_rng(0).normal(size=(500, 3))
-    support = Support.fit(Knn.fit(known[:400], 3), known[400:], rate=0.05)
+    known = np.column_stack([np.random.default_rng(0).normal(size=(500, 3)), np.ones(500)])
+    support = Support.fit(KnnOfKind.fit(known[:400], 3), known[400:], rate=0.05)
     closest = np.full((119, 119), np.inf)
     closest[1, 1] = 0.9
     evidence = Evidence(learned=True, support=Surroundings.of(support, 0.02), closest=closest)

@@ -7,7 +7,7 @@ import pytest
 
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput
-from sciai.trust.support import Knn, Mahalanobis, Support, ledoit_wolf
+from sciai.trust.support import Knn, KnnOfKind, Mahalanobis, Support, ledoit_wolf
 
 
 def _mixed(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -105,28 +105,35 @@ def test_bad_input_is_named(call) -> None:
         call()
 
 
-@pytest.mark.parametrize("shift", [0.0, 1e4])
-def test_beyond_a_limit_is_the_same_with_and_without_the_bound(shift: float) -> None:
+def test_of_kind_is_knn_among_those_of_the_kind() -> None:
     rng = np.random.default_rng(6)
-    known = _mixed(rng, 900) + shift
-    measure = Knn.fit(known, k=4)
-    asked = np.concatenate(
-        [_mixed(rng, 300) + shift, known[:50] + 0.3 * rng.normal(size=(50, 4)) * [1, 90, 0, 5]]
+    x, asked = rng.normal(size=(300, 4)), rng.normal(size=(80, 4))
+    kinds, of = rng.integers(1, 6, 300), rng.integers(1, 7, 80)
+    kinds[kinds == 5] = 4
+    kinds[0] = 5  # one of this kind alone, none of the sixth
+    measure = KnnOfKind.fit(np.c_[x, kinds], k=3)
+    found = measure.distance(np.c_[asked, of])
+    for kind in range(1, 7):
+        mine = kinds == kind
+        near = Knn(x[mine] / x.std(0), x.std(0), min(3, int(mine.sum())))
+        expected = near.distance(asked[of == kind]) if mine.any() else np.full((of == kind).sum(), np.inf)
+        np.testing.assert_allclose(found[of == kind], expected, rtol=1e-12)
+    np.testing.assert_array_equal(
+        KnnOfKind(**measure.arrays()).distance(np.c_[asked, of]), measure.distance(np.c_[asked, of])
     )
-    asked = np.concatenate([asked, 30 * _mixed(rng, 20), np.full((1, 4), np.nan)])
-    distance = measure.distance(asked)
-    for limit in np.quantile(distance[np.isfinite(distance)], [0.05, 0.5, 0.9, 0.99]):
-        np.testing.assert_array_equal(measure.beyond(asked, limit), distance > limit)
+    assert np.isinf(measure.distance([[np.nan, 0, 0, 0, 1.0]]))[0]
+    assert np.isinf(measure.distance([[0, 0, 0, 0, np.nan]]))[0]
+    with pytest.raises(BadInput):
+        measure.distance(asked)
 
 
-def test_most_known_questions_are_cleared_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_hides_among_another_kind_is_found() -> None:
     rng = np.random.default_rng(7)
-    measure = Knn.fit(rng.normal(size=(2000, 8)), k=3)
-    asked = rng.normal(size=(500, 8))
-    limit = float(np.quantile(measure.distance(asked), 0.999)) * 2
-    searched: list[int] = []
-    own = Knn.distance
-    assert len(measure._landmarks) == 3  # made before counting
-    monkeypatch.setattr(Knn, "distance", lambda self, x: searched.append(len(x)) or own(self, x))
-    assert not measure.beyond(asked, limit).any()
-    assert sum(searched) < 50
+    centers = np.array([[0.0, 0.0], [6.0, 0.0]])
+    kinds = rng.integers(2, size=600)
+    x = centers[kinds] + rng.normal(size=(600, 2))
+    strange = np.array([[6.0, 0.0, 0.0]])  # of the first kind, where the second is at home
+    everyone = Support.fit(Knn.fit(x[:300], 3), x[300:], 0.02)
+    own = Support.fit(KnnOfKind.fit(np.c_[x, kinds][:300], 3), np.c_[x, kinds][300:], 0.02)
+    assert everyone.check(strange[:, :2]) == []
+    assert own.check(strange) != []

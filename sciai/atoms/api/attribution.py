@@ -77,7 +77,7 @@ def explain(atoms: Atoms, potential: Potential) -> Answer[AtomShares]:
     sd = np.full(len(atoms), np.nan) if value.force_sd is None else value.force_sd
     around, far = potential.evidence.support, np.full(len(atoms), np.nan)
     if around is not None and value.descriptor is not None:
-        far = around.distance(value.descriptor) / around.limit
+        far = around.distance(value.descriptor, atoms.numbers) / around.limit
     shares = AtomShares(energy, sd**2 / max(float((sd**2).sum()), 1e-30), sd, far)
     return Answer(Estimate(shares, {"force_sd": sd}, "eV, eV/Å"), answer.findings, answer.provenance)
 

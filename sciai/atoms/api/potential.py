@@ -213,7 +213,7 @@ class Potential:
         if heard():
             for atoms, answer in zip(structures, answers, strict=True):
                 asked = {"atoms": atoms, "potential": self}
-                tell(Asked("energy", asked, self.distance(answer)), answer)
+                tell(Asked("energy", asked, self.distance(atoms, answer)), answer)
         return answers
 
     def stage_findings(self) -> list[Finding]:
@@ -293,7 +293,7 @@ class Potential:
     def _policy(self) -> Policy:
         return self.guard.policy or guard_of("default").policy
 
-    def distance(self, answer: Answer[Properties]) -> float | None:
+    def distance(self, atoms: Atoms, answer: Answer[Properties]) -> float | None:
         """How far one atom of the structure, picked by its content, lies from training.
 
         One atom, because held-out distances are those of single atoms.
@@ -302,7 +302,8 @@ class Potential:
         if around is None or value is None or value.descriptor is None or not len(value.descriptor):
             return None
         picked = int(abs(value.energy) * 1e6) % len(value.descriptor)
-        return float(around.distance(value.descriptor[picked : picked + 1])[0])
+        own = slice(picked, picked + 1)
+        return float(around.distance(value.descriptor[own], atoms.numbers[own])[0])
 
     def _finish(self, scene: Scene, found: Sequence[Finding], value: Properties | None) -> Answer[Properties]:
         if value is None:

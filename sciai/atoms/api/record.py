@@ -254,7 +254,7 @@ def _distance(arguments: Mapping[str, Any]) -> float | None:
     if first is None or arguments["potential"].evidence.support is None:
         return None
     with quietly():
-        found: float | None = arguments["potential"].distance(arguments["potential"](first))
+        found: float | None = arguments["potential"].distance(first, arguments["potential"](first))
     return found
 
 

@@ -30,5 +30,6 @@ def distances(files: Sequence[Path], model: str | None = None) -> tuple[list[flo
         raise BadInput("the potential was never calibrated: it has no held-out distances", field="model")
     structures = [atoms for path in files for atoms in read_all(path)]
     with quietly():
-        told = [potential.distance(answer) for answer in potential.batch(structures)]
+        answers = potential.batch(structures)
+    told = [potential.distance(atoms, answer) for atoms, answer in zip(structures, answers, strict=True)]
     return around.held_out.tolist(), [d for d in told if d is not None]

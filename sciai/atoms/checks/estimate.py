@@ -97,7 +97,7 @@ def after(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
                 message = "the checkpoint does not say what it learned from: support was not checked"
                 yield Finding("no_support", Level.CAUTION, message)
             return
-        far, _ = evidence.support.far(descriptor)
+        far, _ = evidence.support.far(descriptor, scene.atoms.numbers)
         if len(far):
             worst = int(far[0])
             why = evidence.reason(scene, worst)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.trust.conformal import quantile
-from sciai.trust.support import Distance, Knn, Support
+from sciai.trust.support import Distance, Support
 
 if TYPE_CHECKING:
     from sciai.atoms.checks.scene import Scene
@@ -27,18 +27,19 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Surroundings:
-    """How far an atom's surroundings, as the network sees them, lie from those learned.
+    """How far an atom's surroundings, as the network sees them, lie from those learned around its element.
 
     Attributes:
-        measure: distance of descriptors to those learned (``sciai.trust.support``).
+        measure: distance of descriptors to those learned of atoms of the same element, which is the last
+            feature (``sciai.trust.support.KnnOfKind``).
         held_out: distances of atoms that were held out, shape (m,).
         rate: share of known atoms that may raise an alarm.
 
     Example:
-        >>> from sciai.trust.support import Knn
-        >>> known = np.linspace(0, 1, 200)[:, None]
-        >>> around = Surroundings.of(Support.fit(Knn.fit(known, 3), known + 0.001), rate=0.01)
-        >>> (around.distance([[0.5], [9.0]]) > around.limit).tolist()
+        >>> from sciai.trust.support import KnnOfKind
+        >>> known = np.column_stack([np.linspace(0, 1, 200), np.full(200, 8)])
+        >>> around = Surroundings.of(Support.fit(KnnOfKind.fit(known, 3), known + [0.001, 0]), rate=0.01)
+        >>> (around.distance([[0.5], [9.0]], [8, 8]) > around.limit).tolist()
         [False, True]
     """
 
@@ -65,29 +66,26 @@ class Surroundings:
         found = quantile(self.held_out, self.rate)
         return found if np.isfinite(found) else float(self.held_out.max())
 
-    def distance(self, descriptor: npt.ArrayLike) -> Floats:
-        """Distance of each atom, shape (n,); infinite where its descriptor, shape (n, d), is not finite."""
-        return self.measure.distance(descriptor)
+    def distance(self, descriptor: npt.ArrayLike, numbers: npt.ArrayLike) -> Floats:
+        """Distance of each atom, shape (n,); infinite where its descriptor is not finite or its element new.
 
-    def far(self, descriptor: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], Floats]:
+        Args:
+            descriptor: of atoms, shape (n, d).
+            numbers: their atomic numbers, shape (n,).
+        """
+        return self.measure.distance(np.column_stack([np.asarray(descriptor, float), np.asarray(numbers)]))
+
+    def far(self, descriptor: npt.ArrayLike, numbers: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], Floats]:
         """Atoms beyond the limit, the farthest first, and their distances; both of shape (far,).
 
         Args:
             descriptor: of all atoms, shape (n, d).
+            numbers: their atomic numbers, shape (n,).
         """
-        rows = np.asarray(descriptor, float)
-        if isinstance(self.measure, Knn):
-            beyond = self.measure.beyond(rows, self.limit)
-            if not beyond.any():
-                return np.zeros(0, np.int64), np.zeros(0)
-            found = np.flatnonzero(beyond)
-            distance = self.distance(rows[found])
-        else:
-            distance = self.distance(rows)
-            found = np.flatnonzero(distance > self.limit)
-            distance = distance[found]
-        order = np.argsort(-distance, kind="stable")
-        return found[order].astype(np.int64), distance[order]
+        distance = self.distance(descriptor, numbers)
+        found = np.flatnonzero(distance > self.limit)
+        order = found[np.argsort(-distance[found], kind="stable")]
+        return order.astype(np.int64), distance[order]
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ __all__ = ["ELEMENTS", "Network", "Output"]
 ELEMENTS = 119
 """Rows of the tables over elements: atomic numbers 0 (unused) to 118."""
 
-_PROTOTYPES, _HELD_OUT = 2048, 4096
+_PROTOTYPES, _HELD_OUT = 6144, 4096
 _COULOMB = 14.399645  # e^2 / (4 pi eps0), eV Å
 _ZBL = ((0.18175, 3.1998), (0.50986, 0.94229), (0.28022, 0.4029), (0.02817, 0.20162))
 
@@ -94,6 +94,7 @@ class Network(nn.Module):
     offsets: Tensor
     shells: Tensor
     support_known: Tensor
+    support_element: Tensor
     support_scale: Tensor
     support_held: Tensor
     closest: Tensor
@@ -169,6 +170,7 @@ class Network(nn.Module):
         self.doubt = nn.Sequential(nn.Linear(channels, 32), nn.SiLU(), nn.Linear(32, 1), nn.Softplus())
         # filled in by calibration: environments that were learned, and distances that were seen
         self.register_buffer("support_known", torch.full((_PROTOTYPES, channels), torch.nan))
+        self.register_buffer("support_element", torch.zeros(_PROTOTYPES, dtype=torch.uint8))
         self.register_buffer("support_scale", torch.zeros(channels))
         self.register_buffer("support_held", torch.full((_HELD_OUT,), torch.nan))
         self.register_buffer("closest", torch.full((ELEMENTS, ELEMENTS), torch.inf))

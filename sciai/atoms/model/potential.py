@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["closest_seen", "restore", "support"]
 
 _NOT_OPTIONS = ("_target_", "start")
+_SUPPORT = ("support_known", "support_element", "support_scale", "support_held")
 
 
 def restore(checkpoint: Checkpoint) -> Network:
@@ -37,8 +38,12 @@ def restore(checkpoint: Checkpoint) -> Network:
     try:
         net = Network(**{key: value for key, value in options.items() if key not in _NOT_OPTIONS})
         known = {name: torch.as_tensor(np.array(array)) for name, array in checkpoint.arrays.items()}
-        # checkpoints of before have no pairs that are stiffer than what was seen
-        net.load_state_dict({"stiff": torch.zeros_like(net.stiff)} | known)
+        # checkpoints of before have no stiff pairs, and do not say of which elements their surroundings are;
+        # those cannot be used, and every answer says that support was not checked
+        own = net.state_dict()
+        if "support_element" not in known:
+            known |= {name: own[name] for name in _SUPPORT}
+        net.load_state_dict({"stiff": own["stiff"]} | known)
     except (TypeError, RuntimeError) as error:
         raise CheckpointError(f"arrays and config of {checkpoint.card.name!r} do not fit: {error}") from error
     net.keep_to_seen()
@@ -53,18 +58,21 @@ def support(net: Network, rate: float = 0.01) -> Support:
         rate: share of atoms of known kinds that may raise a false alarm.
 
     Returns:
-        ``support.p_value(prediction.descriptor)`` is each atom's.
+        ``support.p_value`` of descriptors with the atomic number as the last column is each atom's: an atom
+        is compared to atoms of its own element.
 
     Raises:
         CheckpointError: when the network was never calibrated.
     """
-    from sciai.trust.support import Knn, Support
+    from sciai.trust.support import KnnOfKind, Support
 
     known, scale, held = (_array(getattr(net, f"support_{name}")) for name in ("known", "scale", "held"))
-    known, held = known[np.isfinite(known).all(1)], held[np.isfinite(held)]
+    elements = _array(net.support_element).astype(np.int64)
+    here = np.isfinite(known).all(1) & (elements > 0)
+    known, elements, held = known[here], elements[here], held[np.isfinite(held)]
     if not len(known) or not len(held) or not (scale > 0).all():
         raise CheckpointError("the potential was not calibrated: it has no support")
-    return Support(Knn(known, scale, 3), held, rate)
+    return Support(KnnOfKind(known, elements, scale, 3), held, rate)
 
 
 def closest_seen(net: Network) -> NDArray[np.float64]:

@@ -98,7 +98,8 @@ class Calibrate:
     def _held_out(
         self, net: nn.Module, data: DataModule
     ) -> tuple[tuple[Floats, Floats] | None, tuple[Floats, Floats] | None, Floats]:
-        """(spread, error) of force components (eV/Å) and of energies (eV/atom), and descriptors of atoms."""
+        """(spread, error) of force components (eV/Å) and of energies (eV/atom), and descriptors of atoms
+        with their elements as the last column."""
         force: list[tuple[Floats, Floats]] = []
         energy: list[tuple[Floats, Floats]] = []
         held: list[Floats] = []
@@ -112,7 +113,7 @@ class Calibrate:
             off = ((answer.energy - batch.energy) / size).abs().numpy()
             known = np.isfinite(off) & asked
             energy.append(((answer.energy_sd / size).numpy()[known] + self.floor, off[known]))
-            held.append(answer.descriptor.double().numpy())
+            held.append(_with_elements(answer, batch))
         if not held:
             return None, None, np.empty((0, 0))
         return _columns(force), _columns(energy), np.concatenate(held)
@@ -133,7 +134,7 @@ class Calibrate:
 
     def _support(self, net: nn.Module, data: DataModule, held: Floats) -> Mapping[str, Any]:
         """Prototypes of every element's environments, and the shortest distances seen."""
-        from sciai.trust.support import Knn
+        from sciai.trust.support import KnnOfKind
 
         rng = np.random.default_rng(self.seed)
         part = data.part("train")
@@ -147,15 +148,17 @@ class Calibrate:
         )
         for batch in batches:
             answer = target.predict(batch.graph, forces=False, stress=False)
-            for z, row in zip(batch.graph.numbers.tolist(), answer.descriptor.double().numpy(), strict=True):
-                seen.setdefault(z, []).append(row)
+            for row in _with_elements(answer, batch):
+                seen.setdefault(int(row[-1]), []).append(row)
         room = len(target.support_known) // max(1, len(seen))
         rows = [own[int(i)] for own in seen.values() for i in rng.permutation(len(own))[:room]]
         known = np.array(rows)
         k = 3
-        measure = Knn.fit(known, k)
+        measure = KnnOfKind.fit(known, k)
         target.support_known[: len(known)] = torch.as_tensor(measure.known)
         target.support_known[len(known) :] = torch.nan
+        target.support_element.zero_()
+        target.support_element[: len(known)] = torch.as_tensor(measure.kinds).to(torch.uint8)
         target.support_scale.copy_(torch.as_tensor(measure.scale))
         distances = measure.distance(held) if len(held) else np.empty(0)
         picked = rng.permutation(distances)[: len(target.support_held)]
@@ -169,6 +172,11 @@ def _at_rest(record: Any, source: str) -> bool:
     if record.source != source or record.energy is None or not np.isfinite(record.energy):
         return False
     return record.stress is None or abs(float(np.trace(record.stress)) / 3) < 20 * GPA
+
+
+def _with_elements(answer: Any, batch: Any) -> Floats:
+    """Descriptors [n, d + 1], the atomic number last."""
+    return np.column_stack([answer.descriptor.double().numpy(), batch.graph.numbers.numpy()])
 
 
 def _columns(rows: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:

@@ -36,15 +36,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pot = Potential.load(path.with_name("plain"), device="cpu")
     rows = [_rattled(k) for k in range(24)]
     found = [pot(a).estimate for a in rows]
-    descriptors = np.concatenate([f.value.descriptor for f in found if f is not None])
+    descriptors = np.concatenate(
+        [np.c_[f.value.descriptor, a.numbers] for f, a in zip(found, rows, strict=True) if f is not None]
+    )
     assert plain.hash
     learned, held = descriptors[:100], descriptors[100:]
-    scale = learned.std(0) + 1e-9
-    net.support_known[:100] = torch.as_tensor(learned / scale)
-    net.support_scale.copy_(torch.as_tensor(scale))
-    from sciai.trust.support import Knn
+    from sciai.trust.support import KnnOfKind
 
-    net.support_held[: len(held)] = torch.as_tensor(np.sort(Knn.fit(learned, 3).distance(held)))
+    measure = KnnOfKind.fit(learned, 3)
+    net.support_known[:100] = torch.as_tensor(measure.known)
+    net.support_element[:100] = torch.as_tensor(measure.kinds)
+    net.support_scale.copy_(torch.as_tensor(measure.scale))
+    net.support_held[: len(held)] = torch.as_tensor(np.sort(measure.distance(held)))
     for a, b in ((11, 11), (17, 17), (11, 17), (17, 11)):
         net.closest[a, b] = 2.4
     card = Card(

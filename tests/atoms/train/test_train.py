@@ -88,9 +88,10 @@ def test_intervals_cover_and_support_is_there(saved: Path, data: DataModule) -> 
     assert len(force["quantiles"]) == len(force["edges"]) + 1
     net = load_net(checkpoint)
     known = support(net)
-    p = known.p_value(predict(net, data.part("calibrate")[0].graph).descriptor.numpy())
+    graph = data.part("calibrate")[0].graph
+    p = known.p_value(np.column_stack([predict(net, graph).descriptor.numpy(), graph.numbers.numpy()]))
     assert p.min() > 0.01  # one of the structures that set the scale
-    strange = np.full((1, OPTIONS["channels"]), 50.0)
+    strange = np.append(np.full(OPTIONS["channels"], 50.0), 13.0)[None]
     assert known.p_value(strange)[0] <= 1.0 / len(known.held_out)
     closest = closest_seen(net)
     assert 1.8 < closest[13, 29] < 3.2
