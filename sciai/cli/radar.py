@@ -70,6 +70,13 @@ def compress(
         typer.Option(metavar="NAME=VALUE", help="Largest error of a variable in its own unit; repeatable."),
     ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Every value comes back bit for bit.")] = False,
+    strong_echo: Annotated[
+        float,
+        typer.Option(
+            metavar="DB",
+            help="Largest error of echo of 45 dBZ on, and of each sweep's strongest; 0: no bound.",
+        ),
+    ] = 1.0,
     previous: Annotated[
         Path | None,
         typer.Option(help="Store of the volume before this one; saves bits, and decoding will need it too."),
@@ -125,6 +132,7 @@ def compress(
             psnr=_spread(least, files),
             max_error=_spread(largest, files),
             lossless=lossless,
+            strong_echo=strong_echo or None,
             previous=previous,
             codec=codec.value,
             effort=effort.value,

@@ -27,13 +27,15 @@ def _said(answer: Any) -> list[tuple[str, Level]]:
 
 
 def test_strong_echo_without_a_bound_is_referred(tmp_path: Path) -> None:
-    strong = compress(_storm(52.0), tmp_path / "a.zarr", codec="plain")
+    assert not _said(compress(_storm(52.0), tmp_path / "0.zarr", codec="plain"))
+    strong = compress(_storm(52.0), tmp_path / "a.zarr", codec="plain", strong_echo=None)
     assert _said(strong) == [("missed-extreme: DBZH", Level.CAUTION)]
     assert "max_error" in next(f.message for f in strong.findings if f.check == "policy")
     assert (tmp_path / "a.zarr").is_dir()
-    assert not _said(compress(_storm(52.0), tmp_path / "b.zarr", codec="plain", max_error=1.0))
-    assert not _said(compress(_storm(52.0), tmp_path / "c.zarr", codec="plain", lossless=True))
-    assert not _said(compress(_storm(30.0), tmp_path / "d.zarr", codec="plain"))
+    off = {"codec": "plain", "strong_echo": None}
+    assert not _said(compress(_storm(52.0), tmp_path / "b.zarr", max_error=1.0, **off))
+    assert not _said(compress(_storm(52.0), tmp_path / "c.zarr", lossless=True, **off))
+    assert not _said(compress(_storm(30.0), tmp_path / "d.zarr", **off))
 
 
 def test_a_rule_that_withholds_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

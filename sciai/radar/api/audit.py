@@ -20,6 +20,7 @@ from sciai.core.answer import Level
 from sciai.core.checkpoint import Checkpoint
 from sciai.radar import checks
 from sciai.radar.api.reading import decompress
+from sciai.radar.api.strong import STRONG_BOUND, corrected, side_of, snapped
 from sciai.radar.api.writing import compress
 from sciai.radar.checks import audit as asked
 from sciai.radar.data.names import PSNR_PEAK
@@ -156,10 +157,10 @@ def asking(codec: SweepCodec) -> Callable[[Floats, Context], Floats]:
         patches = rows.reshape(-1, *asked.PATCH).astype(np.float32)
         told = np.array([_decoded(codec, patch) for patch in patches])
         if context.get("asked") == "through a store":
-            # a store plans anew and measures; what it may differ by is a quantiser's step
+            # a store plans anew and measures; the strongest echo of both is within the bound of the patch's
             for k in np.unique(np.linspace(0, len(rows) - 1, 4).astype(int)):
                 stored = _stored(codec, patches[k])
-                told[k] = told[k] if abs(stored - told[k]) < 3.0 else stored
+                told[k] = told[k] if abs(stored - told[k]) <= 2 * STRONG_BOUND else stored
         return told
 
     return remembered(answer)
@@ -170,9 +171,12 @@ def _decoded(codec: SweepCodec, patch: npt.NDArray[np.float32]) -> float:
     validity = np.zeros(patch.shape, np.uint8)
     peak = PSNR_PEAK["DBZH"]
     spec = codec.plan("DBZH", [(patch, validity)], psnr=asked.PSNR, peak=peak, period=None)
-    payload, _ = codec.encode_values("DBZH", patch, validity, spec, nothing)
+    near = snapped(patch, validity, spec, STRONG_BOUND)
+    payload, _ = codec.encode_values("DBZH", near, validity, spec, nothing)
     indices = codec.decode_indices("DBZH", payload, validity, spec, nothing)
-    return float(np.max(codec.reconstruct("DBZH", indices, validity, spec, nothing)))
+    back = codec.reconstruct("DBZH", indices, validity, spec, nothing)
+    side = side_of(patch, back, validity, STRONG_BOUND)
+    return float(np.max(corrected(back, validity, side)))
 
 
 def _stored(codec: SweepCodec, patch: npt.NDArray[np.float32]) -> float:

@@ -6,13 +6,14 @@ place (``sweep_3/DBZH``), so that two chunks that changed places are found out.
 
 What all chunks of a store would repeat (`Said`: shape, names of the sweep's fields, model, quantiser) stands
 once in those two files and enters the CRC only. Layout, little endian: version 2 and flags, codec number and
-a flag, CRC-32 of what is said, place and all the rest, number of the sweep below (varint) and quantiser where
-the flags say so; the payload follows to the end. Six bytes in all, mostly.
+flags, CRC-32 of what is said, place and all the rest, number of the sweep below (varint), quantiser and
+corrections of strong echo (length as varint) where the flags say so; the payload follows to the end. Six
+bytes in all, mostly.
 
 Chunks of version 1, and those that say something else than their store does, say it all themselves: magic
 ``SR``, version, codec number, flags, CRC-32 of place and all the rest, rays and gates (varints), hash of the
 sweep's variable names (2 bytes), then as the flags say: number of the sweep below (varint), first 8 bytes of
-the model's SHA-256, quantiser; the payload follows.
+the model's SHA-256, quantiser, corrections; the payload follows.
 """
 
 from __future__ import annotations
@@ -30,16 +31,27 @@ from sciai.core.errors import DamagedStore
 from sciai.radar.model.interface import Kind, QuantSpec
 from sciai.radar.model.registry import CODECS
 
-__all__ = ["Chunk", "Said", "crc_of", "names_hash", "pack", "pack_spec", "unpack", "unpack_spec"]
+__all__ = [
+    "Chunk",
+    "Said",
+    "crc_of",
+    "names_hash",
+    "pack",
+    "pack_spec",
+    "read_varint",
+    "unpack",
+    "unpack_spec",
+    "varint",
+]
 
 _MAGIC: Final = b"SR"
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<2sBBBI")
 
-_VALUES, _CIRCLE, _BELOW, _PREVIOUS, _MODEL = 1, 2, 4, 8, 16
+_VALUES, _CIRCLE, _BELOW, _PREVIOUS, _MODEL, _SIDE = 1, 2, 4, 8, 16, 32
 _SHORT: Final = struct.Struct("<BBI")
 _SHORT_VERSION: Final = 2  # in the low four bits of the first byte; those of "S" are 3
-_OWN_SPEC: Final = 128  # in the second byte, above the codec's number
+_OWN_SPEC, _OWN_SIDE = 128, 64  # in the second byte, above the codec's number
 _PERIOD, _BOUND, _EXTRA, _WIDE, _FILTER = 1, 2, 4, 8, 16  # flags of the quantiser
 
 
@@ -58,6 +70,7 @@ class Chunk:
         previous: Whether coding looked at the previous volume.
         model: First 16 hex digits of the model's SHA-256; "" where the codec has none.
         spec: The quantiser; None for a mask.
+        side: Corrections of strong echo (`strong`); empty where there are none.
         crc: As read; 0 before packing.
     """
 
@@ -71,6 +84,7 @@ class Chunk:
     previous: bool = False
     model: str = ""
     spec: QuantSpec | None = None
+    side: bytes = b""
     crc: int = 0
 
 
@@ -135,14 +149,17 @@ def pack(chunk: Chunk, place: str, said: Said | None = None) -> bytes:
         | _BELOW * (chunk.below is not None)
         | _PREVIOUS * chunk.previous
         | _MODEL * bool(chunk.model)
+        | _SIDE * bool(chunk.side)
     )
-    parts = [_varint(chunk.shape[0]), _varint(chunk.shape[1]), struct.pack("<H", chunk.names)]
+    parts = [varint(chunk.shape[0]), varint(chunk.shape[1]), struct.pack("<H", chunk.names)]
     if chunk.below is not None:
-        parts.append(_varint(chunk.below))
+        parts.append(varint(chunk.below))
     if chunk.model:
         parts.append(bytes.fromhex(chunk.model[:16]))
     if chunk.kind == "values":
         parts.append(pack_spec(chunk.spec or QuantSpec(0.0, 0.0)))
+    if chunk.side:
+        parts.append(varint(len(chunk.side)) + chunk.side)
     parts.append(chunk.payload)
     data = _HEAD.pack(_MAGIC, _VERSION, CODECS.index(chunk.codec), flags, 0) + b"".join(parts)
     crc = crc_of(place, data)
@@ -166,11 +183,13 @@ def _pack_short(chunk: Chunk, place: str, said: Said) -> bytes:
         | _BELOW * (chunk.below is not None)
         | _PREVIOUS * chunk.previous
     )
-    parts = [_varint(chunk.below)] if chunk.below is not None else []
+    parts = [varint(chunk.below)] if chunk.below is not None else []
     if own and chunk.spec is not None:
         parts.append(pack_spec(chunk.spec))
+    if chunk.side:
+        parts.append(varint(len(chunk.side)) + chunk.side)
     rest = b"".join([*parts, chunk.payload])
-    number = CODECS.index(chunk.codec) | _OWN_SPEC * own
+    number = CODECS.index(chunk.codec) | _OWN_SPEC * own | _OWN_SIDE * bool(chunk.side)
     head = bytes([_SHORT_VERSION | flags << 4, number])
     return head + struct.pack("<I", _short_crc(head, rest, place, chunk.codec, said)) + rest
 
@@ -185,7 +204,7 @@ def _short_crc(head: bytes, rest: bytes, place: str, codec: str, said: Said) -> 
 
 def _unpack_short(data: bytes, place: str, said: Said) -> Chunk:
     first, second, crc = _SHORT.unpack_from(data)
-    flags, number, own = first >> 4, second & ~_OWN_SPEC, bool(second & _OWN_SPEC)
+    flags, number, own = first >> 4, second & ~(_OWN_SPEC | _OWN_SIDE), bool(second & _OWN_SPEC)
     # an unknown codec has no name that could enter the CRC: damage is what it most likely is
     codec = CODECS[number] if number < len(CODECS) else ""
     if not codec or _short_crc(data[:2], data[_SHORT.size :], place, codec, said) != crc:
@@ -193,12 +212,14 @@ def _unpack_short(data: bytes, place: str, said: Said) -> Chunk:
             "its checksum does not match (bytes altered, the chunk of another array, or zarr.json or "
             "quantisers.json altered)"
         )
-    at, below, spec = _SHORT.size, None, None
+    at, below, spec, side = _SHORT.size, None, None, b""
     try:
         if flags & _BELOW:
-            below, at = _read_varint(data, at)
+            below, at = read_varint(data, at)
         if flags & _VALUES:
             spec, at = unpack_spec(data, at) if own else (said.specs.get(codec), at)
+        if second & _OWN_SIDE:
+            side, at = _read_side(data, at)
     except (IndexError, struct.error, ValueError, KeyError, TypeError) as err:
         raise DamagedStore(f"its header cannot be read ({err})") from err
     return Chunk(
@@ -212,6 +233,7 @@ def _unpack_short(data: bytes, place: str, said: Said) -> Chunk:
         previous=bool(flags & _PREVIOUS),
         model=said.models.get(codec, ""),
         spec=spec,
+        side=side,
         crc=crc,
     )
 
@@ -238,19 +260,22 @@ def unpack(data: bytes, place: str, said: Callable[[], Said] | None = None) -> C
         raise DamagedStore(f"it was written by a newer sciai (format {version}); update sciai")
     at = _HEAD.size
     try:
-        rays, at = _read_varint(data, at)
-        gates, at = _read_varint(data, at)
+        rays, at = read_varint(data, at)
+        gates, at = read_varint(data, at)
         (names,) = struct.unpack_from("<H", data, at)
         at += 2
         below = None
         if flags & _BELOW:
-            below, at = _read_varint(data, at)
+            below, at = read_varint(data, at)
         model = ""
         if flags & _MODEL:
             model, at = data[at : at + 8].hex(), at + 8
         spec = None
         if flags & _VALUES:
             spec, at = unpack_spec(data, at)
+        side = b""
+        if flags & _SIDE:
+            side, at = _read_side(data, at)
     except (IndexError, struct.error, ValueError, KeyError, TypeError) as err:
         raise DamagedStore(f"its header cannot be read ({err})") from err
     return Chunk(
@@ -264,6 +289,7 @@ def unpack(data: bytes, place: str, said: Callable[[], Said] | None = None) -> C
         previous=bool(flags & _PREVIOUS),
         model=model,
         spec=spec,
+        side=side,
         crc=crc,
     )
 
@@ -282,13 +308,13 @@ def pack_spec(spec: QuantSpec) -> bytes:
     )
     out = bytes([flags]) + struct.pack(f"<{len(reals)}{'d' if wide else 'f'}", *reals)
     if spec.period:
-        out += _varint(spec.period)
+        out += varint(spec.period)
     packed = _packed_filter(spec)
     if packed:
-        out = bytes([out[0] & ~_EXTRA | _FILTER]) + out[1:] + _varint(len(packed)) + packed
+        out = bytes([out[0] & ~_EXTRA | _FILTER]) + out[1:] + varint(len(packed)) + packed
     elif spec.extra:
         text = json.dumps(dict(spec.extra), separators=(",", ":"), sort_keys=True).encode()
-        out += _varint(len(text)) + text
+        out += varint(len(text)) + text
     return out
 
 
@@ -300,16 +326,23 @@ def unpack_spec(data: bytes, at: int) -> tuple[QuantSpec, int]:
     at += 1 + form.size
     period, extra = 0, {}
     if flags & _PERIOD:
-        period, at = _read_varint(data, at)
+        period, at = read_varint(data, at)
     if flags & _EXTRA:
-        length, at = _read_varint(data, at)
+        length, at = read_varint(data, at)
         extra, at = json.loads(data[at : at + length]), at + length
     if flags & _FILTER:
-        length, at = _read_varint(data, at)
+        length, at = read_varint(data, at)
         if at + length > len(data):
             raise ValueError("the filter is cut short")
         extra, at = {"f": base64.b85encode(data[at : at + length]).decode()}, at + length
     return QuantSpec(reals[0], reals[1], period, reals[2] if flags & _BOUND else inf, extra), at
+
+
+def _read_side(data: bytes, at: int) -> tuple[bytes, int]:
+    length, at = read_varint(data, at)
+    if at + length > len(data):
+        raise ValueError("the corrections are cut short")
+    return data[at : at + length], at + length
 
 
 def _packed_filter(spec: QuantSpec) -> bytes:
@@ -328,7 +361,13 @@ def _clip(x: float) -> float:
     return max(-3e38, min(3e38, x))  # struct refuses to pack a larger one as float32
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A number from 0 on in as few bytes as seven bits each allow.
+
+    Example:
+        >>> varint(300), read_varint(varint(300), 0)
+        (b'\\xac\\x02', (300, 2))
+    """
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -336,7 +375,8 @@ def _varint(number: int) -> bytes:
     return bytes([*out, number])
 
 
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """The inverse of `varint`, and where it ends; an IndexError where the bytes end before."""
     number = shift = 0
     while True:
         byte = data[at]

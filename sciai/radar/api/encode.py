@@ -9,18 +9,19 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from math import inf, isfinite
+from math import inf
 
 import numpy as np
 
 from sciai.core.errors import DamagedStore
 from sciai.radar.api import chunk as chunks
-from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
+from sciai.radar.api.measure import correlation
 from sciai.radar.api.planes import CHUNK, PlaneReader, array_of
-from sciai.radar.api.plans import Coded, Try, VariablePlan, cost_of, model_key, models_of
+from sciai.radar.api.plans import Coded, Try, VariablePlan, cost_of, judged, model_key, models_of
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.source import Source
 from sciai.radar.api.stored import StoredSweep
+from sciai.radar.api.strong import corrected, side_of, snapped
 from sciai.radar.api.views import Planes, PreviousView, View
 from sciai.radar.model.interface import F32, U8, Dependency, Kind, QuantSpec, SweepCodec, SweepContext
 from sciai.radar.model.plain import PlainCodec
@@ -304,6 +305,7 @@ class Encoder:
                 codecs={best.codec.name: 1},
                 repaired=int(failed > 0 and failed == len(plan.values)),
                 steps={best.spec.step},
+                newer=best.mended or "values" in best.spec.extra,
                 tried={name: len(result.data) for name, result in tried.items()},
             )
             self.codecs_used[best.codec.name] = best.codec
@@ -316,7 +318,9 @@ class Encoder:
         sweep, plan = self.source.sweeps[at], self._plan(at, var)
         view, below, previous = self._view(codec, task)
         try:
-            payload, indices = codec.encode_values(var, values, validity, spec, view)
+            strong = plan.target.strong or inf
+            near = snapped(values, validity, spec, strong) if strong < inf else values
+            payload, indices = codec.encode_values(var, near, validity, spec, view)
         except OverflowError:
             return None  # the quantiser was planned on other sweeps and does not reach this one's values
         data = self._pack(codec, task, payload, below, previous, spec)
@@ -326,21 +330,15 @@ class Encoder:
         if not np.array_equal(decoded, indices):
             return None
         back = codec.reconstruct(var, decoded, validity, stored, view)
-        tally = Tally()
-        tally.add(values, back, validity, reflectivity=var in REFLECTIVITIES)
-        bound = (
-            0.0
-            if plan.target.lossless
-            else (plan.target.max_error if plan.target.max_error is not None else inf)
-        )
-        if not isfinite(tally.max_error) or tally.max_error > bound:
-            return None
-        if tally.stray:
-            return None
-        valid = validity == 0 if plan.target.lossless else None
-        if valid is not None and not np.array_equal(back[valid].view(np.int32), values[valid].view(np.int32)):
-            return None
-        return Try(data, codec, stored, decoded, tally)
+        side = b""
+        if strong < inf:
+            side = side_of(values, back, validity, strong, compiled=not isinstance(codec, PlainCodec))
+        if side:
+            data = self._pack(codec, task, payload, below, previous, spec, side)
+            found = chunks.unpack(data, f"{sweep.name}/{var}", lambda: self._said(at, var))
+            back = corrected(back, validity, found.side)
+        tally = judged(values, back, validity, plan)
+        return None if tally is None else Try(data, codec, stored, decoded, tally, bool(side))
 
     def _repair(self, task: Task, values: F32, validity: U8) -> Try:
         """A quantiser for this plane alone, then every bit of it."""
@@ -350,7 +348,7 @@ class Encoder:
             task[1],
             [(values, validity)],
             psnr=target.psnr,
-            max_error=target.max_error,
+            max_error=target.bound_of_strong if target.bound_of_strong < inf else None,
             lossless=target.lossless,
             peak=plan.peak,
             period=plan.period,
@@ -372,6 +370,7 @@ class Encoder:
         below: int | None,
         previous: bool,
         spec: QuantSpec | None,
+        side: bytes = b"",
     ) -> bytes:
         at, var, kind = task
         sweep = self.source.sweeps[at]
@@ -386,6 +385,7 @@ class Encoder:
             previous=previous,
             model=model_key(codec),
             spec=spec,
+            side=side,
         )
         return chunks.pack(chunk, f"{sweep.name}/{array_of(var, kind)}", self._said(at, var))
 

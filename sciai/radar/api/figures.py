@@ -50,6 +50,8 @@ def variable_report(
         roughness=tally.pairs[0] / tally.pairs[1] if tally.pairs[1] > 0 else None,
         repaired=coded.repaired,
         tried=dict(trial.tried) if trial else {},
+        strong_error=tally.strong,
+        strong_bound=target.strong,
     )
 
 

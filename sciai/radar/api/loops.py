@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["differences", "variation"]
+__all__ = ["differences", "strongest", "variation", "worst_of_strong"]
 
 
 @njit(cache=True, nogil=True)
@@ -56,6 +56,34 @@ def differences(values, decoded, flags, thresholds, hits):
                 before += _rain(a)
                 after += _rain(b)
     return count, squares, np.inf if lost else worst, before, after, stray
+
+
+@njit(cache=True, nogil=True)
+def strongest(values, flags):
+    """The largest valid value of a plane; -inf where there is none."""
+    rays, gates = values.shape
+    top = np.float32(-np.inf)
+    for r in range(rays):
+        for g in range(gates):
+            if flags[r, g] == 0:
+                top = max(top, values[r, g])
+    return top
+
+
+@njit(cache=True, nogil=True)
+def worst_of_strong(values, decoded, flags, limit):
+    """The largest error where a value, before or after, is `limit` or more; infinite where it was lost."""
+    rays, gates = values.shape
+    worst = 0.0
+    for r in range(rays):
+        for g in range(gates):
+            if flags[r, g] != 0:
+                continue
+            a, b = values[r, g], decoded[r, g]
+            if a >= limit or b >= limit:
+                e = abs(np.float64(b) - np.float64(a))
+                worst = max(worst, e) if e == e else np.inf
+    return worst
 
 
 @njit(cache=True, nogil=True)

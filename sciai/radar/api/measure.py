@@ -15,15 +15,15 @@ from typing import Final
 
 import numpy as np
 
-from sciai.radar.api.loops import differences, variation
+from sciai.radar.api.loops import differences, strongest, variation, worst_of_strong
+from sciai.radar.api.strong import STRONG
 from sciai.radar.model.interface import F32, U8
 
-__all__ = ["REFLECTIVITIES", "THRESHOLDS", "Tally", "correlation"]
+__all__ = ["THRESHOLDS", "Tally", "correlation"]
 
-THRESHOLDS: Final = (20.0, 35.0, 45.0)
+THRESHOLDS: Final = (20.0, 35.0, STRONG)
 """Reflectivity thresholds in dBZ."""
 _LEVELS: Final = np.array(THRESHOLDS, np.float32)
-REFLECTIVITIES: Final = frozenset({"DBZH", "DBZV", "TH", "TV", "DBTH", "DBTV"})
 
 
 @dataclass
@@ -47,6 +47,7 @@ class Tally:
     pairs: list[float] = field(
         default_factory=lambda: [0.0, 0.0]
     )  # squared steps along the ray, squared deviations
+    strong: float | None = None  # largest error of strong echo (`strong`), dB; None where not reflectivity
     exact: bool = True
     stray: int = 0  # invalid gates that were decoded as a number
 
@@ -67,6 +68,9 @@ class Tally:
             known = self.hits.setdefault(threshold, [0, 0, 0])
             self.hits[threshold] = [x + y for x, y in zip(known, found, strict=True)]
         self.rain = [self.rain[0] + before, self.rain[1] + after]
+        if reflectivity:
+            limit = min(np.float32(STRONG), strongest(values, validity))
+            self.strong = max(self.strong or 0.0, worst_of_strong(values, decoded, validity, limit))
 
     def merge(self, other: Tally) -> None:
         """Add another tally of the same variable."""
@@ -76,6 +80,8 @@ class Tally:
         self.squares += other.squares
         self.max_error = max(self.max_error, other.max_error)
         self.exact = self.exact and other.exact
+        if other.strong is not None:
+            self.strong = max(self.strong or 0.0, other.strong)
         for threshold, counts in other.hits.items():
             mine = self.hits.setdefault(threshold, [0, 0, 0])
             for k in range(3):
@@ -105,6 +111,11 @@ class Tally:
     def removed(self) -> int:
         """Gates that reach the lowest threshold only before."""
         return self.hits[THRESHOLDS[0]][1] if self.hits else 0
+
+    @property
+    def crossed(self) -> int:
+        """Gates that reach the highest threshold only before, or only after."""
+        return sum(self.hits[THRESHOLDS[-1]][1:]) if self.hits else 0
 
     def rain_bias(self) -> float | None:
         """Relative bias of the rain rate summed over gates; None without rain."""

@@ -21,6 +21,7 @@ from sciai.core.errors import CheckpointError, DamagedStore, SciaiError
 from sciai.radar.api import chunk as chunks
 from sciai.radar.api.common import Table, read_table
 from sciai.radar.api.stored import StoredSweep
+from sciai.radar.api.strong import corrected
 from sciai.radar.model.interface import F32, I32, U8, Kind, QuantSpec, SweepCodec
 from sciai.radar.model.registry import load_codec, model_hash, shipped_codec
 
@@ -220,7 +221,10 @@ class PlaneReader:
         codec, spec = self._codec(found), found.spec or QuantSpec(0.0, 0.0)
         view = StoredSweep(self, sweep, var, found)
         plane = self._guard(
-            sweep, var, "values", lambda: codec.reconstruct(var, indices, validity, spec, view)
+            sweep,
+            var,
+            "values",
+            lambda: corrected(codec.reconstruct(var, indices, validity, spec, view), validity, found.side),
         )
         return cast(F32, self._shaped(plane, np.float32, sweep, var, found))
 

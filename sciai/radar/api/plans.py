@@ -4,23 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import log
+from math import inf, isfinite, log
 from typing import Any
 
+import numpy as np
+
 from sciai.radar.api.measure import Tally
-from sciai.radar.model.interface import I32, QuantSpec, SweepCodec
+from sciai.radar.model.interface import F32, I32, U8, QuantSpec, SweepCodec
 from sciai.radar.model.registry import model_hash
 
-__all__ = ["Coded", "Target", "Try", "VariablePlan", "cost_of", "model_key", "models_of"]
+__all__ = ["Coded", "Target", "Try", "VariablePlan", "cost_of", "judged", "model_key", "models_of"]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is promised for one variable: at least this PSNR, at most this error, or every bit."""
+    """What is promised for one variable: at least this PSNR, at most this error, or every bit.
+
+    Attributes:
+        psnr: dB.
+        max_error: in the variable's unit.
+        lossless: every bit.
+        strong: largest error of strong echo in dB (`strong`); None where the variable is no reflectivity, or
+            where that was not asked for.
+    """
 
     psnr: float | None
     max_error: float | None
     lossless: bool
+    strong: float | None = None
+
+    @property
+    def bound(self) -> float:
+        """Largest error of any gate; infinite where none was promised."""
+        return 0.0 if self.lossless else inf if self.max_error is None else self.max_error
+
+    @property
+    def bound_of_strong(self) -> float:
+        """Largest error of strong echo; infinite where none was promised."""
+        return self.bound if self.strong is None else min(self.bound, self.strong)
 
 
 @dataclass(frozen=True)
@@ -35,6 +56,7 @@ class VariablePlan:
             taken for a plane where it is smaller at no worse quality.
         masks: Codecs to try for the mask.
         packings: (scale, offset) pairs of the source.
+        reflectivity: Whether the variable is in dBZ.
     """
 
     target: Target
@@ -43,6 +65,7 @@ class VariablePlan:
     values: tuple[tuple[SweepCodec, QuantSpec], ...]
     masks: tuple[SweepCodec, ...]
     packings: tuple[tuple[float, float], ...] = ()
+    reflectivity: bool = False
 
 
 @dataclass
@@ -59,6 +82,7 @@ class Coded:
         tried: Codec -> bytes it would have taken for all its chunks.
         tried_masks: The same for masks.
         steps: Quantiser steps that were used.
+        newer: Whether a chunk needs format 4: corrections of strong echo, or a list of values.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -70,6 +94,7 @@ class Coded:
     tried: dict[str, int] = field(default_factory=dict)
     tried_masks: dict[str, int] = field(default_factory=dict)
     steps: set[float] = field(default_factory=set)
+    newer: bool = False
 
     def add(self, other: Coded) -> None:
         """Add what became of more planes."""
@@ -77,6 +102,7 @@ class Coded:
         self.value_bytes += other.value_bytes
         self.mask_bytes += other.mask_bytes
         self.repaired += other.repaired
+        self.newer |= other.newer
         self.steps |= other.steps
         for mine, more in (
             (self.codecs, other.codecs),
@@ -97,6 +123,30 @@ class Try:
     spec: QuantSpec
     indices: I32
     tally: Tally
+    mended: bool = False
+
+
+def judged(values: F32, back: F32, validity: U8, plan: VariablePlan) -> Tally | None:
+    """What was measured on a decoded plane; None where it breaks a promise that every plane has to keep.
+
+    Args:
+        values: of the source, ``[rays, gates]``.
+        back: as decoded.
+        validity: 0 where valid.
+        plan: what was promised.
+    """
+    tally = Tally()
+    tally.add(values, back, validity, reflectivity=plan.reflectivity)
+    if not isfinite(tally.max_error) or tally.max_error > plan.target.bound or tally.stray:
+        return None
+    strong = plan.target.strong
+    if strong is not None and tally.strong is not None and (tally.strong > strong or tally.crossed):
+        return None
+    if plan.target.lossless:
+        valid = validity == 0
+        if not np.array_equal(back[valid].view(np.int32), values[valid].view(np.int32)):
+            return None
+    return tally
 
 
 def cost_of(result: Try, plan: VariablePlan) -> float:

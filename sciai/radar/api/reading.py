@@ -17,7 +17,7 @@ from sciai.core.errors import DamagedStore
 from sciai.core.listen import tell
 from sciai.radar import checks
 from sciai.radar.api.common import QUANTISERS, quantiser_bytes
-from sciai.radar.api.measure import REFLECTIVITIES, Tally, correlation
+from sciai.radar.api.measure import Tally, correlation
 from sciai.radar.api.planes import CHUNK, MODEL_DIR, RECORD, PlaneReader, array_of, file_fetcher
 from sciai.radar.api.record import asked, of_store, receipt
 from sciai.radar.api.report import Compressed, VariableReport
@@ -246,7 +246,7 @@ def _compare(source: Source, reader: PlaneReader, threads: int) -> tuple[dict[st
             findings.append(Finding("mask", Level.REFUSE, f"{count} gates have another validity", where))
             tally.max_error = np.inf
         both = np.where((mask == 0) & (validity == 0), np.uint8(0), np.uint8(2))
-        tally.add(values, back, both, reflectivity=var in REFLECTIVITIES)
+        tally.add(values, back, both, reflectivity=source.is_reflectivity(var))
         tally.pairs = list(correlation(values, validity))
         tallies[var].merge(tally)
 
@@ -292,6 +292,8 @@ def _measured(
             echo_removed=tally.removed,
             rain_rate_bias=tally.rain_bias(),
             roughness=tally.pairs[0] / tally.pairs[1] if tally.pairs[1] > 0 else None,
+            strong_error=tally.strong,
+            strong_bound=kept.get("strong_bound"),
         )
     gates, total = source.gates, sum(parts.values())
     arrays = {array_of(v, "mask") for v in variables}

@@ -23,6 +23,10 @@ class VariableReport:
         max_error: Largest absolute error, in the variable's unit.
         max_error_bound: What was promised, None where no bound was.
         lossless: Every valid value came back bit for bit.
+        strong_error: Largest error in dB of strong echo (before or after 45 dBZ or more; below that, the
+            strongest of its sweep); None where the variable is no reflectivity or has no valid gate.
+        strong_bound: What was promised of it, together with that no gate crosses 45 dBZ; None where nothing
+            was, or where `max_error_bound` says more.
         step: Quantiser step (largest, where sweeps differ), in the variable's unit; 0 for float-exact coding.
         bits_per_value: Of the values, over all gates, chunk headers included.
         mask_bits_per_value: Of the mask, over all gates.
@@ -56,6 +60,8 @@ class VariableReport:
     roughness: float | None = None
     repaired: int = 0
     tried: Mapping[str, int] = field(default_factory=dict)
+    strong_error: float | None = None
+    strong_bound: float | None = None
 
 
 @dataclass(frozen=True)
@@ -111,4 +117,8 @@ class Compressed:
     def record(self) -> dict[str, Any]:
         """What the store keeps: what was promised and measured, not what its files tell by themselves."""
         keep = ("codec", "psnr", "psnr_peak", "psnr_target", "max_error", "max_error_bound", "lossless")
-        return {name: {k: getattr(v, k) for k in keep} for name, v in self.variables.items()}
+        strong = ("strong_error", "strong_bound")
+        return {
+            name: {k: getattr(v, k) for k in (*keep, *(strong if v.strong_bound is not None else ()))}
+            for name, v in self.variables.items()
+        }

@@ -17,8 +17,9 @@ import xarray as xr
 
 from sciai.core.errors import BadInput
 from sciai.radar.data.build import fields_of, sweeps_of
+from sciai.radar.data.categories import why_category
 from sciai.radar.data.loops import settle
-from sciai.radar.data.names import circular_period, fm301_names
+from sciai.radar.data.names import PSNR_PEAK, base_name, circular_period, fm301_names, is_reflectivity
 from sciai.radar.data.validity import attributes, companion, validity_of
 from sciai.radar.model.interface import F32, U8
 
@@ -122,6 +123,32 @@ class Source:
         """Period of a circular field in its unit, None where not circular or not the same everywhere."""
         periods = {circular_period(var, s.nyquist()) for s in self.having(var)}
         return periods.pop() if len(periods) == 1 else None
+
+    def is_reflectivity(self, var: str) -> bool:
+        """Whether a field is in dBZ."""
+        return any(is_reflectivity(var, s.variable(var).attrs.get("units")) for s in self.having(var))
+
+    def some_values(self, var: str) -> F32:
+        """Valid values of a few sweeps, thinned where there are many; none of a field whose name is known."""
+        if base_name(var) in PSNR_PEAK:
+            return np.empty(0, np.float32)
+        sweeps = self.having(var)
+        some = []
+        for sweep in sweeps[:: 1 + len(sweeps) // 4]:
+            values, validity = sweep.load(var)
+            some.append(values[validity == 0][::7] if values.size > 50_000 else values[validity == 0])
+        return np.concatenate(some) if some else np.empty(0, np.float32)
+
+    @cached_property
+    def categories(self) -> dict[str, str]:
+        """Fields that hold categories -> why they are taken for such."""
+        found = {}
+        for var in self.variables:
+            attrs = {k: a for s in reversed(self.having(var)) for k, a in s.variable(var).attrs.items()}
+            why = why_category(var, attrs, self.some_values(var))
+            if why:
+                found[var] = why
+        return found
 
     def packings(self, var: str) -> list[tuple[float, float]]:
         """(scale, offset) pairs that the source used for a field."""

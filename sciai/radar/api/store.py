@@ -31,7 +31,7 @@ __all__ = [
     "write_record",
 ]
 
-FORMAT = 3  # 2: what chunks share is said once; 3: reconstruction may take a second look
+FORMAT = 4  # 2: what chunks share is said once; 3: a second look in reconstruction; 4: strong echo, lists
 
 
 def write_metadata(source: Source, writer: FolderWriter) -> tuple[int, int]:
@@ -154,11 +154,17 @@ def write_quantisers(
     return len(document) - sum(sizes.values())
 
 
-def write_record(writer: FolderWriter, content: Mapping[str, Any]) -> int:
-    """Write the record, last of all: `content`, and digests of ``zarr.json`` and of all files."""
+def write_record(writer: FolderWriter, content: Mapping[str, Any], *, newer: bool = True) -> int:
+    """Write the record, last of all: `content`, and digests of ``zarr.json`` and of all files.
+
+    Args:
+        writer: The store.
+        content: What else it keeps.
+        newer: Whether a chunk needs format 4; else readers of format 3 can read the store.
+    """
     digest = digest_of(sorted(writer.sizes), lambda key: writer.read(key))
     record = {
-        "format": FORMAT,
+        "format": FORMAT if newer else FORMAT - 1,
         "zarr": hashlib.sha256(writer.read("zarr.json")).hexdigest(),
         "files": digest,
         **content,

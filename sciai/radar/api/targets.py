@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from sciai.radar.api.planes import PlaneReader
 from sciai.radar.api.plans import Target
 from sciai.radar.api.source import Source
 from sciai.radar.api.store import check_store
+from sciai.radar.api.strong import LEAST_BOUND
 from sciai.radar.model.interface import SweepCodec
 from sciai.radar.model.registry import CODECS, available_codecs, shipped_codec
 
@@ -25,7 +27,11 @@ PerVariable = float | Mapping[str, float] | None
 
 
 def targets_of(
-    source: Source, psnr: PerVariable, max_error: PerVariable, lossless: bool | Collection[str]
+    source: Source,
+    psnr: PerVariable,
+    max_error: PerVariable,
+    lossless: bool | Collection[str],
+    strong_echo: float | None = None,
 ) -> dict[str, Target]:
     """What is promised for each variable of a volume; the arguments are those of `compress`.
 
@@ -43,6 +49,12 @@ def targets_of(
                 )
             if number is not None and not (np.isfinite(number) and number > 0):
                 raise BadInput(f"{name} of {number}", field=key or name, fix="give a positive number")
+    if strong_echo and not (np.isfinite(strong_echo) and strong_echo >= LEAST_BOUND):
+        raise BadInput(
+            f"strong_echo of {strong_echo}",
+            field="strong_echo",
+            fix=f"give dB, {LEAST_BOUND:g} or more, or None for no bound",
+        )
     if isinstance(lossless, str):
         lossless = [lossless]
     exact = set(known) if lossless is True else set() if lossless is False else set(lossless)
@@ -50,12 +62,19 @@ def targets_of(
         raise BadInput(
             f"lossless for {sorted(exact - set(known))}, which the volume does not have", field="lossless"
         )
-    return {
+    named = {v for given in (psnr, max_error) if isinstance(given, Mapping) for v in given}
+    exact |= set(source.categories) - named
+    targets = {
         var: Target(
             psnr=_of(psnr, var, DEFAULT_PSNR), max_error=_of(max_error, var, None), lossless=var in exact
         )
         for var in known
     }
+    if strong_echo:
+        for var, target in targets.items():
+            if source.is_reflectivity(var) and target.bound > strong_echo:  # else all of it is closer anyway
+                targets[var] = replace(target, strong=strong_echo)
+    return targets
 
 
 def _of(given: PerVariable, var: str, default: float | None) -> float | None:

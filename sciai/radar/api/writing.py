@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from sciai.core.answer import Answer, Estimate, Level, Provenance, ask
@@ -26,9 +25,10 @@ from sciai.radar.api.record import asked, stages
 from sciai.radar.api.report import Compressed
 from sciai.radar.api.source import Planned, Source, open_source
 from sciai.radar.api.store import write_metadata, write_models, write_quantisers, write_record
+from sciai.radar.api.strong import STRONG_BOUND
 from sciai.radar.api.targets import PerVariable, codecs_of, previous_of, targets_of
-from sciai.radar.data.names import PSNR_PEAK, base_name, family, psnr_peak
-from sciai.radar.model.interface import F32, QuantSpec, SweepCodec, Twinned
+from sciai.radar.data.names import family, psnr_peak
+from sciai.radar.model.interface import QuantSpec, SweepCodec, Twinned
 from sciai.radar.model.plain import PlainCodec
 
 __all__ = ["compress"]
@@ -47,6 +47,7 @@ def compress(
     psnr: PerVariable = None,
     max_error: PerVariable = None,
     lossless: bool | Collection[str] = False,
+    strong_echo: float | None = STRONG_BOUND,
     previous: str | os.PathLike[str] | None = None,
     codec: str | SweepCodec = "auto",
     effort: str = "best",
@@ -68,6 +69,11 @@ def compress(
         max_error: Largest absolute error, in the variable's unit, of every variable or of those named; holds
             together with the PSNR.
         lossless: Every valid value comes back bit for bit; or the names of the variables for which it does.
+            Categories (flags, classes; see `sciai.radar.data.categories`) always do, unless `psnr` or
+            `max_error` names them.
+        strong_echo: Largest error in dB of strong echo, in every variable in dBZ: of each gate that has 45
+            dBZ or more before or after and, in a sweep that stays below, of its strongest echo. None leaves
+            it to the other promises.
         previous: Store of the volume before this one. It saves bits; reading this store will need that one.
         codec: ``auto`` takes for each variable what measures smallest; or ``context``, ``transform``,
             ``plain``, ``quick``, or a codec object.
@@ -107,13 +113,14 @@ def compress(
     say = progress or (lambda part, what: None)
     say(-1.0, "reading")
     source = open_source(volume)
-    targets = targets_of(source, psnr, max_error, lossless)
+    targets = targets_of(source, psnr, max_error, lossless, strong_echo)
     codecs = codecs_of(codec, effort)
     before = previous_of(previous)
     options: dict[str, Any] = {
         "psnr": psnr,
         "max_error": max_error,
         "lossless": lossless,
+        "strong_echo": strong_echo,
         "previous": previous,
     }
     options |= {"codec": codec, "effort": effort, "embed_model": embed_model}
@@ -240,7 +247,7 @@ class _Job:
             content["models"] = dict(self.models)
         if value.previous is not None and self.previous is not None:
             content["previous"] = {"path": value.previous, "hash": self.previous.identity()}
-        record = write_record(writer, content)
+        record = write_record(writer, content, newer=any(c.newer for c in coded.values()))
         value = with_record(value, record, time.perf_counter() - self.started)
         return Estimate(value, {v: r.max_error for v, r in variables.items()})
 
@@ -274,11 +281,12 @@ class _Job:
 
     def _plan(self, var: str, codecs: Sequence[SweepCodec]) -> VariablePlan:
         target, period = self.targets[var], self.source.period(var)
-        peak = psnr_peak(var, _some_values(self.source, var))
+        peak = psnr_peak(var, self.source.some_values(var))
         packings = tuple(self.source.packings(var))
         tried = [c for c in codecs if len(codecs) == 1 or c.name != "transform" or family(var) in _SMOOTH]
         values = tuple((c, self._spec(c, var, target, peak, period, packings)) for c in tried)
-        return VariablePlan(target, peak, period, values, tuple(tried), packings)
+        reflective = self.source.is_reflectivity(var)
+        return VariablePlan(target, peak, period, values, tuple(tried), packings, reflective)
 
     def _share_steps(self, plans: dict[str, VariablePlan]) -> dict[str, VariablePlan]:
         """Give variables that predict each other (TH and DBZH) one step, where that costs either little.
@@ -366,17 +374,6 @@ def _in_use(codecs: Mapping[str, SweepCodec], coded: Mapping[str, Coded]) -> dic
     """Codecs that a chunk of the final store was written by; a first pass may have used others."""
     names = {n for c in coded.values() for n in (*c.codecs, *c.mask_codecs)}
     return {name: codec for name, codec in codecs.items() if name in names}
-
-
-def _some_values(source: Source, var: str) -> F32:
-    if base_name(var) in PSNR_PEAK:
-        return np.empty(0, np.float32)  # its peak is agreed on; only an unknown field's data are looked at
-    sweeps = source.having(var)
-    some = []
-    for sweep in sweeps[:: 1 + len(sweeps) // 4]:
-        values, validity = sweep.load(var)
-        some.append(values[validity == 0][::7] if values.size > 50_000 else values[validity == 0])
-    return np.concatenate(some) if some else np.empty(0, np.float32)
 
 
 def _sample_of(count: int) -> list[int]:

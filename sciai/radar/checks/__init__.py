@@ -31,7 +31,8 @@ CHECKS: Final = frozenset(
     {
         *("geometry", "unknown_name", "told_apart", "double", "infinite"),
         *("bound", "mask", "damaged", "missing_part", "all_missing", "constant", "noise"),
-        *("unlike_training", "lossless_fallback", "overhead"),
+        *("unlike_training", "lossless_fallback", "overhead", "strong_echo", "category"),
+        "lossy_category",
     }
 )
 """Names of all findings on radar volumes; ``conf/guard/radar.yaml`` may name these and the default's."""
@@ -78,7 +79,7 @@ def geometry(source: Source) -> Iterable[Finding]:
 def unknown_names(source: Source) -> Iterable[Finding]:
     """Variables for which no PSNR peak is agreed on."""
     for var in source.variables:
-        if base_name(var) not in PSNR_PEAK:
+        if base_name(var) not in PSNR_PEAK and var not in source.categories:
             message = (
                 f"{var} is no FM301 name known here: the range of its own data (0.1 to 99.9 percentile) "
                 "is the PSNR's peak; give max_error where you need another guarantee"
@@ -121,6 +122,34 @@ def bounds(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
         if report.max_error_bound is not None and not report.max_error <= report.max_error_bound:
             message = f"an error of {report.max_error:g}, {report.max_error_bound:g} was promised"
             yield Finding("bound", Level.REFUSE, message, var)
+        strong = report.strong_error if report.strong_bound is not None else None
+        if strong is not None and report.strong_bound is not None and not strong <= report.strong_bound:
+            message = f"an error of {strong:.2f} dB in strong echo, {report.strong_bound:g} was promised"
+            yield Finding("bound", Level.REFUSE, message, var)
+        if strong is not None and report.csi.get("45") not in (None, 1.0):
+            yield Finding("bound", Level.REFUSE, "gates crossed 45 dBZ, none was promised to", var)
+
+
+def strong_echo(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
+    """Within how many dB strong echo came back, where that was promised."""
+    kept = {v: r for v, r in estimate.value.variables.items() if r.strong_bound is not None}
+    errors = [r.strong_error for r in kept.values() if r.strong_error is not None]
+    if errors:
+        message = (
+            f"echo of 45 dBZ and more, and the strongest of each sweep, is within {max(errors):.2f} dB "
+            f"({max(r.strong_bound or 0.0 for r in kept.values()):g} promised); no gate crossed 45 dBZ"
+        )
+        yield Finding("strong_echo", Level.OK, message, ", ".join(kept))
+
+
+def categories(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
+    """Fields whose numbers name things."""
+    for var, why in source.categories.items():
+        if estimate.value.variables[var].lossless:
+            yield Finding("category", Level.OK, f"categories ({why}): stored bit for bit", var)
+        else:
+            message = f"categories ({why}) with an error, as was asked for: one may have become another"
+            yield _caution("lossy_category", message, var)
 
 
 def content(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
@@ -167,7 +196,7 @@ def overhead(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding
 
 
 BEFORE: Final = (geometry, unknown_names, told_apart, double, infinite)
-AFTER: Final = (bounds, content, codec_choice, overhead)
+AFTER: Final = (bounds, strong_echo, categories, content, codec_choice, overhead)
 
 
 def _is_vague(attrs: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sciai.core.errors import BadInput
 from sciai.radar.checks.rules import FACTS, REACHES
-from sciai.radar.data.names import base_name, psnr_peak
+from sciai.radar.data.names import base_name, is_reflectivity, psnr_peak
 from sciai.trust.audit.exam import Answers, Exam
 from sciai.trust.audit.exam import judge as judged
 from sciai.trust.audit.subject import Candidate, Context, Relation, Subject
@@ -357,7 +357,7 @@ def _slices(questions: Sequence[Piece], kind: Sequence[str]) -> dict[str, Mask]:
 
 
 def _facts(questions: Sequence[Piece], kind: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """As ``checks.rules.facts`` tells them when the volume is compressed; the audit asks for no bound."""
+    """As ``checks.rules.facts`` tells them when the volume is compressed, strong echo bounded by itself."""
     reaches = []
     for piece, name in zip(questions, kind, strict=True):
         top = float(np.nanmax(piece.values)) if name in _ECHO else -np.inf
@@ -368,7 +368,7 @@ def _facts(questions: Sequence[Piece], kind: Sequence[str]) -> dict[str, npt.NDA
     return {
         "variable": np.array(kind),
         "reaches": np.array(reaches),
-        "bounded": np.zeros(len(questions), bool),
+        "bounded": np.array([is_reflectivity(piece.variable) for piece in questions]),
         "sweeps": np.array([len(sweeps[piece.volume]) for piece in questions]),
     }
 

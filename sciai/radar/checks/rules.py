@@ -22,8 +22,8 @@ __all__ = ["FACTS", "REACHES", "actions", "facts", "govern"]
 V = TypeVar("V")
 FACTS: Final = ("variable", "reaches", "bounded", "sweeps")
 """What a rule may name: FM301 name of the variable; the highest of ``REACHES`` that its echo gets to, dBZ
-(reflectivity only); whether its largest error is bounded (``max_error``, ``lossless``); sweeps of the
-volume."""
+(reflectivity only); whether the largest error of its strong echo is bounded (``strong_echo``, ``max_error``,
+``lossless``); sweeps of the volume."""
 REACHES: Final = (20.0, 35.0, 45.0)
 
 
@@ -47,6 +47,11 @@ class Measured(Protocol):
     @property
     def max_error_bound(self) -> float | None:
         """What was promised, None where no bound was."""
+        ...
+
+    @property
+    def strong_bound(self) -> float | None:
+        """What was promised for strong echo, None where no bound was."""
         ...
 
     @property
@@ -83,7 +88,7 @@ def facts(source: Volume, report: Measured) -> dict[str, Any]:
     """
     found: dict[str, Any] = {
         "variable": base_name(report.name),
-        "bounded": report.max_error_bound is not None,
+        "bounded": report.max_error_bound is not None or report.strong_bound is not None,
         "sweeps": len(source.sweeps),
     }
     reached = [level for level in REACHES if report.csi.get(f"{level:g}") is not None]

@@ -38,6 +38,9 @@ PHASES: Final = frozenset({"PHIDP", "UPHIDP", "PHIDPC"})
 VELOCITIES: Final = frozenset({"VRADH", "VRADV", "UVRADH"})
 """Fields that alias at the Nyquist velocity (circular with period twice that); dealiased ones do not."""
 
+REFLECTIVITIES: Final = frozenset({"DBZH", "DBZV", "TH", "TV", "DBTH", "DBTV"})
+"""Fields in dBZ."""
+
 _ATTRS: dict[str, tuple[str, str, str]] = {
     "DBZH": ("radar_equivalent_reflectivity_factor_h", "Equivalent reflectivity factor H", "dBZ"),
     "DBZV": ("radar_equivalent_reflectivity_factor_v", "Equivalent reflectivity factor V", "dBZ"),
@@ -219,6 +222,16 @@ def base_name(name: str) -> str:
         return name
     stem = re.sub(r"(_.*|\d+)$", "", name)
     return stem if stem in PSNR_PEAK else name
+
+
+def is_reflectivity(name: str, units: object = None) -> bool:
+    """Whether a field is a reflectivity factor: by its name, or by its unit.
+
+    Example:
+        >>> is_reflectivity("DBZH_CLEAN"), is_reflectivity("ECHO", "dBZ"), is_reflectivity("ZDR", "dB")
+        (True, True, False)
+    """
+    return base_name(name) in REFLECTIVITIES or str(units).strip().lower() == "dbz"
 
 
 FAMILY: Final[Mapping[str, str]] = MappingProxyType(

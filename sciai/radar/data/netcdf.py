@@ -118,6 +118,8 @@ def _field(attrs: dict[str, Any], codes: Array) -> Field:
     kept = {
         k: a for k, a in attrs.items() if k not in _PACKING and isinstance(a, str | int | float | np.number)
     }
+    if "flag_meanings" in attrs:  # CF: the values are categories, and these say which
+        kept |= {k: np.ravel(attrs[k]).tolist() for k in ("flag_values", "flag_masks") if k in attrs}
     f = from_codes(
         codes,
         scale=scale,

@@ -90,6 +90,12 @@ def _tidy_field(ds: xr.Dataset, v: xr.DataArray, name: str) -> tuple[xr.Variable
     had = companion(name) in ds
     flags = validity_of({name: given, **({companion(name): ds[companion(name)].values} if had else {})}, name)
     values = given.astype(np.float32, copy=False)
+    if given.dtype.kind in "iu" and not np.array_equal(values, given):
+        raise BadInput(
+            "whole numbers beyond 2^24 (16,777,216), which float32 cannot hold",
+            field=name,
+            fix="split their bits among fields, or convert them to float64 yourself where digits may go",
+        )
     # float64 beyond float32 becomes infinite here
     infinite = np.isinf(values)
     if infinite.any() or (had and np.isfinite(values[flags != 0]).any()):

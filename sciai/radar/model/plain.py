@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 
 from sciai.core.errors import DamagedStore
 from sciai.radar.model.interface import F32, I32, U8, Dependency, Kind, QuantSpec, SweepContext
-from sciai.radar.model.quantise import dequantise, exact_grid, quantise, step_for_error, step_for_psnr
+from sciai.radar.model.quantise import (
+    LISTED,
+    dequantise,
+    exact_grid,
+    quantise,
+    step_for_error,
+    step_for_psnr,
+)
 
 __all__ = ["PlainCodec", "pack_bytes", "pack_symbols", "unpack_bytes", "unpack_symbols"]
 
@@ -87,7 +94,10 @@ class PlainCodec:
         if low == high:
             return QuantSpec(1.0, low, bound=np.inf if max_error is None else max_error)
         if lossless:
-            return exact_grid(unique, packings) or QuantSpec(0.0, 0.0, bound=0.0)
+            complete = unique.size <= LISTED
+            if complete:  # of a sample; is that all?
+                unique = np.unique(np.concatenate([np.unique(v[m == 0]) for v, m in sweeps]))
+            return exact_grid(unique, packings, complete=complete) or QuantSpec(0.0, 0.0, bound=0.0)
         steps = []
         if max_error is not None:
             steps.append(step_for_error(max_error, max(abs(low), abs(high))))

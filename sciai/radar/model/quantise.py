@@ -2,8 +2,10 @@
 
 Arithmetic is float64 and the result is rounded once to float32 (``spec.extra["arithmetic"] == "f32"`` keeps
 to float32 throughout: that is how xarray unpacks 8- and 16-bit integers, and lossless coding has to give the
-very same bits). Indices never wrap: a circular variable keeps the representative that the source holds, so
-that plain differences are bounded too; `QuantSpec.period` tells predictors how many indices make one turn.
+very same bits). Where ``spec.extra["values"]`` lists values, an index is a position in that list: few values
+with gaps between them, as categories have, are coded without the gaps. Indices never wrap: a circular
+variable keeps the representative that the source holds, so that plain differences are bounded too;
+`QuantSpec.period` tells predictors how many indices make one turn.
 
 Examples:
     >>> import numpy as np
@@ -20,11 +22,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sciai.radar.model.interface import F32, I32, U8, QuantSpec
 
 __all__ = ["LARGEST_INDEX", "dequantise", "exact_grid", "quantise", "step_for_error", "step_for_psnr"]
 
+LISTED = 32
+"""Most values of a list."""
 LARGEST_INDEX = 2**30
 """Indices stay below this in magnitude: differences of two then fit int32."""
 
@@ -38,9 +43,11 @@ def quantise(values: F32, validity: U8, spec: QuantSpec) -> I32:
         spec: The quantiser.
 
     Raises:
-        OverflowError: where an index would not fit.
+        OverflowError: where an index would not fit, or a value is not in the list.
     """
     valid = validity == 0
+    if "values" in spec.extra:
+        return _positions(values, valid, spec)
     if spec.step == 0:
         return np.where(valid, _sortable(values), np.int32(0)).astype(np.int32, copy=False)
     scaled = np.subtract(values, spec.origin, dtype=np.float64)
@@ -54,7 +61,10 @@ def quantise(values: F32, validity: U8, spec: QuantSpec) -> I32:
 
 def dequantise(indices: I32, validity: U8, spec: QuantSpec) -> F32:
     """Values of indices, float32, NaN where invalid."""
-    if spec.step == 0:
+    if "values" in spec.extra:
+        listed = np.array(spec.extra["values"], np.float32)
+        out = listed[np.clip(indices, 0, listed.size - 1)]
+    elif spec.step == 0:
         out = _unsortable(indices)
     elif spec.extra.get("arithmetic") == "f32":
         out = indices.astype(np.float32)
@@ -66,6 +76,14 @@ def dequantise(indices: I32, validity: U8, spec: QuantSpec) -> F32:
         out = wide.astype(np.float32)
     out[validity != 0] = np.nan
     return out
+
+
+def _positions(values: F32, valid: NDArray[np.bool_], spec: QuantSpec) -> I32:
+    listed = np.array(spec.extra["values"], np.float32)
+    found = np.searchsorted(listed, np.where(valid, values, listed[0])).astype(np.int32)
+    if not np.array_equal(listed[np.minimum(found, listed.size - 1)][valid], values[valid]):
+        raise OverflowError("a value that the quantiser's list does not have")
+    return np.where(valid, found, np.int32(0))
 
 
 def _sortable(values: F32) -> I32:
@@ -120,12 +138,19 @@ def step_for_psnr(unique: F32, counts: np.ndarray, psnr: float, peak: float, ori
     return float(step)
 
 
-def exact_grid(unique: F32, packings: Iterable[tuple[float, float]] = ()) -> QuantSpec | None:
+def exact_grid(
+    unique: F32, packings: Iterable[tuple[float, float]] = (), *, complete: bool = False
+) -> QuantSpec | None:
     """A step and an origin that give back every one of these values bit for bit, or None.
 
     Args:
         unique: Distinct valid values, ascending.
         packings: (scale, offset) pairs to try first, from the source's own encoding.
+        complete: Whether there are no others; few values with gaps between them are then listed.
+
+    Example:
+        >>> exact_grid(np.float32([9, 17, 105, 106]), complete=True).extra["values"]
+        [9.0, 17.0, 105.0, 106.0]
     """
     unique = np.unique(
         unique + np.float32(0)
@@ -134,7 +159,11 @@ def exact_grid(unique: F32, packings: Iterable[tuple[float, float]] = ()) -> Qua
         return QuantSpec(1.0, 0.0)
     if unique.size == 1:
         return QuantSpec(1.0, float(unique[0]))
-    for scale, offset in [*packings, *_guess_grids(unique)]:
+    gaps = np.diff(unique)
+    if complete and unique.size <= LISTED and gaps.max() > 1.01 * gaps.min():
+        return QuantSpec(1.0, 0.0, extra={"values": unique.tolist()})
+    common = [(step, float(unique[0])) for step in (1.0, 0.5, 0.25, 0.1, 0.01)]
+    for scale, offset in [*packings, *_guess_grids(unique), *common]:
         if not (np.isfinite(scale) and np.isfinite(offset) and scale > 0):
             continue
         for extra in ({}, {"arithmetic": "f32"}):

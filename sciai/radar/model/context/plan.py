@@ -81,7 +81,7 @@ class Planner:
             return QuantSpec(1.0, 0.0)
         if lossless:
             every = np.unique(np.concatenate([np.unique(v[m == 0]) for v, m in sweeps]))
-            return exact_grid(every, packings) or QuantSpec(0.0, 0.0, bound=0.0)
+            return exact_grid(every, packings, complete=True) or QuantSpec(0.0, 0.0, bound=0.0)
         if unique.size == 1 and all((v[m == 0] == unique[0]).all() for v, m in sweeps):
             return QuantSpec(1.0, float(unique[0]), bound=np.inf if max_error is None else max_error)
         largest = max(abs(float(unique[0])), abs(float(unique[-1])))
