@@ -13,6 +13,7 @@ from sciai.core.answer import Estimate, Level, Provenance, ask
 from sciai.health import checks
 from sciai.health.api.distribution import Distribution, Told
 from sciai.health.checks import audit
+from sciai.health.checks.exposure import exposure, told_apart
 from sciai.health.data.columns import default_schema
 from sciai.trust.audit.exam import Exam, judge
 from sciai.trust.audit.probe import LIMITS, probe
@@ -201,3 +202,44 @@ def test_the_rules_that_ship_can_be_read() -> None:
     for rule in checks.actions():
         assert rule.why
         assert rule.harm in audit.MATTERS
+
+
+def _crowd(seed: int, count: int = 3000) -> tuple[Any, ...]:
+    """Rarity, members, strangers, bands and a slice whose people are likelier, learned from or not."""
+    rng = np.random.default_rng(seed)
+    band = rng.choice(["a", "b", "c"], count)
+    member = rng.random(count) < 0.7
+    likelier = rng.random(count) < 0.2
+    return rng.normal(size=count) - 0.8 * likelier, member, ~member, band, likelier
+
+
+def test_a_group_that_anybody_would_find_likely_is_not_told_apart_for_that() -> None:
+    found = []
+    for seed in range(20):
+        rarity, member, strangers, band, likelier = _crowd(seed)
+        value = told_apart(rarity, member, strangers, band)
+        assert np.nanmean(value) == pytest.approx(
+            np.nanmean(exposure(rarity, member, strangers, band)), abs=0.01
+        )
+        assert np.nanmean(exposure(rarity, member, strangers, band)[likelier]) > 0.62
+        found.append(float(np.nanmean(value[likelier])))
+    assert abs(np.mean(found) - 0.5) < 0.02
+
+
+def test_people_who_are_remembered_are_told_apart_and_chance_in_strangers_counts() -> None:
+    rarity, member, strangers, band, likelier = _crowd(1)
+    remembered = told_apart(rarity - 0.6 * (member & likelier), member, strangers, band)
+    assert np.nanmean(remembered[likelier]) > 0.6
+    assert np.nanmean(remembered[~likelier]) < 0.53
+    # what the mean varies by is what its two-sample statistic varies by over draws of both
+    value = told_apart(rarity, member, strangers, band)
+    error = float(np.nanstd(value) / np.sqrt(np.isfinite(value).sum()))
+    means = [np.nanmean(told_apart(*_crowd(seed)[:4])) for seed in range(60)]
+    assert error == pytest.approx(float(np.std(means)), rel=0.3)
+
+
+def test_too_few_strangers_tell_nothing() -> None:
+    rarity, member, _, band, _ = _crowd(2)
+    few = np.flatnonzero(~member)[:20]
+    strangers = np.isin(np.arange(len(rarity)), few)
+    assert np.isnan(told_apart(rarity, member, strangers, band)).all()

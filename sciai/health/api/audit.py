@@ -309,7 +309,7 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
             "aside": [float(data.get("aside") or 0), int(data.get("seed") or 0)],
         },
         files=chosen,
-        code=["sciai.health.checks.audit", *_DATA_CODE],
+        code=["sciai.health.checks.audit", "sciai.health.checks.exposure", *_DATA_CODE],
         actions=[asdict(rule) for rule in checks.actions()],
         packages=("sciai.health.model", "sciai.health.checks"),
         claims=[

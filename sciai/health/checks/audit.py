@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sciai.core.errors import BadInput
 from sciai.health.checks import FACTS
+from sciai.health.checks.exposure import exposure, told_apart
 from sciai.health.data.columns import Schema
 from sciai.health.data.tables import People, Table
 from sciai.health.data.watched import set_aside
@@ -47,7 +48,8 @@ MEANINGS: Final = {
     "unphysical": "risks outside 0 to 1, intervals upside down or beyond what a body can have",
     "missed-extreme": "of values among the 2.5 % lowest or highest, the share outside the 90 % interval",
     "overconfident": "share of values outside the 90 % interval; a tenth is what was promised",
-    "privacy": "chance that a member is told from a stranger of their sex and age by likelihood; 0.5 is none",
+    "privacy": "chance that a member is told from a stranger of their sex and age by likelihood, beyond what "
+    "strangers of the same slice show; 0.5 is none",
 }
 _ASKED: Final = ("age", "female", "weight_kg", "height_cm", "waist_cm", "hba1c", "hdl", "alt", "creatinine")
 _STEP: Final = {"weight_kg": 0.1, "waist_cm": 0.1, "hba1c": 0.1, "hdl": 1.0, "alt": 1.0, "creatinine": 0.01}
@@ -206,7 +208,7 @@ def exam(of: Material) -> Exam:
             "unphysical": _mean(np.hstack([odd_risk, odd, drawn])),
             "missed-extreme": _mean(np.where(extreme, out, np.nan)),
             "overconfident": _mean(out),
-            "privacy": _exposed(answers["rarity"], member, unknown, band),
+            "privacy": told_apart(answers["rarity"], member, unknown, band),
         }
 
     def errors(answers: Answers) -> tuple[Floats, Floats]:
@@ -214,7 +216,7 @@ def exam(of: Material) -> Exam:
         return error.ravel(), ((answers["high"] - answers["low"]) / size).ravel()
 
     def figures(answers: Answers) -> dict[str, float]:
-        exposed = _exposed(answers["rarity"], member, unknown, band)
+        exposed = exposure(answers["rarity"], member, unknown, band)
         return _figures(answers, yes, truth, strangers, exposed)
 
     def change(answers: Answers, rows: Mask, rule: Action) -> Answers:
@@ -248,20 +250,6 @@ def _usual(yes: Floats, band: npt.NDArray[np.str_]) -> Floats:
         rows = band == name
         known = np.isfinite(yes[rows])
         found[rows] = np.where(known, yes[rows], 0.0).sum(0) / np.maximum(known.sum(0), 1)
-    return found
-
-
-def _exposed(rarity: Floats, member: Mask, strangers: Mask, band: npt.NDArray[np.str_]) -> Floats:
-    """Of each member, the share of strangers like them whom the model finds rarer; NaN of all others."""
-    found = np.full(len(rarity), np.nan)
-    for name in np.unique(band):
-        own = (band == name) & np.isfinite(rarity)
-        others = np.sort(rarity[own & strangers])
-        members = own & member
-        if len(others) >= 10:
-            place = np.searchsorted(others, rarity[members], "left")
-            until = np.searchsorted(others, rarity[members], "right")
-            found[members] = 1 - (place + until) / (2 * len(others))
     return found
 
 
