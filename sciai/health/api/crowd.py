@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.core.errors import BadInput
+from sciai.health.api.describe import describe_draws
 from sciai.health.api.distribution import QUANTILES, Distribution
-from sciai.health.api.infer import State, describe_draws, uniform
+from sciai.health.api.infer import State, uniform
 from sciai.health.api.known import Known, read_value
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Column, Kind, Schema

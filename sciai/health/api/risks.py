@@ -14,8 +14,9 @@ import numpy.typing as npt
 from sciai.core.answer import Estimate, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health import checks
+from sciai.health.api.describe import Blend, line_of, risk_of
 from sciai.health.api.distribution import percent
-from sciai.health.api.infer import Blend, State, line_of, risk_of, state_of
+from sciai.health.api.infer import State, state_of
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Kind
 

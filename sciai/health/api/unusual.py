@@ -19,8 +19,9 @@ import numpy.typing as npt
 from sciai.core.answer import Estimate
 from sciai.core.errors import BadInput
 from sciai.health import checks
+from sciai.health.api.describe import Blend, line_of, risk_of
 from sciai.health.api.distribution import percent
-from sciai.health.api.infer import Blend, State, each, line_of, risk_of
+from sciai.health.api.infer import State, each
 from sciai.health.api.known import show
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Kind
