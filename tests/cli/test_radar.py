@@ -72,6 +72,24 @@ def test_targets_reach_the_codec(run: Run, tmp_path: Path) -> None:
     )
 
 
+def test_strong_echo_can_be_bounded_otherwise_or_not_at_all(run: Run, tmp_path: Path) -> None:
+    for words, wanted in (((), 1.0), (("--strong-echo", "2.5"), 2.5), (("--strong-echo", "0"), None)):
+        code, out, _ = run(
+            "compress",
+            "storm.nc",
+            str(tmp_path / "a.zarr"),
+            "--overwrite",
+            "--effort",
+            "fast",
+            "--json",
+            *words,
+        )
+        assert code == 0
+        report = json.loads(out)["estimate"]["value"]["variables"]["DBZH"]
+        assert report["strong_bound"] == wanted
+        assert wanted is None or report["strong_error"] <= wanted
+
+
 def test_effort_fast(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("compress", "storm.nc", str(tmp_path / "a.zarr"), "--effort", "fast", "--json")
     assert code == 0

@@ -4,10 +4,14 @@
 # The functions below are compiled; their types are numba's to infer, not mypy's.
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
-__all__ = ["differences", "strongest", "variation", "worst_of_strong"]
+_EXPONENT, _FACTOR = math.log(10) / 16, 200 ** (-1 / 1.6)  # (10^(dBZ / 10) / 200)^(1 / 1.6)
+
+__all__ = ["differences", "strong_off", "strongest", "variation", "worst_of_strong"]
 
 
 @njit(cache=True, nogil=True)
@@ -71,18 +75,52 @@ def strongest(values, flags):
 
 
 @njit(cache=True, nogil=True)
+def strong_off(values, decoded, flags, limit, bound, level):
+    """Gates that were not decoded as strong echo has to be.
+
+    Args:
+        values: float32 [rays, gates].
+        decoded: float32 [rays, gates].
+        flags: uint8 [rays, gates], 0 where valid.
+        limit: from where on, before or after, echo is strong.
+        bound: error that strong echo may have.
+        level: which no gate may cross.
+
+    Returns:
+        How many (0 where a value was lost), the least decoded one of them, the largest decoded value of all.
+    """
+    rays, gates = values.shape
+    count, least, top = 0, np.inf, np.float32(-np.inf)
+    limit32 = np.float32(limit)
+    for r in range(rays):
+        lost = False
+        for g in range(gates):
+            b = decoded[r, g] if flags[r, g] == 0 else np.float32(-np.inf)
+            top = max(top, b)
+            lost |= b != b
+        if lost:
+            return 0, least, top
+        for g in range(gates):
+            if not (values[r, g] >= limit32 or decoded[r, g] >= limit32) or flags[r, g] != 0:
+                continue
+            a, b = np.float64(values[r, g]), np.float64(decoded[r, g])
+            if abs(a - b) > bound or (a >= level) != (b >= level):
+                count += 1
+                least = min(least, b)
+    return count, least, top
+
+
+@njit(cache=True, nogil=True)
 def worst_of_strong(values, decoded, flags, limit):
     """The largest error where a value, before or after, is `limit` or more; infinite where it was lost."""
     rays, gates = values.shape
     worst = 0.0
     for r in range(rays):
         for g in range(gates):
-            if flags[r, g] != 0:
+            if not (values[r, g] >= limit or decoded[r, g] >= limit) or flags[r, g] != 0:
                 continue
-            a, b = values[r, g], decoded[r, g]
-            if a >= limit or b >= limit:
-                e = abs(np.float64(b) - np.float64(a))
-                worst = max(worst, e) if e == e else np.inf
+            e = abs(np.float64(decoded[r, g]) - np.float64(values[r, g]))
+            worst = max(worst, e) if e == e else np.inf
     return worst
 
 
@@ -91,7 +129,7 @@ def _rain(dbz):
     """Rain rate in mm/h, Z = 200 R^1.6, up to 53 dBZ; below 7 dBZ (0.1 mm/h) none."""
     if not dbz > np.float32(7):
         return 0.0
-    return 10 ** (min(np.float64(dbz), 53.0) / 16) / 200 ** (1 / 1.6)
+    return np.exp(min(np.float64(dbz), 53.0) * _EXPONENT) * _FACTOR
 
 
 @njit(cache=True, nogil=True)

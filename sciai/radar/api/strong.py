@@ -35,14 +35,17 @@ STRONG_BOUND: Final = 1.0
 """dB that strong echo may be off by, where nothing else is asked for."""
 LEAST_BOUND: Final = 1 / 32
 _PACKED, _CODED, _PLACES = 0, 1, 2
+_FEW: Final = 32  # gates: more of them are not told by their places
 _MOST: Final = 1 << 20  # bins: beyond it these are no reflectivities
 _GRAIN, _DEPTH = 64, 4  # of half a bin, of how deep a side goes: parts of a dB
 
 
 def threshold(values: F32, validity: U8) -> float:
     """From where on echo of a plane is strong, dBZ; infinite where nothing is valid."""
-    valid = values[validity == 0]
-    return min(STRONG, float(valid.max())) if valid.size else np.inf
+    from sciai.radar.api.loops import strongest  # compiled code is loaded where it is needed
+
+    top = float(strongest(np.ascontiguousarray(values), np.ascontiguousarray(validity)))
+    return min(STRONG, top) if top > -np.inf else np.inf
 
 
 def snapped(values: F32, validity: U8, spec: QuantSpec, bound: float) -> F32:
@@ -76,38 +79,50 @@ def side_of(values: F32, decoded: F32, validity: U8, bound: float, *, compiled: 
         bound: of strong echo, dB.
         compiled: whether reading it may need numba.
     """
-    valid = validity == 0
+    from sciai.radar.api.loops import strong_off  # compiled code is loaded where it is needed
+
+    planes = np.ascontiguousarray(values), np.ascontiguousarray(decoded), np.ascontiguousarray(validity)
     limit = threshold(values, validity)
-    with np.errstate(invalid="ignore"):
-        strong = valid & (np.maximum(values, decoded) >= limit)
-        crossed = (values >= STRONG) != (decoded >= STRONG)
-        off = strong & ((abs(decoded - values) > bound) | crossed)
-    if not off.any():
-        return b""
-    top, least = float(decoded[valid].max()), float(decoded[off].min())
-    if not np.isfinite(top - least) or not abs(top) < _MOST:
+    count, least, top = strong_off(*planes, limit, bound, STRONG)
+    if not count or not np.isfinite(top - least) or not abs(top) < _MOST:
         return b""
     depth = int(np.ceil((top - least) * _DEPTH))
     grains = max(1, int(np.ceil(bound * _GRAIN)) - 1)  # a little less: what is decoded is rounded to float32
-    inside = _inside(decoded, valid, depth)
-    was = off.ravel()[inside]
-    steps = np.where(was, _bins(values.ravel()[inside], grains) - _bins(decoded.ravel()[inside], grains), 0)
-    if not abs(steps).max() < _MOST:
+    forms = {}
+    if compiled:
+        stream = np.zeros(decoded.size + 4096, np.uint8)
+        size = _code(*planes, top - depth / _DEPTH, limit, bound, grains, stream, decoded.copy())
+        if size > stream.size:
+            return b""
+        forms[_CODED] = stream[:size].tobytes()
+    if not compiled or count <= _FEW:
+        forms |= _listed(values, decoded, validity, depth, limit, bound, grains)
+    if not forms:
         return b""
-    whole = steps.astype(np.int64)
-    folded = (whole << 1) ^ (whole >> 63)
-    places = np.flatnonzero(was)
-    gaps = np.diff(places, prepend=-1) - 1
-    forms = {
-        _PLACES: b"".join(varint(int(g)) + varint(int(n)) for g, n in zip(gaps, folded[places], strict=True))
-    }
-    coded = _coded(values, decoded, validity, depth, limit, bound, grains) if compiled else None
-    if coded is None:
-        forms[_PACKED] = pack_symbols(np.where(was, folded + 1, 0).astype(np.uint32))
-    else:
-        forms[_CODED] = coded
     form = min(forms, key=lambda f: len(forms[f]))
     return bytes([form]) + varint(grains) + varint(depth) + forms[form]
+
+
+def _listed(
+    values: F32, decoded: F32, validity: U8, depth: int, limit: float, bound: float, grains: int
+) -> dict[int, bytes]:
+    """The forms that are read with numpy alone; none where a value is too far off."""
+    inside = _inside(decoded, validity == 0, depth)
+    a, b = values.ravel()[inside], decoded.ravel()[inside]
+    off = (np.maximum(a, b) >= limit) & (abs(b.astype(np.float64) - a) > bound)
+    off |= (a >= STRONG) != (b >= STRONG)
+    steps = np.where(off, _bins(a, grains) - _bins(b, grains), 0)
+    if not abs(steps).max() < _MOST:
+        return {}
+    whole = steps.astype(np.int64)
+    folded = (whole << 1) ^ (whole >> 63)
+    places = np.flatnonzero(off)
+    gaps = np.diff(places, prepend=-1) - 1
+    pairs = zip(gaps.tolist(), folded[places].tolist(), strict=True)
+    return {
+        _PACKED: pack_symbols(np.where(off, folded + 1, 0).astype(np.uint32)),
+        _PLACES: b"".join(varint(gap) + varint(number) for gap, number in pairs),
+    }
 
 
 def corrected(decoded: F32, validity: U8, side: bytes) -> F32:
@@ -126,7 +141,10 @@ def corrected(decoded: F32, validity: U8, side: bytes) -> F32:
     depth, at = read_varint(side, at)
     out = decoded.copy()
     if form == _CODED:
-        _code(decoded[:0], decoded, validity, depth, 0.0, 0.0, grains, side[at:], out)
+        from sciai.radar.api.loops import strongest  # compiled code is loaded where it is needed
+
+        top = float(strongest(np.ascontiguousarray(decoded), np.ascontiguousarray(validity)))
+        _code(decoded[:0], decoded, validity, top - depth / _DEPTH, 0.0, 0.0, grains, side[at:], out)
         return out
     inside = _inside(decoded, valid, depth)
     if form == _PLACES:
@@ -166,7 +184,7 @@ def _code(
     values: F32,
     decoded: F32,
     validity: U8,
-    depth: int,
+    least: float,
     limit: float,
     bound: float,
     grains: int,
@@ -179,22 +197,9 @@ def _code(
 
     decoding = isinstance(data, bytes)
     stream = np.frombuffer(data, np.uint8).copy() if isinstance(data, bytes) else data
-    least, flags = _least(decoded, validity == 0, depth), np.ascontiguousarray(validity, np.uint8)
-    planes = np.ascontiguousarray(values), np.ascontiguousarray(decoded), flags
+    planes = [np.ascontiguousarray(plane) for plane in (values, decoded, validity)]
     code: Any = code_strong
-    return int(
-        code(
-            *planes, least, float(limit), float(bound), STRONG, _width(grains), rates(), stream, decoding, out
-        )
-    )
-
-
-def _coded(
-    values: F32, decoded: F32, validity: U8, depth: int, limit: float, bound: float, grains: int
-) -> bytes | None:
-    stream = np.zeros(decoded.size + 4096, np.uint8)
-    size = _code(values, decoded, validity, depth, limit, bound, grains, stream, decoded.copy())
-    return stream[:size].tobytes() if size <= stream.size else None
+    return int(code(*planes, least, limit, bound, STRONG, _width(grains), rates(), stream, decoding, out))
 
 
 def _placed(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
