@@ -188,11 +188,8 @@ class Typicality:
 
 def judged(person: Person, shared: Sequence[str]) -> list[str]:
     """Columns whose combination is judged: numbers of the body and of blood that are known."""
-    return [
-        c.name
-        for c in person.schema.columns
-        if c.numeric and c.group in JUDGED and c.name in person.known.names and c.name not in shared
-    ]
+    known = set(person.known.names) - set(shared)
+    return [c.name for c in person.schema.columns if c.numeric and c.group in JUDGED and c.name in known]
 
 
 def unusual(person: Person, peers: Sequence[str], seed: int) -> Estimate[Typicality]:

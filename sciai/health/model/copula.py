@@ -64,7 +64,10 @@ class Copula:
 
     def scores(self, values: Floats) -> Floats:
         """Standardised scores, shape (n, D); NaN where unknown."""
-        return np.concatenate([self.score(i, values[:, i]) for i in range(len(self.schema))], 1)
+        out = np.full((len(values), int(self.starts[-1])), np.nan)
+        for i in np.flatnonzero(~np.isnan(values).all(0)).tolist():
+            out[:, self.span(i)] = self.score(i, values[:, i])
+        return out
 
     def score(self, i: int, x: Floats) -> Floats:
         """Standardised scores of column i, shape (n, its latents); NaN where unknown."""
