@@ -8,6 +8,7 @@ once for all ages, in one pass.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
+from scipy.special import chdtrc, ndtr
 
 from sciai.health.model.calibration import JUDGED, decade
 
@@ -68,7 +69,7 @@ class Seen:
             [not c.numeric and c.group != "design" and c.name != "sex" for c in self.schema.columns]
         )
         self._predictive = joint.predictive
-        self._tables: dict[int, tuple[Floats | None, Floats]] = {}
+        self._tables: dict[int, tuple[list[float] | None, list[list[float]]]] = {}
         self._forms: dict[bytes, Floats] = {}
         self._cells: tuple[Any, dict[tuple[str | None, str | None], float]] | None = None
         self._index = {name: k for k, name in enumerate(self.schema.names)}
@@ -82,8 +83,8 @@ class Seen:
         Returns:
             False where it is not sure, or the model has no copula.
         """
-        many = np.count_nonzero(np.isfinite(values) & self.judged) > MANY
-        return self.combination_p(values) > (CLEAR_OF_MANY if many else CLEAR)
+        p, count = self._combination(values)
+        return p > (CLEAR_OF_MANY if count > MANY else CLEAR)
 
     def combination_p(self, values: Floats) -> float:
         """P-value of how the judged numbers go together given everything else that is known, by the copula.
@@ -96,33 +97,45 @@ class Seen:
         Returns:
             1 where fewer than two numbers are judged; 0 where the model has no copula.
         """
-        from scipy.special import chdtrc
+        return self._combination(values)[0]
 
+    def _combination(self, values: Floats) -> tuple[float, int]:
+        """Its p-value, and how many numbers are judged."""
         there = np.isfinite(values)
         count = int(np.count_nonzero(there & self.judged))
         if count < 2:
-            return 1.0
+            return 1.0, count
         if self.copula is None:
-            return 0.0
+            return 0.0, count
         known = np.flatnonzero(there)
-        z = np.concatenate([self._scores(int(i), float(values[i])) for i in known])
-        return float(chdtrc(count, max(float(z @ self._form(there) @ z), 0.0)))
+        scores: list[float] = []
+        for i, x in zip(known.tolist(), values[known].tolist(), strict=True):
+            scores += self._scores(i, x)
+        z = np.array(scores)
+        return float(chdtrc(count, max(float(z @ self._form(there) @ z), 0.0))), count
 
-    def _scores(self, i: int, x: float) -> Floats:
-        """Normal scores of a value of column i, from a table: (its latents,)."""
+    def _scores(self, i: int, x: float) -> list[float]:
+        """Normal scores of a value of column i, from a table: one for each of its latents."""
         table = self._tables.get(i)
         if table is None:
             table = self._tables[i] = self._table(i)
         at, told = table
-        return np.atleast_1d(told[int(x)]) if at is None else np.interp([x], at, told)
+        if at is None:
+            return told[int(x)]
+        # of one number, plain Python is quicker than numpy
+        k = bisect_right(at, x)
+        if k == 0 or k == len(at):
+            return told[0] if k == 0 else told[-1]
+        share = (x - at[k - 1]) / (at[k] - at[k - 1])
+        return [told[k - 1][0] + share * (told[k][0] - told[k - 1][0])]
 
-    def _table(self, i: int) -> tuple[Floats | None, Floats]:
+    def _table(self, i: int) -> tuple[list[float] | None, list[list[float]]]:
         """Values and their scores of a number; the scores of each level of anything else."""
         column, score = self.schema.columns[i], self.copula.score
         if not column.numeric:
-            return None, np.asarray(score(i, np.arange(len(column.levels), dtype=float)))
+            return None, score(i, np.arange(len(column.levels), dtype=float)).tolist()
         at = np.unique(self.copula.layout.margins[i].quantile(ndtr(np.linspace(-4.2, 4.2, 400))))
-        return at, np.asarray(score(i, at)[:, 0])
+        return at.tolist(), score(i, at).tolist()
 
     def _form(self, there: npt.NDArray[np.bool_]) -> Floats:
         """The quadratic form of scores that is the squared distance, for these known columns."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -95,12 +95,15 @@ class Question:
     standing: Standing | None = None
     plain: Callable[[], bool] | None = None
 
+    @cached_property
+    def known(self) -> dict[str, float]:
+        """Free columns that are known, and their values."""
+        places, names = np.flatnonzero(np.isfinite(self.values)), self.schema.names
+        return {names[k]: float(self.values[k]) for k in places.tolist()}
+
     def value(self, name: str) -> float | None:
         """A free column's value, or None where it is unknown or there is no such column."""
-        if name not in self.schema:
-            return None
-        own = float(self.values[self.schema.index(name)])
-        return own if np.isfinite(own) else None
+        return self.known.get(name)
 
     def level(self, name: str) -> str | None:
         """The name of a free column's level, or None."""
