@@ -359,8 +359,7 @@ def _logit(p: float) -> float:
 
 def strangeness(person: Person) -> float:
     """Share of people whose values go together more strangely; ``chain_p`` in one call of the model."""
-    from scipy.special import ndtri
-    from scipy.stats import chi2
+    from scipy.special import chdtrc, ndtri  # not scipy.stats: importing it takes half a second
 
     schema = person.schema
     names = judged(person, ("age", "sex"))
@@ -376,4 +375,4 @@ def strangeness(person: Person) -> float:
         ]
     )
     total = float((ndtri(np.clip(u, 1e-9, 1 - 1e-9)) ** 2).sum())
-    return person.human.calibration.share_stranger(float(chi2.sf(total, len(names))))
+    return person.human.calibration.share_stranger(float(chdtrc(len(names), total)))

@@ -5,6 +5,7 @@ Levels given here are defaults; ``conf/guard/health.yaml`` decides.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -193,9 +194,12 @@ def _wider(estimate: Estimate[Any], by: float, names: tuple[str, ...]) -> Estima
     return Estimate(type(estimate.value)(parts), spread, estimate.unit) if parts else estimate
 
 
+_MEANING: Final = Finding("meaning", Level.OK, MEANING)
+
+
 def meaning(question: Question) -> Iterable[Finding]:
     """What every answer means, and does not."""
-    yield Finding("meaning", Level.OK, MEANING)
+    yield _MEANING
 
 
 def stage(question: Question) -> Iterable[Finding]:
@@ -363,7 +367,7 @@ def finite(question: Question, estimate: Estimate[Any]) -> Iterable[Finding]:
     for name, told in _parts(estimate):
         numbers = [told.mean, told.sd, *told.interval] if told.kind != "categorical" else []
         numbers += list(told.probabilities.values())
-        if not np.isfinite(numbers).all():
+        if not all(map(math.isfinite, numbers)):
             yield Finding("finite", Level.REFUSE, "the model gave no number for it", name)
 
 
