@@ -203,6 +203,26 @@ class JointNet(nn.Module):
         # not persistent: they follow from the copula, which the checkpoint holds
         self.register_buffer(name, torch.as_tensor(np.asarray(array), dtype=torch.float32), persistent=False)
 
+    def weaken(self, shares: Floats) -> None:
+        """Leave of what the members add to the copula only a share, column by column; changes the weights.
+
+        Args:
+            shares: of each column, shape (d,); 1 changes nothing, 0 leaves the copula.
+        """
+        numbers, levels = np.asarray(shares)[self.numeric], np.asarray(shares)[self.discrete]
+        outputs = np.r_[np.repeat(numbers, self.per_number), np.repeat(levels, 1 + self.level.shape[1])]
+        own = np.ones(self.bins)
+        for share, places in zip(numbers, self.own.numpy(), strict=True):
+            own[places[places < self.bins]] = share
+        by_name = {"leave.weight": outputs, "leave.bias": outputs, "bins": own, "habit": own}
+        by_name["straight"] = numbers
+        with torch.no_grad():
+            for member in self.members:
+                for name, weight in member.named_parameters():
+                    if name in by_name:
+                        factor = torch.as_tensor(by_name[name], dtype=weight.dtype)
+                        weight.mul_(factor.reshape(-1, *[1] * (weight.dim() - 1)))
+
     def prepare(self, scores: Floats, known: npt.NDArray[np.bool_]) -> Prepared:
         """The copula's conditionals for a batch, each row with a mask of its own.
 

@@ -20,9 +20,11 @@ from sciai.health.train.figures import figures
 from sciai.health.train.masks import hide
 from sciai.health.train.source import training_people, training_rows
 
-__all__ = ["CopulaNet", "calibrate", "evaluate", "export", "loss", "network", "restore"]
+__all__ = ["CopulaNet", "calibrate", "evaluate", "export", "held_out", "loss", "network", "restore"]
 
 Floats = npt.NDArray[np.float64]
+
+_HELD = ("calibrate", "val")
 
 
 class CopulaNet(nn.Module):
@@ -83,15 +85,20 @@ def calibration_of(joint: BinnedJoint, data: Any, passes: int = 4) -> dict[str, 
         data: the data module; its dataset is ``People`` or like it.
         passes: how often each person is looked at, with other parts hidden.
     """
-    parts = [p for p in ("calibrate", "val") if p in data.split.parts]
-    rows = np.concatenate([np.asarray(data.split.parts[p], int) for p in parts] or [np.zeros(0, int)])
-    train = training_rows(data)
+    rows, train = held_out(data), training_rows(data)
     if not len(rows):
         return {}
     people = data.dataset
     held, seen = people.values[rows], people.values[train]
     told = learn(_WhereUnknown(joint), held, seen, weights=people.weights[train], passes=passes)
-    return {"data": f"split part {' and '.join(parts)}, {len(rows)} people", **told}
+    parts = " and ".join(p for p in _HELD if p in data.split.parts)
+    return {"data": f"split part {parts}, {len(rows)} people", **told}
+
+
+def held_out(data: Any) -> npt.NDArray[np.int64]:
+    """Rows of the calibration and the validation part."""
+    parts = [np.asarray(data.split.parts[p], np.int64) for p in _HELD if p in data.split.parts]
+    return np.concatenate([*parts, np.zeros(0, np.int64)])
 
 
 class _WhereUnknown:

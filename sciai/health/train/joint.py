@@ -16,10 +16,11 @@ from sciai.health.model.copula import fit_copula
 from sciai.health.model.joint import NeuralJoint
 from sciai.health.model.network import JointNet
 from sciai.health.train.consistency import log_probabilities, order_gap
-from sciai.health.train.copula import calibration_of
+from sciai.health.train.copula import calibration_of, held_out
 from sciai.health.train.figures import figures
 from sciai.health.train.masks import masks
 from sciai.health.train.source import training_people
+from sciai.health.train.weigh import weigh
 
 __all__ = ["calibrate", "evaluate", "export", "loss", "network", "restore"]
 
@@ -116,12 +117,18 @@ def loss(
 def calibrate(net: JointNet, data: Any, passes: int = 4) -> dict[str, Any]:
     """What the card holds of held-out people (``sciai.health.model.calibration``: intervals, risks, counts).
 
-    Before, virtual humans are put right from the margins of the training part (``NeuralJoint.settle``). The
-    card also says what was done in training so that memory can be measured (``sciai.health.data.watched``).
+    Before, the network is weakened where these people need less of it (``sciai.health.train.weigh``), and
+    virtual humans are put right from the margins of the training part (``NeuralJoint.settle``). The card also
+    says what was done in training so that memory can be measured (``sciai.health.data.watched``).
     """
-    watch, joint = getattr(data, "watch", None), NeuralJoint(net)
+    watch, joint, held = getattr(data, "watch", None), NeuralJoint(net), held_out(data)
+    shares = weigh(net, data.dataset.values[held]) if len(held) else None
     joint.settle()
-    return {**calibration_of(joint, data, passes), **({"privacy": dict(watch)} if watch else {})}
+    told = calibration_of(joint, data, passes)
+    if shares is not None:
+        named = zip(net.copula.schema.names, shares.round(2).tolist(), strict=True)
+        told["network_share"] = {name: share for name, share in named if share < 1}
+    return {**told, **({"privacy": dict(watch)} if watch else {})}
 
 
 def evaluate(net: JointNet, data: Any) -> dict[str, float]:
