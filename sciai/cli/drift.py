@@ -61,7 +61,9 @@ def drift(
     distances += more_distances
     if not distances:
         raise BadInput(
-            "no question there has a distance from training", file=source, fix="ask something first"
+            f"no question of {domain} there has a distance from training",
+            file=source,
+            fix="ask something first; of people two numbers of body or blood have to be known",
         )
     watch = Drift(known, rate)
     watch.observe(distances)

@@ -131,15 +131,25 @@ def print_anchor(folder: Folder) -> None:
 @ledger.command("show")
 def show_entries(
     folder: Folder,
+    id: Annotated[str, typer.Argument(help="One entry, whole, by id or number. [the last ones]")] = "",
     last: Annotated[int, typer.Option(help="How many, counted from the end.")] = 20,
     kind: Annotated[
         str, typer.Option(help="Only entries of this kind (answer, decision, release ...).")
     ] = "",
     json: AsJson = False,
 ) -> None:
-    """List the last entries."""
+    """List the last entries, or show one of them.
+
+    [bold]Examples[/bold]
+
+    sciai ledger show answers --last 50 --kind answer
+    sciai ledger show answers 3fa9c2
+    """
     from sciai.trust.ledger import Ledger
 
+    if id:
+        show.print_json(show.plain(Ledger(folder).find(id)))
+        return
     entries = [e for e in Ledger(folder).entries() if not kind or e.kind == kind][-last:]
     if json:
         show.print_json([show.plain(entry) for entry in entries])

@@ -59,8 +59,10 @@ def decide_case(
     ],
     by: Annotated[str, typer.Option(help="Who decides.")],
     reason: Annotated[str, typer.Option(help="Why.")],
-    ledger: Annotated[Path | None, typer.Option(help="Record the decision in this ledger.")] = None,
-    key: Annotated[Path | None, typer.Option(help="The ledger's key.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(envvar="SCIAI_LEDGER", help="Record the decision in this ledger.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(envvar="SCIAI_KEY", help="The ledger's key.")] = None,
 ) -> None:
     """Record a decision; once, and never silently changed.
 
@@ -78,6 +80,8 @@ def decide_case(
     kept = Ledger(ledger, Signer.load(key)) if ledger is not None and key is not None else None
     done = _existing(queue, lambda path: Queue(path, kept)).decide(case, decision, by=by, reason=reason)
     typer.echo(f"case {done.id}: {done.decision} by {done.by}")
+    if kept is None:
+        show.stderr().print("kept in the queue only; --ledger and --key record it in a ledger, too")
 
 
 def _existing(path: Path, opened: Any) -> Any:

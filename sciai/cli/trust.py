@@ -127,7 +127,7 @@ def release(
     sciai release radar limited --key ada.pem
     """
     from sciai.core.answer import Finding, Level
-    from sciai.trust.gate import Statement, propose
+    from sciai.trust.gate import Statement, examine, propose
     from sciai.trust.sign import Signer
     from sciai.trust.stage import release_file
 
@@ -148,6 +148,11 @@ def release(
         statement.signed(Signer.load(key)).save(file)
         loaded, conditions, standing, audit = _standing(checkpoint)
     told = [standing.finding(), *(Finding("release", Level.OK, f.message) for f in standing.reasons[1:])]
+    higher = {"pilot": "limited", "limited": "production"}.get(standing.stage)
+    if higher is not None:
+        lacks = [f.message for f in examine(loaded, higher, conditions, audit=audit)]
+        what = "; ".join(lacks) or "every condition holds; it has to be signed (--key)"
+        told.append(Finding("release", Level.OK, f"for {higher}: {what}"))
     if json:
         show.print_json({"stage": standing.stage, "use_class": standing.use_class, "findings": told})
         return

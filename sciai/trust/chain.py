@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,11 @@ class Head:
             DamagedStore: where it is missing or not of that form.
         """
         try:
-            return cls(**json.loads(Path(path).read_text()))
-        except (OSError, ValueError, TypeError) as error:
+            content = json.loads(Path(path).read_text())
+            if not isinstance(content, dict) or content.keys() != {f.name for f in fields(cls)}:
+                raise ValueError("it lacks fields; `sciai ledger anchor` prints one")
+            return cls(**content)
+        except (OSError, ValueError) as error:
             raise DamagedStore(f"{path} is not the head of a ledger: {error}") from error
 
 

@@ -79,7 +79,7 @@ def test_a_ledger_is_a_stream_though_it_keeps_digests(
     assert found["questions"] == 12, "the same person asked twice at once is one question"
     assert told(capsys, "health", tmp_path / "answers", "--rate", "1e-30")["alarmed_at"] is None
     assert main(["drift", "radar", str(tmp_path / "answers")]) == 1
-    assert "no question there" in capsys.readouterr().err
+    assert "has a distance" in capsys.readouterr().err
 
 
 def test_structures_unlike_those_learned_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,6 +117,6 @@ def test_what_cannot_be_watched(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "choose atoms, health or radar" in capsys.readouterr().err
     (tmp_path / "people.csv").write_text("age\n40\n")
     assert main(["drift", "health", str(tmp_path / "people.csv")]) == 1
-    assert "no question there" in capsys.readouterr().err
+    assert "has a distance" in capsys.readouterr().err
     write(bulk("Cu"), tmp_path / "Cu.extxyz")
     assert main(["drift", "radar", str(tmp_path / "Cu.extxyz")]) == 1

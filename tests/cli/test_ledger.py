@@ -206,3 +206,32 @@ def test_every_public_call_is_recorded_or_says_why_not(capsys: pytest.CaptureFix
     again = {"batch", "calculator", "with_guard"}  # recorded as "energy"; another guard
     assert methods(potential) | set(sciai.atoms.__all__) - {"Potential"} <= known["atoms"] | again
     assert set(sciai.radar.__all__) <= known["radar"]
+
+
+def test_one_entry_is_shown_whole(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["health", "ask", "-g", "age=50", "-g", "sex=male", "-g", "bmi=25", "-t", "sbp"]
+    assert main(["--ledger", "answers", "--key", "service.pem", *words]) == 0
+    capsys.readouterr()
+    assert main(["ledger", "show", "answers", "0"]) == 0
+    entry = json.loads(capsys.readouterr().out)
+    assert (entry["number"], entry["body"]["call"]) == (0, "ask")
+    (here / "anchor.json").write_text("{}")
+    assert main(["ledger", "verify", "answers", "--anchor", "anchor.json"]) == 1
+    assert "it lacks fields" in capsys.readouterr().err
+
+
+def test_tables_are_recorded_from_the_command_line_and_asked_again(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = ["--ledger", "answers", "--key", "service.pem"]
+    assert main([*kept, "health", "sample", "-n", "5", "-o", "people.csv"]) == 0
+    asking = ["health", "predict", "people.csv", "-t", "dx_diabetes", "-o", "risk.csv"]
+    assert main([*kept, *asking]) == 0
+    assert main(["ledger", "replay", "answers", "1", "--", *asking]) == 0
+    assert main([*kept, "--in-clear", *asking]) == 0
+    assert main(["ledger", "replay", "answers", "2", "--input", "people.csv"]) == 0
+    assert "the same answer today" in capsys.readouterr().out
+    table = (here / "people.csv").read_text().replace("5", "6", 1)
+    (here / "people.csv").write_text(table)
+    assert main(["ledger", "replay", "answers", "2", "--input", "people.csv"]) == 1
+    assert main(["--use-class", "B", *asking]) == 3

@@ -79,13 +79,14 @@ def _costs(potential: Potential, frames: Sequence[Atoms], count: int) -> dict[st
     """
     bare = potential.with_guard("off")
     order = np.argsort(np.abs(np.array([len(atoms) for atoms in frames]) - 32), kind="stable")
-    middle = [frames[int(order[k % len(order)])] for k in range(count + 4)]
-    sizes = sorted(len(atoms) for atoms in middle[:count])
+    # the smaller a structure the more pairs: their median has to stand what else the machine does
+    middle = [frames[int(order[k % len(order)])] for k in range(4 * count + 4)]
+    sizes = sorted(len(atoms) for atoms in middle)
     rows = [
         {"what": f"held-out structures of {sizes[0]} to {sizes[-1]} atoms", **_cost(potential, bare, middle)}
     ]
     for times in (1, 2, 4):
-        crystals = [_shaken(times, seed) for seed in range(max(8, count // times) + 4)]
+        crystals = [_shaken(times, seed) for seed in range(max(12, 10 * count // times**2) + 4)]
         words = f"a crystal of {len(crystals[0])} atoms"
         rows.append({"what": words, **_cost(potential, bare, crystals)})
     worst = max(rows, key=lambda row: row["checks_share"])

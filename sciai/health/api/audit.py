@@ -256,7 +256,7 @@ def _by_hand(human: VirtualHuman, target: str, row: Floats, way: int) -> float:
 
 def _costs(human: VirtualHuman, quick: bool) -> dict[str, Any]:
     """Latency of an answer, and the share of the checks in it."""
-    rounds = 12 if quick else 40
+    rounds = 40 if quick else 160
     people = human.sample(rounds + 4, seed=3)
     names = ["age", "sex", "race_eth", "weight_kg", "height_cm", "hba1c", "hdl", "creatinine", "hemoglobin"]
     targets = ("dx_diabetes", "sbp", "egfr_japan")
