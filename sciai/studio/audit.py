@@ -48,7 +48,11 @@ def _verdict(record: Mapping[str, Any]) -> Section:
     findings = [Finding("audit", Level.REFUSE, text) for text in record["failures"]]
     findings += [Finding("target missed", Level.CAUTION, text) for text in record["misses"]]
     tiles = [
-        Tile("passed" if passed else "failed", "the audit", f"{len(record['failures'])} reasons against"),
+        Tile(
+            "passed" if passed else "failed",
+            "the audit",
+            f"{len(record['failures'])} reason{'' if len(record['failures']) == 1 else 's'} against",
+        ),
         Tile(f"{judged['questions']:,}", "held-out questions", f"in {judged['groups']:,} independent groups"),
         Tile(str(len(judged["cells"])), "slices × harms", f"{_count(judged, 'cannot tell')} cannot be told"),
         Tile(
@@ -56,7 +60,8 @@ def _verdict(record: Mapping[str, Any]) -> Section:
         ),
     ]
     if "answer_ms" in costs:
-        share = f"checks take {100 * costs['checks_share']:.1f} % of it"
+        own = costs.get("by_size", [costs])[0]["checks_share"]  # the largest of all sizes is in the table
+        share = f"checks take {100 * own:.1f} % of it"
         tiles.append(Tile(f"{costs['answer_ms']:.3g} ms", str(costs.get("what", "an answer")), share))
     lead = judged["about"] or "There was no held-out truth: only defects were looked for."
     return Section(
@@ -65,7 +70,7 @@ def _verdict(record: Mapping[str, Any]) -> Section:
         Level.OK if passed else Level.REFUSE,
         findings,
         tiles,
-        [_worst(record["worst"])] if record["worst"] else [],
+        [*([_worst(record["worst"])] if record["worst"] else []), *_costs(costs)],
         limits=record["cannot"],
         words="nothing that blocks was found" if passed else "something that blocks was found",
     )
@@ -119,7 +124,7 @@ def _harm(record: Mapping[str, Any]) -> Section | None:
     ]
     if policy["rules"]:
         rules = [
-            (f"{rule['do']} ({', '.join(f'{k}: {v}' for k, v in rule['when'].items())})", rule["harm"],
+            (f"{rule['do']} ({_when(rule['when'])})", rule["harm"],
              f"{100 * rule['share']:.1f} %", rule["why"], _alone(rule))
             for rule in policy["rules"]
         ]  # fmt: skip
@@ -159,6 +164,36 @@ def _harm(record: Mapping[str, Any]) -> Section | None:
         pictures=pictures,
         words="harms that block a release" if harmed else "no harm that blocks",
     )
+
+
+def _when(facts: Mapping[str, Any]) -> str:
+    """Whom a rule concerns, in words."""
+
+    def shown(wanted: Any) -> str:
+        if isinstance(wanted, Mapping):
+            low, high = wanted.get("min"), wanted.get("max")
+            if low is None or high is None:
+                return f"from {low:g} on" if high is None else f"up to {high:g}"
+            return f"{low:g} to {high:g}"
+        if isinstance(wanted, bool):
+            return "yes" if wanted else "no"
+        return " or ".join(map(str, wanted)) if isinstance(wanted, list | tuple) else str(wanted)
+
+    return ", ".join(f"{name.replace('_', ' ')} {shown(wanted)}" for name, wanted in facts.items())
+
+
+def _costs(costs: Mapping[str, Any]) -> list[Table]:
+    """What the checks take of an answer's latency: the median of pairs of the same work, and the mean."""
+    rows = [
+        (row["what"], f"{row['answer_ms']:.3g} ms", f"{100 * row['checks_share']:.1f} %",
+         f"{100 * row['low']:.1f} to {100 * row['high']:.1f} %", f"{100 * row['mean']:.1f} %",
+         str(row["answers"]))
+        for row in costs.get("by_size", [costs] if "low" in costs else [])
+    ]  # fmt: skip
+    if not rows:
+        return []
+    head = ("question", "an answer", "checks", "95 %", "mean, rare slow ones included", "pairs")
+    return [Table("What the checks cost in time", head, rows)]
 
 
 _HEAT = (
