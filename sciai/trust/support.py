@@ -221,6 +221,53 @@ class KnnOfKind:
                 out[mine] = self._of[kind].distance(rows[mine, :-1])
         return out
 
+    def beyond(self, x: npt.ArrayLike, kinds: npt.NDArray[np.int64], limit: float) -> npt.NDArray[np.bool_]:
+        """Which rows lie further out than a limit, shape (n,); the same as ``distance > limit``, sooner.
+
+        Of a row with k known ones of its kind within the limit the k nearest are, too, and so is their mean.
+        Nearly all rows are cleared by that, which takes one small product and no search.
+
+        Args:
+            x: features without the kind, shape (n, d).
+            kinds: kind of each row, shape (n,).
+            limit: a distance.
+
+        >>> measure = KnnOfKind(np.array([[0.0], [0.1], [5.0]]), np.array([1, 1, 2]), np.ones(1), 1)
+        >>> measure.beyond([[5.0], [5.0], [5.0], [np.nan]], np.array([2, 1, 3, 1]), 0.5).tolist()
+        [False, True, True, True]
+        """
+        rows = _shaped(x, len(self.scale))
+        center, columns = self._columns
+        out = np.ones(len(rows), bool)
+        # what is not finite gives NaN, and NaN clears nothing
+        with np.errstate(invalid="ignore", over="ignore"):
+            mine = (rows / self.scale - center).astype(np.float32)
+            own = np.einsum("ij,ij->i", mine, mine)[:, None] * np.float32(1 + 1e-5)
+            for kind in set(kinds.tolist()):
+                if kind not in columns:
+                    continue
+                spots, squares, k = columns[kind]
+                # what single precision may be off by is taken off: it must not clear a row that is out
+                room = np.float32(limit**2 * (1 - 1e-5)) - squares
+                which = np.flatnonzero(kinds == kind)
+                near = mine.take(which, 0) @ spots + own.take(which, 0) < room
+                out[which] = np.count_nonzero(near, axis=1) < k
+        if out.any():
+            doubtful = np.flatnonzero(out)
+            asked = np.column_stack([rows[doubtful], kinds[doubtful]])
+            out[doubtful] = self.distance(asked) > limit
+        return out
+
+    @cached_property
+    def _columns(self) -> tuple[Floats, dict[int, tuple[Singles, Singles, int]]]:
+        """Center of all; of each kind its known rows from there (columns, times -2), their squares, and k."""
+        center, found = self.known.mean(0), {}
+        for kind in np.unique(self.kinds).tolist():
+            spots = np.ascontiguousarray((self.known[self.kinds == kind] - center).T, np.float32)
+            squares = (spots**2).sum(0) * np.float32(1 + 1e-5)
+            found[int(kind)] = -2 * spots, squares, min(self.k, spots.shape[1])
+        return center, found
+
     @cached_property
     def _of(self) -> dict[float, Knn]:
         found = {}

@@ -137,3 +137,19 @@ def test_what_hides_among_another_kind_is_found() -> None:
     own = Support.fit(KnnOfKind.fit(np.c_[x, kinds][:300], 3), np.c_[x, kinds][300:], 0.02)
     assert everyone.check(strange[:, :2]) == []
     assert own.check(strange) != []
+
+
+@pytest.mark.parametrize("limit", [0.3, 1.0, 2.5])
+def test_a_quick_look_by_kind_says_what_the_distances_say(limit: float) -> None:
+    rng = np.random.default_rng(4)
+    kinds = rng.integers(1, 5, 600)
+    known = rng.normal(size=(600, 6)) + 3 * kinds[:, None]
+    measure = KnnOfKind.fit(np.column_stack([known, kinds]), 3)
+    asked, of = rng.normal(size=(400, 6)) * 1.5, rng.integers(1, 6, 400)
+    asked += 3 * of[:, None]
+    asked[5, 2], asked[6, 0], asked[7] = np.nan, np.inf, 1e30
+    told = measure.beyond(asked, of, limit)
+    whole = measure.distance(np.column_stack([asked, of]))
+    assert (told == (whole > limit)).all()
+    assert told.any()
+    assert limit < 1 or not told.all()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.trust.conformal import quantile
-from sciai.trust.support import Distance, Support
+from sciai.trust.support import Distance, KnnOfKind, Support
 
 if TYPE_CHECKING:
     from sciai.atoms.checks.scene import Scene
@@ -82,10 +82,17 @@ class Surroundings:
             descriptor: of all atoms, shape (n, d).
             numbers: their atomic numbers, shape (n,).
         """
-        distance = self.distance(descriptor, numbers)
-        found = np.flatnonzero(distance > self.limit)
-        order = found[np.argsort(-distance[found], kind="stable")]
-        return order.astype(np.int64), distance[order]
+        rows, kinds = np.asarray(descriptor, float), np.asarray(numbers, np.int64)
+        if isinstance(self.measure, KnnOfKind):
+            found = np.flatnonzero(self.measure.beyond(rows, kinds, self.limit))
+            if not len(found):
+                return np.zeros(0, np.int64), np.zeros(0)
+        else:
+            found = np.arange(len(rows))
+        distance = self.distance(rows[found], kinds[found])
+        out = np.flatnonzero(distance > self.limit)
+        order = out[np.argsort(-distance[out], kind="stable")]
+        return found[order].astype(np.int64), distance[order]
 
 
 @dataclass(frozen=True)
