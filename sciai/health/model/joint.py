@@ -230,7 +230,7 @@ class NeuralJoint(BinnedJoint):
         told = np.broadcast_to(seen.astype("f4"), z.shape)
         spread = np.broadcast_to(np.where(seen, 1, sd).astype("f4"), z.shape)
         arrays = (z * told, told, np.where(seen, 0, mean), spread)
-        return Prepared(*(torch.from_numpy(np.ascontiguousarray(a, "f4")) for a in arrays))
+        return Prepared(*(torch.from_numpy(np.require(a, "f4", ["C", "W"])) for a in arrays))
 
     def _uniforms(
         self, mask: npt.NDArray[np.bool_], columns: Sequence[int], n: int, rng: np.random.Generator
