@@ -24,6 +24,8 @@ __all__ = ["Distance", "Knn", "KnnOfKind", "Mahalanobis", "Support", "ledoit_wol
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
+KEPT = 200
+"""Sets of kinds whose known rows are kept together; of one crystal after the other it is few."""
 
 
 class Distance(Protocol):
@@ -237,36 +239,43 @@ class KnnOfKind:
         [False, True, True, True]
         """
         rows = _shaped(x, len(self.scale))
-        center, columns = self._columns
-        out = np.ones(len(rows), bool)
+        present = tuple(sorted(set(kinds.tolist())))
+        if not len(rows) or not self._of.keys() >= set(present):
+            return self.distance(np.column_stack([rows, kinds])) > limit
+        center, spots, room, starts, enough = self._near(present, limit)
         # what is not finite gives NaN, and NaN clears nothing
         with np.errstate(invalid="ignore", over="ignore"):
             mine = (rows / self.scale - center).astype(np.float32)
-            own = np.einsum("ij,ij->i", mine, mine)[:, None] * np.float32(1 + 1e-5)
-            for kind in set(kinds.tolist()):
-                if kind not in columns:
-                    continue
-                spots, squares, k = columns[kind]
-                # what single precision may be off by is taken off: it must not clear a row that is out
-                room = np.float32(limit**2 * (1 - 1e-5)) - squares
-                which = np.flatnonzero(kinds == kind)
-                near = mine.take(which, 0) @ spots + own.take(which, 0) < room
-                out[which] = np.count_nonzero(near, axis=1) < k
+            apart = mine @ spots
+            apart += np.einsum("ij,ij->i", mine, mine)[:, None] * np.float32(1 + 1e-5)
+            count = np.add.reduceat(apart < room, starts, axis=1, dtype=np.intp)
+        own = np.searchsorted(present, kinds)
+        out = np.asarray(count[np.arange(len(rows)), own] < enough[own])
         if out.any():
             doubtful = np.flatnonzero(out)
-            asked = np.column_stack([rows[doubtful], kinds[doubtful]])
-            out[doubtful] = self.distance(asked) > limit
+            out[doubtful] = self.distance(np.column_stack([rows[doubtful], kinds[doubtful]])) > limit
         return out
 
+    def _near(self, kinds: tuple[int, ...], limit: float) -> tuple[Any, ...]:
+        """Center of all; known rows of some kinds from there, as columns, times -2; what a squared distance
+        has to be below, less their squares; where each kind begins; how many have to be near."""
+        kept = self._kept.get((kinds, limit))
+        if kept is None:
+            center = self.known.mean(0)
+            parts = [np.asarray((self.known[self.kinds == kind] - center).T, np.float32) for kind in kinds]
+            sizes = np.array([part.shape[1] for part in parts])
+            spots = np.ascontiguousarray(np.hstack(parts))
+            # what single precision may be off by is taken off: it must not clear a row that is out
+            room = np.float32(limit**2 * (1 - 1e-5)) - (spots**2).sum(0) * np.float32(1 + 1e-5)
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+            kept = self._kept[kinds, limit] = center, -2 * spots, room, starts, np.minimum(self.k, sizes)
+        return kept
+
     @cached_property
-    def _columns(self) -> tuple[Floats, dict[int, tuple[Singles, Singles, int]]]:
-        """Center of all; of each kind its known rows from there (columns, times -2), their squares, and k."""
-        center, found = self.known.mean(0), {}
-        for kind in np.unique(self.kinds).tolist():
-            spots = np.ascontiguousarray((self.known[self.kinds == kind] - center).T, np.float32)
-            squares = (spots**2).sum(0) * np.float32(1 + 1e-5)
-            found[int(kind)] = -2 * spots, squares, min(self.k, spots.shape[1])
-        return center, found
+    def _kept(self) -> dict[tuple[tuple[int, ...], float], tuple[Any, ...]]:
+        return {}
 
     @cached_property
     def _of(self) -> dict[float, Knn]:
