@@ -30,7 +30,8 @@ CLEAR: Final = 0.05
 """P-value by the copula above which a combination is not put to the network. It was set by 482 alarms (people
 whom the network calls rarer than one in a thousand: held-out people mixed in pairs, with a mistyped or an
 extreme value), none of them above .015. Of 293 alarms of other people, set aside and never looked at before,
-none was cleared, the highest at .049; of people as they are, one in fourteen is asked about."""
+none was cleared, the highest at .049 (nor of 130 with the next checkpoint); of people as they are, one in
+fourteen is asked about."""
 MANY: Final = 20
 CLEAR_OF_MANY: Final = 0.5
 """The same where more than ``MANY`` numbers are judged: of 300 such alarms one was at .28; of 136 fresh ones
