@@ -1,11 +1,12 @@
 """Virtual humans beside real ones: single columns, pairs of columns, and whether a classifier sees it.
 
 Virtual humans are drawn with nothing known. Each gets the gaps of a real person of the same cycle, sex,
-diabetes, smoking, age decade and drinking (people are asked and measured by what they are). They are held
-against people who were not in the training. How far those are from the training people is printed beside it,
-because they live in other places: no model can be expected to be nearer to them than real people are. The
-classifier is also shown the training people: what it finds there is the model's own error (or would be, if
-the model had learned them by heart).
+diabetes, smoking and age decade (people are asked and measured by what they are). Drinking is not among
+these: who is looked for by a column gets no gap in it, and every tenth real person has one there. They are
+held against people who were not in the training. How far those are from the training people is printed
+beside it, because they live in other places: no model can be expected to be nearer to them than real people
+are. The classifier is also shown the training people: what it finds there is the model's own error (or would
+be, if the model had learned them by heart).
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ def strata(schema: Schema, values: np.ndarray) -> np.ndarray:
     keys = []
     for name, step in (("cycle", 1), ("sex", 1), ("dx_diabetes", 1), ("smoking", 1), ("age", 10)):
         keys.append(np.nan_to_num(values[:, schema.index(name)], nan=-1) // step)
-    drinks = values[:, schema.index("alcohol_days_per_year")]
-    keys.append(np.where(np.isnan(drinks), -1, drinks > 0))
     return np.column_stack(keys).astype(int)
 
 
@@ -134,7 +133,8 @@ def main() -> None:
     shown = [schema.index(name) for name in names]
 
     def rounded(values: np.ndarray) -> np.ndarray:
-        return np.column_stack([np.round(values[:, i], d) for i, d in enumerate(decimals)])
+        # halves go up, as where people are drawn: drinking days of one cycle are 1.5 and 4.5 in the table
+        return np.column_stack([np.floor(values[:, i] * 10**d + 0.5) / 10**d for i, d in enumerate(decimals)])
 
     real, train = rounded(found.of("val", "calibrate", "test")), rounded(found.of("train"))
     floor, (rho, rho95, pairs) = distances(schema, train, real), correlation_error(schema, train, real)
