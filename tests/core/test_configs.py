@@ -98,6 +98,9 @@ def test_domain_without_its_data(overrides: list[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", domains(), ids=" ".join)
 def test_domain_data(overrides: list[str], shared_data: Path) -> None:
+    if overrides[0] == "domain=atoms":  # learns from files that its user names
+        own = shared_data / "atoms" / "alexandria-random-1k.extxyz"
+        overrides = [*overrides, f"domain.data.records.files=[{{path: {own}, source: alexandria}}]"]
     assert len(build_data(compose(None, overrides)).part("train")) > 0
 
 
