@@ -24,11 +24,13 @@ _CRYSTALS: dict[tuple[int, int], tuple[str, ...]] = {
     (1, 2): ("fluorite",),
     (2, 1): ("antifluorite", "cuprite"),
     (1, 3): ("ReO3",),
+    (2, 3): ("defect-fluorite",),
+    (2, 5): ("filled-defect-fluorite",),
 }
 # nearest distance in units of the lattice constant
 _NEAREST = {
     "rocksalt": 0.5, "cesiumchloride": 0.866, "zincblende": 0.433, "fluorite": 0.433, "antifluorite": 0.433,
-    "cuprite": 0.433, "ReO3": 0.5, "perovskite": 0.5,
+    "cuprite": 0.433, "ReO3": 0.5, "perovskite": 0.5, "defect-fluorite": 0.433, "filled-defect-fluorite": 0.45,
 }  # fmt: skip
 
 # large and small cation, anion
@@ -80,6 +82,8 @@ def cell(name: str, numbers: Sequence[int]) -> Atoms:
     a = bond(*numbers[-2:]) / _NEAREST[name]
     if name in ("rocksalt", "cesiumchloride", "zincblende"):
         return bulk("".join(symbols), name, a)
+    if name == "filled-defect-fluorite":
+        symbols.append(symbols[-1])
     group, places = _PLACES[name]
     if name == "antifluorite":
         symbols.reverse()
@@ -91,5 +95,8 @@ _PLACES: dict[str, tuple[int, list[tuple[float, float, float]]]] = {
     "antifluorite": (225, [(0, 0, 0), (0.25, 0.25, 0.25)]),
     "cuprite": (224, [(0.25, 0.25, 0.25), (0, 0, 0)]),
     "ReO3": (221, [(0, 0, 0), (0.5, 0, 0)]),
+    # a quarter of fluorite's anions left out in the order that keeps the crystal cubic
+    "defect-fluorite": (224, [(0.25, 0.25, 0.25), (0, 0.5, 0.5)]),
+    "filled-defect-fluorite": (224, [(0.25, 0.25, 0.25), (0, 0.5, 0.5), (0.75, 0.75, 0.75)]),
     "perovskite": (221, [(0.5, 0.5, 0.5), (0, 0, 0), (0.5, 0, 0)]),
 }

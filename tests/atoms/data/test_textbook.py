@@ -18,6 +18,7 @@ def test_every_alkali_halide_and_every_oxide_is_there() -> None:
     for element in set(KNOWN) - {8}:
         names = {name for name, numbers in found if numbers == (element, 8)}
         assert {"rocksalt", "fluorite", "antifluorite", "ReO3"} <= names
+        assert {"defect-fluorite", "filled-defect-fluorite"} <= names
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,8 @@ def test_every_alkali_halide_and_every_oxide_is_there() -> None:
         ("antifluorite", (3, 8), {3: 2, 8: 1}),
         ("cuprite", (29, 8), {29: 4, 8: 2}),
         ("ReO3", (75, 8), {75: 1, 8: 3}),
+        ("defect-fluorite", (39, 8), {39: 4, 8: 6}),
+        ("filled-defect-fluorite", (41, 8), {41: 4, 8: 10}),
         ("perovskite", (38, 22, 8), {38: 1, 22: 1, 8: 3}),
     ],
 )
