@@ -30,7 +30,8 @@ _CRYSTALS: dict[tuple[int, int], tuple[str, ...]] = {
 # nearest distance in units of the lattice constant
 _NEAREST = {
     "rocksalt": 0.5, "cesiumchloride": 0.866, "zincblende": 0.433, "fluorite": 0.433, "antifluorite": 0.433,
-    "cuprite": 0.433, "ReO3": 0.5, "perovskite": 0.5, "defect-fluorite": 0.433, "filled-defect-fluorite": 0.45,
+    "cuprite": 0.433, "ReO3": 0.5, "perovskite": 0.5, "defect-fluorite": 0.433,
+    "filled-defect-fluorite": 0.45,
 }  # fmt: skip
 
 # large and small cation, anion
