@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +17,7 @@ from sciai.core.errors import CheckpointError
 from sciai.health.data.columns import Kind
 from sciai.health.model.chain import BinnedJoint, patterns
 from sciai.health.model.copula import Copula
+from sciai.health.model.drawer import Drawer
 from sciai.health.model.features import ZERO_TOGETHER
 from sciai.health.model.network import JointNet, Prepared
 from sciai.health.model.plan import BLOCKS, drawing_plan
@@ -24,8 +26,9 @@ __all__ = ["NeuralJoint"]
 
 Floats = npt.NDArray[np.float64]
 
-_DRAWN = 1000  # rows that are sampled together
-_HALF = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+_DRAWN = 2000  # rows that are sampled together
+_KEPT = 64  # masks whose conditionals are kept
+_SAME = 2  # blocks at the start of which few different people come in: the network sees each of them once
 _SHAPE = ("width", "blocks", "members", "dropout", "plain")  # as a checkpoint stores them
 _DRIFT = 0.006  # share of virtual humans; a smaller one may be the chance of the draws it was learned from
 _ALIKE = 4  # rows per mask from which one factorisation per mask is faster than one per row
@@ -45,6 +48,7 @@ class NeuralJoint(BinnedJoint):
         self._numeric = {i: j for j, i in enumerate(net.numeric)}
         self._discrete = {i: j for j, i in enumerate(net.discrete)}
         self.plan = drawing_plan(net.copula, blocks)
+        self._drawers: dict[int, tuple[list[tuple[int, int]], Drawer]] = {}
         names = self.schema.names
         self._tied = {names.index(name) for pair in ZERO_TOGETHER for name in pair if name in names}
 
@@ -120,9 +124,11 @@ class NeuralJoint(BinnedJoint):
             parts += [(rows[start : start + _DRAWN], mask) for start in range(0, len(rows), _DRAWN)]
         own = [np.random.default_rng(int(seed)) for seed in rng.integers(2**63, size=len(parts))]
 
+        given = self._givens()
+
         def fill(k: int) -> None:
             rows, mask = parts[k]
-            values[rows] = self._fill(values[rows], mask, own[k])
+            values[rows] = self._fill(values[rows], mask, own[k], given)
 
         threads = min(torch.get_num_threads(), len(parts))
         if threads < 2:
@@ -156,13 +162,14 @@ class NeuralJoint(BinnedJoint):
             Share up to the end of each bin, of every column after another, shape (members, bins).
         """
         self.net.drawn = np.empty((len(self.net.members), int(self.layout.starts[-1])))
+        given = self._givens()
         for member in range(len(self.net.members)):
             blank = np.full((n, len(self.schema)), np.nan)
             rng = np.random.default_rng([seed, member])
-            self._fill(blank, np.zeros(len(self.schema), bool), rng, member, learn=True)
+            self._fill(blank, np.zeros(len(self.schema), bool), rng, given, member, learn=True)
         return self.net.drawn
 
-    def _moved(self, member: int, i: int, ends: Floats | None) -> Floats | None:
+    def _moved(self, member: int, i: int, ends: npt.NDArray[Any] | None) -> Floats | None:
         """Where the bounds of column i's bins go; learned from ``ends`` first where they are given."""
         if self.net.drawn is None:
             return None
@@ -181,6 +188,7 @@ class NeuralJoint(BinnedJoint):
         values: Floats,
         mask: npt.NDArray[np.bool_],
         rng: np.random.Generator,
+        givens: Callable[[bytes, tuple[int, ...]], _Given],
         member: int | None = None,
         learn: bool = False,
     ) -> Floats:
@@ -190,57 +198,91 @@ class NeuralJoint(BinnedJoint):
             values: shape (n, d), changed.
             mask: what is known in all rows, shape (d,).
             rng: the source of chance.
+            givens: see ``_givens``.
             member: of the ensemble; None draws one.
             learn: whether the columns' drift is learned (``settle``); it is undone where nothing is known.
         """
         copula, mask, blank = self.copula, mask.copy(), not mask.any()
         z = np.nan_to_num(copula.scores(values)).astype("f4")
         member = int(rng.integers(len(self.net.members))) if member is None else member
-        for block in self.plan:
+        for number, block in enumerate(self.plan):
             todo = [i for i in block if not mask[i]]
             if not todo:
                 continue
             numbers = [i for i in todo if i in self._numeric]
             levels = [i for i in todo if i in self._discrete]
-            u = np.clip(self._uniforms(mask, todo, len(values), rng), 1e-7, 1 - 1e-7)
-            prepared = self._prepared(z, mask)
-            # half precision is a few times faster where the processor has it, and exact enough to draw from
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=_HALF):
-                told = self.net(prepared, self._places(numbers), self._places(levels), [member])
-            ends = [logs[0].float().exp().cumsum(-1).numpy() for logs in told]
-            per_column = [e for both in ends for e in both.swapaxes(0, 1)]
+            given = givens(mask.tobytes(), tuple(todo))
+            u = np.clip(self._uniforms(given, todo, len(values), rng), 1e-7, 1 - 1e-7)
+            first, which = _distinct(z[:, given.seen]) if number < _SAME else (None, None)
+            prepared = given.prepared(z if first is None else z[first])
+            places = [self._numeric[i] for i in numbers], [self._discrete[i] for i in levels]
+            per_column = self._drawer(member).ends(prepared, *places)
             for i, own in zip([*numbers, *levels], per_column, strict=True):
                 margin = self.layout.margins[i]
-                own = own[:, : margin.n_bins]
+                own = own if which is None else own[which]
                 moved = self._moved(member, i, own if learn else None) if blank else None
                 values[:, i] = margin.draw(own, u[:, todo.index(i)], moved)
                 z[:, copula.span(i)] = copula.score(i, values[:, i])
             mask[todo] = True
         return values
 
-    def _prepared(self, z: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> Prepared:
-        """What the network takes, for rows that share a mask."""
-        copula = self.copula
-        seen = mask[copula.owner]
-        cross = copula.correlation[seen]
-        weights = np.linalg.solve(cross[:, seen], cross) if seen.any() else cross
-        variance = 1 - np.einsum("od,od->d", cross, weights) / copula.scale**2
-        sd = np.sqrt(np.clip(variance, copula.least_sd**2, 1.0))
-        mean = z[:, seen] @ (weights / copula.scale).astype("f4")
-        told = np.broadcast_to(seen.astype("f4"), z.shape)
-        spread = np.broadcast_to(np.where(seen, 1, sd).astype("f4"), z.shape)
-        arrays = (z * told, told, np.where(seen, 0, mean), spread)
-        return Prepared(*(torch.from_numpy(np.require(a, "f4", ["C", "W"])) for a in arrays))
+    def _drawer(self, member: int) -> Drawer:
+        """A member made ready to draw from; made anew when its weights were changed."""
+        now = [(id(w), w._version) for w in self.net.members[member].parameters()]
+        made = self._drawers.get(member)
+        if made is None or made[0] != now:
+            made = self._drawers[member] = (now, Drawer(self.net, member))
+        return made[1]
 
-    def _uniforms(
-        self, mask: npt.NDArray[np.bool_], columns: Sequence[int], n: int, rng: np.random.Generator
-    ) -> Floats:
+    def _givens(self) -> Callable[[bytes, tuple[int, ...]], _Given]:
+        """What the copula says of some columns (by their places) where those of a mask (as bytes) are known;
+        the latest are kept, for all chunks of rows of one call."""
+
+        @functools.lru_cache(maxsize=_KEPT)
+        def given(mask: bytes, columns: tuple[int, ...]) -> _Given:
+            return _Given(self.copula, np.frombuffer(mask, bool), columns)
+
+        return given
+
+    def _uniforms(self, given: _Given, columns: Sequence[int], n: int, rng: np.random.Generator) -> Floats:
         """Uniform numbers, shape (n, columns), that hang together as the copula's latents do given the mask;
         those of a column whose levels have no order are independent."""
-        ordered = [j for j, i in enumerate(columns) if self.schema.columns[i].kind is not Kind.CATEGORICAL]
-        normal = rng.standard_normal((n, len(columns)))
-        if len(ordered) > 1:
-            within = self.copula.latent_covariance(mask, [columns[j] for j in ordered])
-            factor = np.linalg.cholesky(within + 1e-9 * np.eye(len(ordered)))
-            normal[:, ordered] = normal[:, ordered] @ factor.T
-        return np.asarray(ndtr(normal))
+        normal = rng.standard_normal((n, len(columns)), dtype=np.float32)
+        if len(given.ordered) > 1:
+            normal[:, given.ordered] = normal[:, given.ordered] @ given.factor.T
+        return np.asarray(ndtr(normal.astype(float)))  # in single precision tails end early
+
+
+class _Given:
+    """What the copula says of the columns of a block, for all rows that know the same columns."""
+
+    def __init__(self, copula: Copula, mask: npt.NDArray[np.bool_], columns: Sequence[int]) -> None:
+        kinds = [copula.schema.columns[i].kind for i in columns]
+        self.ordered = [j for j, kind in enumerate(kinds) if kind is not Kind.CATEGORICAL]
+        if len(self.ordered) > 1:
+            within = copula.latent_covariance(mask, [columns[j] for j in self.ordered])
+            self.factor = np.linalg.cholesky(within + 1e-9 * np.eye(len(within))).astype("f4")
+        self.seen = mask[copula.owner]
+        cross = copula.correlation[self.seen]
+        weights = np.linalg.solve(cross[:, self.seen], cross) if self.seen.any() else cross
+        variance = 1 - np.einsum("od,od->d", cross, weights) / copula.scale**2
+        sd = np.sqrt(np.clip(variance, copula.least_sd**2, 1.0))
+        self._sd = np.where(self.seen, 1, sd).astype("f4")
+        self._weights = np.where(self.seen, 0, weights / copula.scale).astype("f4")
+
+    def prepared(self, z: npt.NDArray[np.float32]) -> Prepared:
+        """What the network takes of rows with these scores, shape (n, D)."""
+        told = np.broadcast_to(self.seen.astype("f4"), z.shape)
+        spread = np.broadcast_to(self._sd, z.shape)
+        arrays = (z * told, told, z[:, self.seen] @ self._weights, spread)
+        return Prepared(*(torch.from_numpy(np.require(a, "f4", ["C", "W"])) for a in arrays))
+
+
+def _distinct(
+    scores: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | tuple[None, None]:
+    """One row of each kind, and of which kind every row is; nothing where there are many kinds."""
+    if not scores.shape[1]:
+        return np.zeros(1, np.int64), np.zeros(len(scores), np.int64)
+    _, first, which = np.unique(scores, axis=0, return_index=True, return_inverse=True)
+    return (first, which.reshape(-1)) if len(first) * 4 <= len(scores) else (None, None)

@@ -29,14 +29,14 @@ from sciai.health.model.features import Features
 from sciai.health.model.margins import Margin
 from sciai.health.model.plan import drawing_plan
 
-__all__ = ["JointNet", "Prepared"]
+__all__ = ["RARE", "JointNet", "Prepared"]
 
 Floats = npt.NDArray[np.float64]
 
 _BUMPS = 8
 _HEAVY = 3  # most frequent values that get a weight of their own
 _ROUGH, _OUT = 0.14, 1.4  # share of people in bins that stand out by a factor: a column is rough from it
-_RARE = 9.0  # log-odds against one of two answers being 0 that are 0 together
+RARE = 9.0  # log-odds against one of two answers being 0 that are 0 together
 _FAR = 8.0  # scores beyond are as good as infinite in single precision
 
 
@@ -298,7 +298,7 @@ class JointNet(nn.Module):
         out = out.float()
         numbers = out[:, : count * self.per_number].reshape(len(out), count, self.per_number)
         rest = out[:, count * self.per_number :].reshape(len(out), len(discrete), 1 + self.level.shape[1])
-        at, place = self.numeric_at[numeric], self.place[discrete]
+        at = self.numeric_at[numeric]
         mean, sd = batch.mean[:, at], batch.sd[:, at]
         middle = mean + sd * (numbers[..., 0] if shift is None else numbers[..., 0] + shift)
         width = sd * numbers[..., 1].clamp(-3, 3).exp()
@@ -312,11 +312,24 @@ class JointNet(nn.Module):
         if (self.features.partner[numeric] >= 0).any():
             zero, more = self.features.zero(batch, numeric)
             # not forbidden: somebody may say that it is so, and then has to have some likelihood
-            logits = logits - _RARE * zero[..., None]
-            first = logits[..., :1] + _RARE * (zero.float() - more.float())[..., None]
+            logits = logits - RARE * zero[..., None]
+            first = logits[..., :1] + RARE * (zero.float() - more.float())[..., None]
             logits = torch.cat([first, logits[..., 1:]], -1)
         logits = logits.masked_fill(self.real[numeric] == 0, -1e4)
-        # levels: intervals of one latent, or for a categorical column one latent each
+        return logits.log_softmax(-1), self.levels(rest, batch, discrete)
+
+    def levels(self, rest: Tensor, batch: Prepared, discrete: Tensor) -> Tensor:
+        """Log probabilities of levels: intervals of one latent, or for a categorical column one latent each.
+
+        Args:
+            rest: what a member says of the columns, shape (n, discrete, 1 + levels).
+            batch: see ``Prepared``.
+            discrete: which of the columns that are no numbers.
+
+        Returns:
+            Shape (n, discrete, levels).
+        """
+        place = self.place[discrete]
         thresholds, level_mean, level_sd = self.thresholds[discrete], batch.mean[:, place], batch.sd[:, place]
         passed = torch.special.ndtr((thresholds - level_mean[..., :1]) / level_sd[..., :1])
         interval = (passed[..., 1:] - passed[..., :-1]).clamp_min(1e-6)
@@ -324,7 +337,7 @@ class JointNet(nn.Module):
         p = torch.where(self.is_categorical[discrete][:, None] > 0, apart, interval)
         told = p.log() * rest[..., :1].clamp(-3, 1).exp() + rest[..., 1:]
         told = told.masked_fill(self.level[discrete] == 0, -1e4)
-        return logits.log_softmax(-1), told.log_softmax(-1)
+        return told.log_softmax(-1)
 
 
 def _rough(margin: Margin) -> bool:
