@@ -26,6 +26,7 @@ __all__ = [
     "Provenance",
     "Refused",
     "ask",
+    "findings",
     "jsonable",
     "read_policy",
 ]
@@ -80,7 +81,8 @@ class Finding:
     def __post_init__(self) -> None:
         if not self.check or not self.message.strip():
             raise BadInput("a finding needs the name of its check and a message", field=self.check or "check")
-        object.__setattr__(self, "level", Level.parse(self.level))
+        if type(self.level) is not Level:
+            object.__setattr__(self, "level", Level.parse(self.level))
 
     def __str__(self) -> str:
         return f"[{self.level.name}] {self.check}{f' ({self.where})' if self.where else ''}: {self.message}"
@@ -205,7 +207,14 @@ Policy = Mapping[str, Level]
 """Check name -> the level its findings get, whatever level the check itself gave."""
 
 
-def read_policy(config: Mapping[str, Any] | None, known: Collection[str] | None = None) -> dict[str, Level]:
+class Levels(dict[str, Level]):
+    """A policy that ``read_policy`` read; it is not read again with every answer."""
+
+    def __or__(self, other: Mapping[str, Any]) -> Levels:  # type: ignore[override]
+        return read_policy({**self, **other})
+
+
+def read_policy(config: Mapping[str, Any] | None, known: Collection[str] | None = None) -> Levels:
     """A policy from the ``policy`` part of a guard config.
 
     Args:
@@ -219,10 +228,7 @@ def read_policy(config: Mapping[str, Any] | None, known: Collection[str] | None 
     >>> read_policy({"support": "refuse"})
     {'support': <Level.REFUSE: 2>}
     """
-    policy = {
-        str(check): level if type(level) is Level else Level.parse(level)
-        for check, level in (config or {}).items()
-    }
+    policy = Levels({str(check): Level.parse(level) for check, level in (config or {}).items()})
     if known is not None:
         for check in (c for c in policy if c not in known):
             near = difflib.get_close_matches(check, sorted(known), 1)
@@ -271,16 +277,13 @@ def ask(
     ('REFUSE', None)
     """
     levels = _levels(policy)
-    found: list[Finding] = []
-    for check in before:
-        found.extend(_judge(check(query), levels))
+    found = findings(before, query, policy=levels)
     estimate: Estimate[V] | None = None
     if all(finding.level < Level.REFUSE for finding in found):
         estimate = predict(query)
         if not isinstance(estimate, Estimate):
             raise TypeError(f"predict returned {type(estimate).__name__}, not an Estimate with a spread")
-        for check_after in after:
-            found.extend(_judge(check_after(query, estimate), levels))
+        found += findings(after, query, estimate, policy=levels)
     origin = provenance if isinstance(provenance, Provenance) else provenance()
     answer = Answer(estimate, tuple(found), origin)
     if govern is not None:
@@ -289,18 +292,35 @@ def ask(
     return answer
 
 
+def findings(
+    checks: Iterable[Callable[..., Iterable[Finding]]],
+    *of: Any,
+    policy: Mapping[str, Level | str] | None = None,
+) -> list[Finding]:
+    """What checks find, as a policy weighs it; ``ask`` without the estimate.
+
+    Args:
+        checks: all of them run.
+        of: what each is given.
+        policy: check name -> level, as for ``ask``.
+
+    >>> big = lambda x: [Finding("big", Level.CAUTION, f"{x} is big")]
+    >>> [str(finding) for finding in findings([big], 9, policy={"big": "refuse"})]
+    ['[REFUSE] big: 9 is big']
+    """
+    levels = _levels(policy)
+    return [finding for check in checks for finding in _judge(check(*of), levels)]
+
+
 def _levels(policy: Mapping[str, Level | str] | None) -> Mapping[str, Level]:
-    """A policy as ``read_policy`` reads it; one that it read before is not read again."""
-    if policy and all(type(level) is Level for level in policy.values()):
-        return policy  # type: ignore[return-value]
-    return read_policy(policy)
+    return policy if isinstance(policy, Levels) else read_policy(policy)
 
 
 def _judge(findings: Iterable[Finding], levels: Mapping[str, Level]) -> Iterable[Finding]:
     for finding in findings:
         if not isinstance(finding, Finding):
             raise TypeError(f"a check gave {type(finding).__name__}, not a Finding")
-        if finding.level > Level.OK and finding.check in levels:
+        if finding.level > Level.OK and levels.get(finding.check, finding.level) is not finding.level:
             finding = dataclasses.replace(finding, level=levels[finding.check])
         yield finding
 

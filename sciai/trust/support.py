@@ -24,8 +24,6 @@ __all__ = ["Distance", "Knn", "KnnOfKind", "Mahalanobis", "Support", "ledoit_wol
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
-KEPT = 200
-"""Sets of kinds whose known rows are kept together; of one crystal after the other it is few."""
 
 
 class Distance(Protocol):
@@ -227,7 +225,7 @@ class KnnOfKind:
         """Which rows lie further out than a limit, shape (n,); the same as ``distance > limit``, sooner.
 
         Of a row with k known ones of its kind within the limit the k nearest are, too, and so is their mean.
-        Nearly all rows are cleared by that, which takes one small product and no search.
+        Nearly all rows are cleared by that, as soon as k are found.
 
         Args:
             x: features without the kind, shape (n, d).
@@ -238,44 +236,24 @@ class KnnOfKind:
         >>> measure.beyond([[5.0], [5.0], [5.0], [np.nan]], np.array([2, 1, 3, 1]), 0.5).tolist()
         [False, True, True, True]
         """
-        rows = _shaped(x, len(self.scale))
-        present = tuple(sorted(set(kinds.tolist())))
-        if not len(rows) or not self._of.keys() >= set(present):
-            return self.distance(np.column_stack([rows, kinds])) > limit
-        center, spots, room, starts, enough = self._near(present, limit)
-        # what is not finite gives NaN, and NaN clears nothing
-        with np.errstate(invalid="ignore", over="ignore"):
-            mine = (rows / self.scale - center).astype(np.float32)
-            apart = mine @ spots
-            apart += np.einsum("ij,ij->i", mine, mine)[:, None] * np.float32(1 + 1e-5)
-            count = np.add.reduceat(apart < room, starts, axis=1, dtype=np.intp)
-        own = np.searchsorted(present, kinds)
-        out = np.asarray(count[np.arange(len(rows)), own] < enough[own])
-        if out.any():
+        from sciai.trust.near import without_company
+
+        rows = np.ascontiguousarray(_shaped(x, len(self.scale)))
+        out = np.empty(len(rows), np.bool_)
+        square = limit * limit * (1 - 1e-9)  # rounding must not clear a row that is out
+        if without_company(rows, kinds, *self._together, self.k, square, out):
             doubtful = np.flatnonzero(out)
             out[doubtful] = self.distance(np.column_stack([rows[doubtful], kinds[doubtful]])) > limit
         return out
 
-    def _near(self, kinds: tuple[int, ...], limit: float) -> tuple[Any, ...]:
-        """Center of all; known rows of some kinds from there, as columns, times -2; what a squared distance
-        has to be below, less their squares; where each kind begins; how many have to be near."""
-        kept = self._kept.get((kinds, limit))
-        if kept is None:
-            center = self.known.mean(0)
-            parts = [np.asarray((self.known[self.kinds == kind] - center).T, np.float32) for kind in kinds]
-            sizes = np.array([part.shape[1] for part in parts])
-            spots = np.ascontiguousarray(np.hstack(parts))
-            # what single precision may be off by is taken off: it must not clear a row that is out
-            room = np.float32(limit**2 * (1 - 1e-5)) - (spots**2).sum(0) * np.float32(1 + 1e-5)
-            if len(self._kept) >= KEPT:
-                self._kept.clear()
-            starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-            kept = self._kept[kinds, limit] = center, -2 * spots, room, starts, np.minimum(self.k, sizes)
-        return kept
-
     @cached_property
-    def _kept(self) -> dict[tuple[tuple[int, ...], float], tuple[Any, ...]]:
-        return {}
+    def _together(self) -> tuple[Floats, Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Scale; known rows by kind; the kinds, ascending; where each begins, and the end."""
+        order = np.argsort(self.kinds, kind="stable")
+        labels, starts = np.unique(self.kinds[order], return_index=True)
+        rows = np.ascontiguousarray(self.known[order], np.float64)
+        ends = np.append(starts, len(order)).astype(np.int64)
+        return np.ascontiguousarray(self.scale, np.float64), rows, labels.astype(np.int64), ends
 
     @cached_property
     def _of(self) -> dict[float, Knn]:

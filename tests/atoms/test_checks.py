@@ -108,6 +108,23 @@ def test_the_memory_estimate_is_near_the_number_of_pairs() -> None:
     assert scene.pairs_expected == pytest.approx(2 * len(scene.distances), rel=0.1)
 
 
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, True, False), (True, False, False)])
+def test_of_a_tiny_cell_no_pairs_are_listed(pbc: tuple[bool, bool, bool]) -> None:
+    atoms = Atoms("Cu2", [[0, 0, 0], [0, 0, 2.5]], cell=np.eye(3) * 1e-5, pbc=pbc)
+    scene = Scene(atoms, 5.0)
+    assert scene.pairs_expected > 1e5
+    assert any(f.level is Level.REFUSE for check in before(guard(), Evidence.none()) for f in check(scene))
+    assert "_pairs" not in vars(scene)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, False), (True, False, False)])
+def test_the_estimate_holds_of_slabs_and_wires(pbc: tuple[bool, bool, bool]) -> None:
+    atoms = bulk("Cu", cubic=True) * (1, 3, 8)
+    atoms.pbc = pbc
+    scene = Scene(atoms, 5.0)
+    assert scene.pairs_expected == pytest.approx(2 * len(scene.distances), rel=0.6)
+
+
 def test_tiers_and_unknown_elements() -> None:
     tiers = np.zeros(119, int)
     tiers[[11, 17, 86, 57]] = [3, 3, 1, 2]
@@ -221,3 +238,76 @@ def test_rules_know_how_large_the_forces_are(monkeypatch: pytest.MonkeyPatch) ->
     assert [f.where for f in hot.findings] == ["overconfident"]
     assert hot.estimate is not None
     np.testing.assert_allclose(hot.estimate.spread["forces"], [0.13, 0.26])
+
+
+def _many() -> list[Atoms]:
+    """Structures good and bad, most with one thing changed."""
+    rng, found = np.random.default_rng(3), [atoms for atoms, _ in BAD.values()]
+    slab = fcc111("Pt", (1, 1, 3), vacuum=8)
+    for start in (bulk("Cu"), bulk("NaCl", "rocksalt", 5.64, cubic=True), molecule("C6H6"), slab):
+        for _ in range(60):
+            atoms = start.copy()
+            match rng.integers(8):
+                case 0:
+                    atoms.positions += rng.normal(size=atoms.positions.shape) * rng.choice([0.05, 0.5])
+                case 1:
+                    atoms.set_cell(
+                        atoms.cell.array * rng.choice([1e-3, 0.4, 0.7, 1.3, 30.0]), scale_atoms=True
+                    )
+                case 2:
+                    atoms.cell[rng.integers(3)] = rng.choice([0.0, np.nan, 1e-9])
+                case 3:
+                    atoms.cell[0] = atoms.cell[1] + rng.choice([0, 1e-7, 1e-3, 0.02]) * atoms.cell[2]
+                case 4:
+                    atoms.pbc = rng.random(3) < 0.5
+                case 5:
+                    atoms.numbers[rng.integers(len(atoms))] = rng.choice([0, 2, 57, 86, 94, 118])
+                case 6:
+                    atoms.positions[rng.integers(len(atoms)), 0] += rng.choice([30.0, np.inf])
+            found.append(atoms)
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_glance_lets_nothing_through_that_the_words_would_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiers = np.full(119, 3)
+    tiers[[57, 86, 94]] = 2, 1, 0
+    closest = np.full((95, 95), 0.9)
+    closest[2] = closest[:, 2] = np.inf
+    evidence, many = Evidence(learned=True, tiers=tiers, closest=closest), _many()
+    quick = [found(atoms, evidence) for atoms in many]
+    monkeypatch.setattr(Scene, "glance", lambda *_: 15)
+    whole = [found(atoms, evidence) for atoms in many]
+    assert quick == whole
+    assert {check for one in quick for check in one} >= {
+        "position",
+        "element",
+        "tier",
+        "cell",
+        "close",
+        "isolated",
+    }
+    assert sum(not one for one in quick) > 60
+
+
+def test_weighing_lets_nothing_through_that_the_words_would_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+
+    def drawn(size: float, shape: tuple[int, ...] = ()) -> object:
+        values = rng.lognormal(np.log(size), 1.0, shape)
+        return np.where(rng.random(shape) < 0.05, rng.choice([np.nan, np.inf, 0.0]), values)[()]
+
+    many = [
+        _estimate(energy=drawn(5), forces=drawn(80, (2, 3)), sd=drawn(0.1), force_sd=drawn(0.2, (2,)))
+        for _ in range(300)
+    ]
+    quick = [judged(estimate) for estimate in many]
+    monkeypatch.setattr("sciai.atoms.checks.look.weigh", lambda *_: 3)
+    assert quick == [judged(estimate) for estimate in many]
+    assert {check for one in quick for check in one} == {
+        "finite",
+        "force_large",
+        "force_spread",
+        "energy_spread",
+    }
+    assert sum(not one for one in quick) > 20

@@ -247,12 +247,12 @@ class _Kept:
     def holds(self, atoms: Atoms) -> bool:
         """Whether the graph that was given last is of the very same structure."""
         last, old = self._last, self.atoms
-        return (
+        return (  # bytes, since of few atoms numpy's comparisons take longer
             last is not None
-            and np.array_equal(last[0], atoms.positions)
-            and np.array_equal(last[1], atoms.cell.array)
-            and np.array_equal(old.numbers, atoms.numbers)
-            and np.array_equal(old.pbc, atoms.pbc)
+            and last[0].tobytes() == atoms.positions.tobytes()
+            and last[1].tobytes() == atoms.cell.array.tobytes()
+            and old.numbers.tobytes() == atoms.numbers.tobytes()
+            and old.pbc.tobytes() == atoms.pbc.tobytes()
         )
 
     def moved(self, atoms: Atoms) -> Any:

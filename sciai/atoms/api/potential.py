@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,12 @@ from sciai.atoms.api.engines import (
 from sciai.atoms.api.record import Asked
 from sciai.atoms.checks import TIERS, Evidence, Guard, Scene, Surroundings, after, before, govern
 from sciai.atoms.checks import guard as guard_of
-from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, Provenance, ask
+from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, Provenance, findings
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, CheckpointError
 from sciai.core.listen import heard, quietly, tell
 from sciai.core.resources import checkpoints_dir
-from sciai.trust.stage import stage_findings, standing_of
+from sciai.trust.stage import stage_findings, standing_of, use_class
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -218,10 +218,12 @@ class Potential:
 
     def stage_findings(self) -> list[Finding]:
         """What its answers say of its release and of the declared use; see ``sciai.trust.stage``."""
-        return [
-            f if f.check not in self._policy else replace(f, level=self._policy[f.check])
-            for f in stage_findings(self.standing)
-        ]
+        use = use_class()
+        standing, declared, said = self._said
+        if standing is not self.standing or declared != use:
+            said = findings([stage_findings], self.standing, policy=self._policy)
+            self._said = self.standing, use, said
+        return said
 
     def calculator(self, guard: str | Guard | None = None) -> GuardedCalculator:
         """An ASE calculator that drives optimisers, MD, NEB and everything else in ASE.
@@ -280,14 +282,20 @@ class Potential:
     def _scene(self, atoms: Atoms, listed: Callable[[Atoms], Edges] | None = None) -> Scene:
         return Scene(atoms, self.engine.cutoff, self.engine.pair_bytes, listed)
 
-    def _before(self, scene: Scene) -> tuple[Finding, ...]:
-        """Findings on the question alone; a placeholder stands for the estimate."""
+    def _before(self, scene: Scene) -> list[Finding]:
+        """Findings on the question alone."""
         if not self.guard.active:
-            return tuple(self.stage_findings())
-        nothing = Estimate(0.0, 0.0)
-        checks = (*before(self.guard, self.evidence), lambda _: self.stage_findings())
-        asked = ask(scene, lambda _: nothing, checks, (), self.guard.policy, provenance=self.provenance)
-        return asked.findings
+            return self.stage_findings()
+        return findings(self._checks[0], scene, policy=self.guard.policy) + self.stage_findings()
+
+    @cached_property
+    def _checks(self) -> tuple[Any, Any]:
+        return before(self.guard, self.evidence), after(self.guard, self.evidence)
+
+    @cached_property
+    def _said(self) -> tuple[Standing | None, str | None, list[Finding]]:
+        """Of which standing and which declared use what was said last."""
+        return None, None, []
 
     @property
     def _policy(self) -> Policy:
@@ -308,12 +316,11 @@ class Potential:
     def _finish(self, scene: Scene, found: Sequence[Finding], value: Properties | None) -> Answer[Properties]:
         if value is None:
             return Answer(None, tuple(found), self.provenance)
-        checks = after(self.guard, self.evidence) if self.guard.active else ()
-        rest = ask(
-            scene, lambda _: _estimate(value), (), checks, self.guard.policy, provenance=self.provenance
-        )
-        answer = Answer(rest.estimate, (*found, *rest.findings), self.provenance)
-        return govern(scene, answer) if self.guard.active else answer
+        estimate = _estimate(value)
+        if not self.guard.active:
+            return Answer(estimate, tuple(found), self.provenance)
+        more = findings(self._checks[1], scene, estimate, policy=self.guard.policy)
+        return govern(scene, Answer(estimate, (*found, *more), self.provenance))
 
 
 def _estimate(value: Properties) -> Estimate[Properties]:

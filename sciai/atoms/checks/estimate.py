@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -49,13 +48,12 @@ def after(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
         guard: limits.
         evidence: what the potential learned from.
     """
+    from sciai.atoms.checks.look import FORCE, SPREAD, weigh
+
     limits = guard.limits
 
     def numbers(scene: Scene, estimate: Estimate[Raw]) -> Iterable[Finding]:
         raw = estimate.value
-        all_forces = raw.forces.ravel()
-        if math.isfinite(raw.energy) and float(all_forces @ all_forces) <= limits.force_large**2:
-            return  # finite, and no force can be larger than all of them together
         yield from finite(raw.energy, "energy")
         yield from finite(raw.forces, "forces")
         size = np.linalg.norm(raw.forces, axis=1)
@@ -67,10 +65,7 @@ def after(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             yield Finding("force_large", Level.REFUSE, message, name_atom(scene.atoms, worst))
 
     def spread(scene: Scene, estimate: Estimate[Raw]) -> Iterable[Finding]:
-        energy = float(estimate.spread["energy"]) / max(len(scene.atoms), 1)
-        force = np.asarray(estimate.spread["forces"], float)
-        if energy <= limits.energy_spread and len(force) and force.max() <= limits.force_spread:
-            return  # neither holds of NaN
+        energy, force = _spread(scene, estimate)
         if np.isnan(energy) and np.isnan(force).all():
             message = "this potential states no uncertainty; compare with another one before relying on it"
             yield Finding("no_spread", Level.CAUTION, message)
@@ -109,4 +104,23 @@ def after(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             names = ", ".join(name_atom(scene.atoms, int(k)) for k in far[:3])
             yield Finding("support", Level.CAUTION, message, names + (" ..." if len(far) > 3 else ""))
 
-    return (numbers, spread, support)
+    def answer(scene: Scene, estimate: Estimate[Raw]) -> Iterable[Finding]:
+        raw = estimate.value
+        forces = np.ascontiguousarray(raw.forces, np.float64)
+        most = limits.force_large, limits.energy_spread, limits.force_spread
+        energy_sd, force_sd = _spread(scene, estimate)
+        odd = weigh(float(raw.energy), forces, energy_sd, force_sd, *most)
+        if odd & FORCE:
+            yield from numbers(scene, estimate)
+        if odd & SPREAD:
+            yield from spread(scene, estimate)
+        yield from support(scene, estimate)
+
+    return (answer,)
+
+
+def _spread(scene: Scene, estimate: Estimate[Raw]) -> tuple[float, npt.NDArray[np.float64]]:
+    """Of the energy, eV per atom; of force components, eV/Å, shape (n,)."""
+    spread = estimate.spread
+    energy = float(spread["energy"]) / max(len(scene.numbers), 1)
+    return energy, np.ascontiguousarray(spread["forces"], np.float64)

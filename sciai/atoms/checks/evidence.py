@@ -21,8 +21,9 @@ TIERS: Final = ("unknown", "experimental", "limited", "supported")
 """How well an element is known: by nothing, by equations of state only, a little, well."""
 
 HEAVIEST: Final = 118
-KEPT: Final = 1000  # tables of limits that are kept, one for each set of elements asked about
 Floats = npt.NDArray[np.float64]
+NOBODY: Final = np.zeros(0, np.int64)
+NOWHERE: Final = np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,10 @@ class Surroundings:
         """
         rows, kinds = np.asarray(descriptor, float), np.asarray(numbers, np.int64)
         if isinstance(self.measure, KnnOfKind):
-            found = np.flatnonzero(self.measure.beyond(rows, kinds, self.limit))
-            if not len(found):
-                return np.zeros(0, np.int64), np.zeros(0)
+            beyond = self.measure.beyond(rows, kinds, self.limit)
+            if not np.count_nonzero(beyond):
+                return NOBODY, NOWHERE
+            found = np.flatnonzero(beyond)
         else:
             found = np.arange(len(rows))
         distance = self.distance(rows[found], kinds[found])
@@ -139,50 +141,24 @@ class Evidence:
             return TIERS[3] if self.knows(z) else TIERS[0]
         return TIERS[int(self.tiers[z])] if 0 < z <= HEAVIEST else TIERS[0]
 
-    @cached_property
-    def supported(self) -> frozenset[int]:
-        """Atomic numbers of the best tier; none where there are no tiers."""
-        found = [] if self.tiers is None else np.flatnonzero(self.tiers == len(TIERS) - 1).tolist()
-        return frozenset(z for z in found if 1 <= z <= HEAVIEST)
+    def near(self, close: float, margin: float) -> Floats:
+        """Squared distance below which a pair of elements is worth a word, Å^2, shape (119, 119).
 
-    def closest_of(self, kinds: npt.NDArray[np.int64]) -> Floats:
-        """Smallest distance in training of each pair of some elements, Å, shape (k, k).
-
-        Infinite where a pair was never seen, or nothing is kept of it.
+        Infinite where the two were never seen together; to be sure, one that is at its limit counts.
 
         Args:
-            kinds: atomic numbers, shape (k,).
-        """
-        if self.closest is None or (len(kinds) and int(kinds.max()) >= len(self.closest)):
-            return np.full((len(kinds), len(kinds)), np.inf)
-        return np.asarray(self.closest[np.ix_(kinds, kinds)])
-
-    def near(self, kinds: npt.NDArray[np.int64], close: float, margin: float) -> Floats:
-        """Distance below which a pair of each two elements is worth a word, Å, shape (k, k).
-
-        Infinite where the two were never seen together.
-
-        Args:
-            kinds: atomic numbers, shape (k,).
             close: share of the sum of covalent radii that is unusually close.
             margin: a pair may be this share closer than the closest one learned from.
         """
-        key = (kinds.tobytes(), close, margin)
-        if key not in self._near:
-            from ase.data import covalent_radii
+        from ase.data import covalent_radii
 
-            radii = covalent_radii[kinds]
-            limits = close * (radii[:, None] + radii)
-            if self.closest is not None:
-                limits = np.maximum(limits, self.closest_of(kinds) * (1 - margin))
-            if len(self._near) >= KEPT:
-                self._near.clear()
-            self._near[key] = np.ascontiguousarray(limits, np.float64)
-        return self._near[key]
-
-    @cached_property
-    def _near(self) -> dict[tuple[bytes, float, float], Floats]:
-        return {}
+        radii = np.asarray(covalent_radii[: HEAVIEST + 1], float)
+        limits = close * (radii[:, None] + radii)
+        if self.closest is not None:
+            seen = np.full(limits.shape, np.inf)
+            seen[: len(self.closest), : len(self.closest)] = self.closest
+            limits = np.maximum(limits, seen * (1 - margin))
+        return np.asarray(limits**2 * (1 + 1e-9))
 
     def known_text(self) -> str:
         """Which elements are known, for a message.

@@ -139,12 +139,12 @@ def guard(name: str = "default") -> Guard:
     if name == "off":
         return Guard("off", active=False)
     files = ["default", "atoms", *(["atoms_strict"] if name == "strict" else [])]
-    policy: dict[str, Level] = {}
+    policy = read_policy(None)
     limits: dict[str, Any] = {}
     for file in files:
         text = (conf_dir() / "guard" / f"{file}.yaml").read_text(encoding="utf-8")
         content = yaml.safe_load(text) or {}
         known = None if file == "default" else CHECKS | set(policy)
-        policy |= read_policy(content.get("policy"), known)
+        policy = policy | read_policy(content.get("policy"), known)
         limits |= content.get("limits") or {}
     return Guard(name, policy, Limits.read(limits))

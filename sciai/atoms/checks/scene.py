@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from sciai.atoms.checks.evidence import NOBODY
+
 if TYPE_CHECKING:
     from ase import Atoms
+
+    from sciai.atoms.checks.limits import Limits
 
 __all__ = ["Edges", "Pairs", "Scene", "free_memory", "name_atom"]
 
@@ -27,8 +31,6 @@ PAIR_BYTES: Final = 40
 
 PLENTY: Final = 64e6
 """Bytes that any machine has."""
-
-PAIRS_AT_ONCE: Final = 20_000_000
 
 
 @dataclass
@@ -68,16 +70,6 @@ class Scene:
     def kinds(self) -> npt.NDArray[np.int64]:
         """Atomic numbers that occur, ascending, shape (k,)."""
         return np.array(sorted(set(self.numbers.tolist())), np.int64)
-
-    @cached_property
-    def kind(self) -> npt.NDArray[np.int64]:
-        """Place of each atom's element among ``kinds``, shape (n,)."""
-        return np.asarray(np.searchsorted(self.kinds, self.numbers), np.int64)
-
-    @cached_property
-    def pair_kinds(self) -> npt.NDArray[np.int64]:
-        """Elements of each pair, as place in a (k, k) table of ``kinds`` that was made flat, shape (p,)."""
-        return np.asarray(self.kind.take(self.first) * len(self.kinds) + self.kind.take(self.second))
 
     @cached_property
     def cell(self) -> list[list[float]]:
@@ -138,14 +130,16 @@ class Scene:
         """Volume that the atoms fill, Å^3: the cell where it is periodic, their bounding box elsewhere."""
         if all(self.pbc):
             return self.spanned
-        box = np.ptp(self.atoms.positions, axis=0) + 3.0
-        return float(np.prod(box))
+        used = np.array([row for row, on in zip(self.cell, self.pbc, strict=True) if on]).reshape(-1, 3)
+        across = np.linalg.svd(used)[2][len(used) :] if len(used) else np.eye(3)
+        box = np.ptp(self.atoms.positions @ across.T, axis=0) + 3.0
+        return float(np.prod(box)) * math.sqrt(max(float(np.linalg.det(used @ used.T)), 0.0))
 
     @cached_property
     def pairs_expected(self) -> float:
         """Number of directed pairs in the cutoff that the density lets expect; nothing is searched."""
         n = len(self.atoms)
-        density = n / max(self.volume, 1e-3)
+        density = n / self.volume if self.volume > 0 else math.inf
         around = 4.0 / 3.0 * math.pi * self.reach**3 * density
         return n * (around if any(self.pbc) else min(around, n - 1.0))
 
@@ -171,28 +165,53 @@ class Scene:
             return None
         return self.listed(self.atoms)
 
-    def look(self, limits: npt.NDArray[np.float64]) -> tuple[bool, npt.NDArray[np.bool_]]:
+    def glance(self, clear: npt.NDArray[np.bool_], limits: Limits) -> int:
+        """What has to be looked at in detail, as ``look`` names it; what has not is known to be in order.
+
+        Args:
+            clear: of which atomic number nothing has to be said, shape (119,).
+            limits: numbers to compare with.
+        """
+        from sciai.atoms.checks.look import BOX, PLACE, ROOM, glance
+
+        atoms = self.atoms
+        positions = np.ascontiguousarray(atoms.positions, np.float64)
+        box = np.ascontiguousarray(atoms.cell.array, np.float64)
+        found: int
+        found, volume = glance(
+            positions, self.numbers, box, atoms.pbc, clear, *limits.volume_per_atom, limits.skew
+        )
+        if not found & PLACE:
+            self.finite = True
+        if not found & BOX:
+            self.cell_problem, self.volume = "", volume
+        if found & (BOX | PLACE) or self.memory > min(limits.memory, 0.5) * PLENTY:
+            return found | ROOM
+        self.sane = True
+        if self.listed is not None:
+            self.edges = self.listed(atoms)
+        return found
+
+    def look(self, squares: npt.NDArray[np.float64]) -> tuple[bool, npt.NDArray[np.int64]]:
         """One look at all pairs: whether any is near, and which atoms have no neighbour at all.
 
         Args:
-            limits: distance below which a pair of ``kinds`` is near, Å, shape (k, k); to be sure, one that
-                is at its limit counts.
+            squares: squared distance below which a pair of elements is near, Å^2, shape (119, 119).
 
         Returns:
-            Near or not; and who is alone, shape (n,).
+            Near or not; and who is alone, shape (atoms,).
         """
         alone = np.ones(len(self.numbers), bool)
         if self.edges is None:
             alone[self.first] = False
             alone[self.second] = False
-            limit = limits.ravel().take(self.pair_kinds) if len(self.distances) else np.zeros(0)
-            return bool((self.distances <= limit).any()), alone
+            near = self.distances**2 < squares[self.numbers[self.first], self.numbers[self.second]]
+            return bool(near.any()), np.flatnonzero(alone)
         from sciai.atoms.checks.look import look
 
-        pairs, shifts = self.edges
         positions = np.ascontiguousarray(self.atoms.positions, np.float64)
-        squares = limits * limits * (1 + 1e-9)
-        return look(positions, pairs, shifts, self.kind, squares, self.reach**2, alone), alone
+        found, lonely = look(positions, self.numbers, *self.edges, squares, self.reach**2, alone)
+        return found, np.flatnonzero(alone) if lonely else NOBODY
 
     @cached_property
     def _pairs(self) -> Pairs:

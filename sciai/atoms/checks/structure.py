@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 
-from sciai.atoms.checks.evidence import TIERS, Evidence
+from sciai.atoms.checks.evidence import HEAVIEST, TIERS, Evidence
 from sciai.atoms.checks.limits import Guard
 from sciai.atoms.checks.scene import Scene, free_memory, name_atom
 from sciai.core.answer import Finding, Level
@@ -35,24 +35,24 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
         >>> [f.check for check in before(guard(), Evidence.none()) for f in check(scene)]
         ['overlap']
     """
+    from sciai.atoms.checks.look import (
+        BOX,
+        NUMBER,
+        PLACE,
+        ROOM,
+    )  # what it compiles is not for who only asks for help
+
     limits = guard.limits
 
-    def empty(scene: Scene) -> Iterable[Finding]:
-        if not len(scene.atoms):
-            yield Finding("empty", Level.REFUSE, "the structure has no atoms; read another file or frame")
-
     def position(scene: Scene) -> Iterable[Finding]:
-        if not scene.finite:
-            bad = np.flatnonzero(~np.isfinite(scene.atoms.positions).all(1))
-            who = _named(scene, bad)
+        bad = np.flatnonzero(~np.isfinite(scene.atoms.positions).all(1))
+        if len(bad):
             message = f"{len(bad)} atoms have a position that is NaN or infinite; correct the file"
-            yield Finding("position", Level.REFUSE, message, who)
+            yield Finding("position", Level.REFUSE, message, _named(scene, bad))
 
     def element(scene: Scene) -> Iterable[Finding]:
-        present = set(scene.kinds.tolist())
-        if present <= evidence.supported:
-            return
-        unknown = sorted(z for z in present if not evidence.knows(z))
+        present = scene.kinds.tolist()
+        unknown = [z for z in present if not (0 <= z <= HEAVIEST and known[z])]
         if unknown:
             strange = ", ".join(_symbol(z) for z in unknown)
             where = _named(scene, np.flatnonzero(np.isin(scene.numbers, unknown)))
@@ -62,27 +62,26 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             )
             yield Finding("element", Level.REFUSE, message, where)
         for tier, reason in _TIER_WORDS.items():
-            names = [chemical_symbols[z] for z in sorted(present) if evidence.tier(z) == tier]
+            names = ", ".join(chemical_symbols[z] for z in present if z <= HEAVIEST and tiers[z] == tier)
             if names:
-                message = f"{', '.join(names)}: {tier}. {reason}"
-                yield Finding("tier", Level.CAUTION, message, ", ".join(names))
+                yield Finding("tier", Level.CAUTION, f"{names}: {tier}. {reason}", names)
 
     def cell(scene: Scene) -> Iterable[Finding]:
         if scene.cell_problem:
             yield Finding("cell", Level.REFUSE, scene.cell_problem, "cell")
             return
         atoms = scene.atoms
-        if not all(scene.pbc) or not len(atoms):
+        if not any(scene.pbc):
             return
         each = scene.volume / len(atoms)
-        low, high = limits.volume_per_atom
+        low, high = limits.volume_per_atom[0], limits.volume_per_atom[1] if all(scene.pbc) else math.inf
         if not low <= each <= high:
             message = (
-                f"{each:.3g} Å^3 per atom in the cell; matter has {low:g} to {high:g}. "
+                f"{each:.3g} Å^3 per atom in the cell; matter has {low:g} to {limits.volume_per_atom[1]:g}. "
                 "Is the cell in Å, and does it hold all atoms (set pbc to False for a molecule)?"
             )
             yield Finding("cell", Level.REFUSE, message, "cell")
-        skew = math.prod(scene.lengths) / scene.volume
+        skew = math.prod(scene.lengths) / scene.volume if all(scene.pbc) else 1.0
         if skew > limits.skew:
             message = (
                 f"the cell is nearly flat: its lengths' product is {skew:.0f} times its volume; reduce it"
@@ -90,7 +89,7 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             yield Finding("cell", Level.REFUSE, message, "cell")
 
     def size(scene: Scene) -> Iterable[Finding]:
-        if not len(scene.atoms) or scene.cell_problem or not scene.finite:
+        if scene.cell_problem or not scene.finite:
             return
         if not scene.fits(scene.memory, limits.memory):
             free = free_memory()
@@ -122,13 +121,12 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
                 message = f"{pair} {told}{more}. Remove duplicates or relax with another method first"
                 yield Finding(check, level, message, pair)
 
-    def isolated(scene: Scene, alone: npt.NDArray[np.bool_]) -> Iterable[Finding]:
-        bad = np.flatnonzero(alone)
+    def isolated(scene: Scene, alone: npt.NDArray[np.int64]) -> Iterable[Finding]:
         message = (
-            f"{len(bad)} of {len(alone)} atoms have no neighbour within {scene.cutoff:g} Å: the "
+            f"{len(alone)} of {len(scene.numbers)} atoms have no neighbour within {scene.cutoff:g} Å: the "
             "potential sees free atoms there, no interaction"
         )
-        yield Finding("isolated", Level.CAUTION, message, _named(scene, bad))
+        yield Finding("isolated", Level.CAUTION, message, _named(scene, alone))
 
     def pairs(scene: Scene) -> Iterable[Finding]:
         if evidence.closest is None:
@@ -160,15 +158,36 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
     def neighbours(scene: Scene) -> Iterable[Finding]:
         if not scene.sane:
             return
-        # nearly always none is near and none alone: one look tells, and nothing has to be named
-        near, alone = scene.look(evidence.near(scene.kinds, limits.close, limits.pair_margin))
+        near, alone = scene.look(close)
         if near:
             yield from distance(scene)
             yield from pairs(scene)
-        if len(alone) > 1 and scene.cutoff is not None and alone.any():
+        if len(alone) and len(scene.numbers) > 1 and scene.cutoff is not None:
             yield from isolated(scene, alone)
 
-    return (empty, position, element, cell, size, neighbours)
+    known, tiers = zip(*((evidence.knows(z), evidence.tier(z)) for z in range(HEAVIEST + 1)), strict=True)
+    clear = np.array([here and tier == TIERS[-1] for here, tier in zip(known, tiers, strict=True)])
+    close = evidence.near(limits.close, limits.pair_margin)
+
+    def question(scene: Scene) -> Iterable[Finding]:
+        if not len(scene.atoms):
+            yield Finding("empty", Level.REFUSE, "the structure has no atoms; read another file or frame")
+            return
+        # nearly always nothing is amiss: one glance and one look tell, and nothing has to be named
+        odd = scene.glance(clear, limits)
+        if odd & PLACE:
+            yield from position(scene)
+        if odd & NUMBER:
+            yield from element(scene)
+        if odd & BOX and (wrong := list(cell(scene))):
+            yield from wrong
+            return  # of a cell that cannot be, pairs are without number
+        if odd & ROOM:
+            yield from size(scene)
+        if not odd & NUMBER or scene.kinds[-1] <= HEAVIEST:
+            yield from neighbours(scene)
+
+    return (question,)
 
 
 _TIER_WORDS = {
