@@ -14,8 +14,8 @@ Every intermediate fits its integer type whatever the data, so the result is the
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from sciai.radar.model.context.jit import inlined, loop
 from sciai.radar.model.context.tables import COUNT_LIMIT, LOGIT_MAX
 
 __all__ = ["INPUTS", "POSITION", "adaptive_bit", "code_bit", "finish", "learn", "mix_bit", "start"]
@@ -29,7 +29,7 @@ _ALL = (1 << 48) - 1
 _WEIGHT_MAX = (1 << 17) - 1
 
 
-@njit(cache=True, nogil=True)
+@loop
 def start(state, data, decoding):
     """Reset the coder; a decoder reads its first six bytes."""
     state[_LOW] = 0
@@ -43,7 +43,7 @@ def start(state, data, decoding):
             state[POSITION] = p + 1
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def code_bit(bit, p1, state, data, decoding):
     """Code one bit whose P(1) is `p1` / 65536; gives the bit."""
     low = state[_LOW]
@@ -70,7 +70,7 @@ def code_bit(bit, p1, state, data, decoding):
     return bit
 
 
-@njit(cache=True, nogil=True)
+@loop
 def finish(state, data):
     """Write the fewest bytes that name a number in the last interval (a reader sees zeros beyond the end)."""
     low = state[_LOW]
@@ -88,7 +88,7 @@ def finish(state, data):
             return
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def learn(bit22, slot, counters, rate):
     """Move one counter (probability in 22 bits, count in 10) towards the bit it saw (bit22 = bit << 22)."""
     c = np.int64(counters[slot])
@@ -99,7 +99,7 @@ def learn(bit22, slot, counters, rate):
     counters[slot] = (p << 10) | min(n + 1, COUNT_LIMIT)
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def adaptive_bit(bit, slot, counters, rate, state, data, decoding):
     """Code one bit under a single counter."""
     bit = code_bit(bit, max(np.int64(counters[slot]) >> 16, 1), state, data, decoding)
@@ -107,7 +107,7 @@ def adaptive_bit(bit, slot, counters, rate, state, data, decoding):
     return bit
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def mix_bit(
     bit,
     given,

@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from sciai.radar.model.context.jit import inlined
+
 __all__ = [
     "FEATURES",
     "LEFT",
@@ -32,23 +34,30 @@ FEATURES = 48
 TOP, LEFT, RIGHT = 2, 3, 2  # margins of the padded planes: neighbours need no bounds checks
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def wrap(d, period):
     """A difference of indices, taken the short way round where the variable is circular."""
     if period > 0:
         h = period // 2
-        d = (d + h) % period - h
+        d += h
+        if d < 0:
+            d += period
+        elif d >= period:
+            d -= period
+        if d < 0 or d >= period:  # rarely, and a division takes long
+            d %= period
+        d -= h
     return d
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def comp(d16, table):
     """Signed compander: log2(1 + |d| / 16) in Q8."""
     t = np.int64(table[min(abs(d16), 4095)])
     return t if d16 >= 0 else -t
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def bucket(q8, half, shift):
     """A feature as one of 2 half + 1 classes."""
     v = (np.int64(q8) + (1 << (shift - 1))) >> shift
@@ -93,7 +102,7 @@ def reciprocals():
     return out
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def features_of(
     y,
     x,
@@ -298,7 +307,7 @@ def features_of(
     return anchor + pi
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def remember(y, x, q, t, err, column, seen, noise):
     """What later gates will know of this one."""
     g = x - LEFT

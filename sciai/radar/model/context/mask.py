@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from sciai.radar.model.context.coder import INPUTS, POSITION, adaptive_bit, finish, mix_bit, start
+from sciai.radar.model.context.jit import inlined, loop
 
 __all__ = ["code_mask"]
 
@@ -35,7 +36,7 @@ def _pad(plane):
     return out
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _merge(a, b):
     """The common class of two sets of gates; _OUTSIDE is neutral, 4 says that they differ."""
     if a == b or b == 3:
@@ -45,7 +46,7 @@ def _merge(a, b):
     return np.uint8(4)
 
 
-@njit(cache=True, nogil=True)
+@loop
 def _bits(classes, out):
     """One bit for each class, none beyond the edge: the classes of several gates are the OR of theirs."""
     for i in range(out.size):
@@ -76,7 +77,7 @@ def _gather(p, out):
         _gather_ray(rows[(y - 1) % 3], rows[y % 3], rows[(y + 1) % 3], out[r])
 
 
-@njit(cache=True, nogil=True)
+@loop
 def _above(known, nn, n, out):
     """The class that all known gates and the coded ones of the two rays before have, 3 for none, or 4."""
     for g in range(out.size):
@@ -89,7 +90,7 @@ def _above(known, nn, n, out):
         out[g] = np.uint8(2) if u == 4 else c
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _around(p, y, x):
     """Seven validity bits of a known plane around a gate: itself, E, W, S, N, SE, EE."""
     return (
@@ -103,7 +104,7 @@ def _around(p, y, x):
     )
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _ring(p, y, x):
     """How many of the gates farther around are valid, 0 to 7."""
     n = 0
@@ -113,7 +114,7 @@ def _ring(p, y, x):
     return n + (1 if p[y, x + 3] == 0 else 0)
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _fold(h):
     """A context number as one of 2^_BITS."""
     if h < (1 << _BITS):
@@ -121,55 +122,13 @@ def _fold(h):
     return ((h * 40503) >> 3) & ((1 << _BITS) - 1)
 
 
-@njit(cache=True, nogil=True)
-def code_mask(mask, first, second, ref, tables, pace, data, decoding):
-    """Code the mask uint8 [rays, gates]; decoding fills it.
-
-    Args:
-        mask: in or out.
-        first: mask of a variable that is known already, of size 0 where absent.
-        second: another one.
-        ref: mask of the same variable at another time or elevation.
-        tables: (squash, stretch, rates).
-        pace: shift of the mixer's learning step.
-        data: uint8 stream, read or written.
-        decoding: direction.
-
-    Returns:
-        Bytes written or read; more than ``data.size`` says that the buffer was too small.
-    """
-    squash, stretch, rate = tables
+@loop
+def _code(
+    mask, m, a, b, ll, has_a, has_b, has_l, known, weights, second, apm, counters, plain, column, above, rows,
+    x8, slots, state, squash, stretch, rate, pace, data, decoding,
+):  # fmt: skip
+    """The gates of `code_mask`."""
     rays, gates = mask.shape
-    m = np.full((rays + _TOP + 2, gates + _LEFT + _RIGHT), np.uint8(_OUTSIDE), np.uint8)
-    has_a = first.size > 0
-    has_b = second.size > 0
-    has_l = ref.size > 0
-    known = np.zeros((rays, gates), np.uint8)
-    a = m
-    b = m
-    ll = m
-    if has_a:
-        a = _pad(first)
-        _gather(a, known)
-    if has_b:
-        b = _pad(second)
-        _gather(b, known)
-    if has_l:
-        ll = _pad(ref)
-        _gather(ll, known)
-    weights = np.full((_ROWS, INPUTS), 1 << 14, np.int32)
-    second = np.zeros((32, INPUTS), np.int32)
-    apm = np.zeros((1024 * 2, 34), np.int32)
-    for j in range(34):
-        apm[:, j] = squash[min(j * 176, 2 * 2816)]
-    counters = np.full(INPUTS << (_BITS + 1), np.uint32(1 << 31), np.uint32)
-    plain = np.full(64, np.uint32(1 << 31), np.uint32)
-    column = np.zeros(gates, np.int32)
-    above = np.zeros(gates, np.uint8)
-    rows = np.zeros((2, m.shape[1]), np.uint8)  # the two rays before, as bits
-    x8 = np.zeros(INPUTS, np.int32)
-    slots = np.zeros(INPUTS, np.int32)
-    state = np.zeros(4, np.int64)
     start(state, data, decoding)
     for r in range(rays):
         y = r + _TOP
@@ -355,4 +314,59 @@ def code_mask(mask, first, second, ref, tables, pace, data, decoding):
             g += 1
     if not decoding:
         finish(state, data)
+
+
+@njit(cache=True, nogil=True)
+def code_mask(mask, first, second, ref, tables, pace, data, decoding):
+    """Code the mask uint8 [rays, gates]; decoding fills it.
+
+    Args:
+        mask: in or out.
+        first: mask of a variable that is known already, of size 0 where absent.
+        second: another one.
+        ref: mask of the same variable at another time or elevation.
+        tables: (squash, stretch, rates).
+        pace: shift of the mixer's learning step.
+        data: uint8 stream, read or written.
+        decoding: direction.
+
+    Returns:
+        Bytes written or read; more than ``data.size`` says that the buffer was too small.
+    """
+    squash, stretch, rate = tables
+    rays, gates = mask.shape
+    m = np.full((rays + _TOP + 2, gates + _LEFT + _RIGHT), np.uint8(_OUTSIDE), np.uint8)
+    has_a = first.size > 0
+    has_b = second.size > 0
+    has_l = ref.size > 0
+    known = np.zeros((rays, gates), np.uint8)
+    a = m
+    b = m
+    ll = m
+    if has_a:
+        a = _pad(first)
+        _gather(a, known)
+    if has_b:
+        b = _pad(second)
+        _gather(b, known)
+    if has_l:
+        ll = _pad(ref)
+        _gather(ll, known)
+    weights = np.full((_ROWS, INPUTS), 1 << 14, np.int32)
+    second = np.zeros((32, INPUTS), np.int32)
+    apm = np.zeros((1024 * 2, 34), np.int32)
+    for j in range(34):
+        apm[:, j] = squash[min(j * 176, 2 * 2816)]
+    counters = np.full(INPUTS << (_BITS + 1), np.uint32(1 << 31), np.uint32)
+    plain = np.full(64, np.uint32(1 << 31), np.uint32)
+    column = np.zeros(gates, np.int32)
+    above = np.zeros(gates, np.uint8)
+    rows = np.zeros((2, m.shape[1]), np.uint8)  # the two rays before, as bits
+    x8 = np.zeros(INPUTS, np.int32)
+    slots = np.zeros(INPUTS, np.int32)
+    state = np.zeros(4, np.int64)
+    _code(
+        mask, m, a, b, ll, has_a, has_b, has_l, known, weights, second, apm, counters, plain, column, above,
+        rows, x8, slots, state, squash, stretch, rate, pace, data, decoding,
+    )  # fmt: skip
     return state[POSITION]

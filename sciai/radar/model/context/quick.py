@@ -15,6 +15,7 @@ from numba import njit
 
 from sciai.radar.model.context.coder import POSITION, adaptive_bit, code_bit, finish, learn, start
 from sciai.radar.model.context.features import LEFT, TOP, padded, reciprocals
+from sciai.radar.model.context.jit import inlined, loop
 from sciai.radar.model.context.tables import LOGIT_MAX
 from sciai.radar.model.context.values import escape
 
@@ -25,7 +26,7 @@ _LARGEST = 2**30  # of an index; only damaged streams reach it
 _WEIGHT = 6  # sixteenths of each of the three logits
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _near(d, period):
     """A difference of two indices of one turn, taken the short way round."""
     h = period >> 1
@@ -36,7 +37,7 @@ def _near(d, period):
     return d
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _class(n):
     """A sum of differences as one of ten classes."""
     if n < 4:
@@ -48,12 +49,12 @@ def _class(n):
     return 8 if n < 40 else 9
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _clip(d, most):
     return min(max(d, -most), most) + most
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _logit(a, b, c, counters, stretch):
     """The logits of three counters, mixed with fixed weights."""
     sum3 = stretch[np.int64(counters[a]) >> 20] + stretch[np.int64(counters[b]) >> 20]
@@ -61,7 +62,7 @@ def _logit(a, b, c, counters, stretch):
     return min(max(logit, -LOGIT_MAX), LOGIT_MAX)
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _three(bit, a, b, c, counters, squash, stretch, rate, state, data, decoding):
     """Code one bit under three counters."""
     logit = _logit(a, b, c, counters, stretch)
@@ -73,48 +74,20 @@ def _three(bit, a, b, c, counters, squash, stretch, rate, state, data, decoding)
     return bit
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _bits(bit, a, b, c, counters, stretch, cost):
     """About how many bits `bit` costs under three counters."""
     logit = _logit(a, b, c, counters, stretch)
     return cost[LOGIT_MAX + logit] if bit else cost[LOGIT_MAX - logit]
 
 
-@njit(cache=True, nogil=True)
-def code_quick(q, mask, target, weight_rd, low, high, period, twin, twin_mask, tables, cost, data, decoding):
-    """Code the plane; encoding fills q from `target` (values in steps), decoding fills it from `data`.
-
-    Args:
-        q: int32 [rays, gates], in or out; untouched where invalid (must be 0 there).
-        mask: uint8 [rays, gates], 0 where valid.
-        target: float32 [rays, gates], values / step from the origin; float32 [0, 0] where q is given already.
-        weight_rd: float32 price of a bit in squared steps; 0 rounds to the nearest index.
-        low: smallest index allowed.
-        high: largest index allowed; with period > 0, high - low + 1 is at most the period.
-        period: > 0 where indices are circular.
-        twin: indices of another variable of the same quantity, int32, of size 0 where absent.
-        twin_mask: its mask.
-        tables: (squash, stretch, rates).
-        cost: float32, bits by logit (encoder only).
-        data: uint8 stream, read or written.
-        decoding: direction.
-
-    Returns:
-        Bytes written or read; more than ``data.size`` says that the buffer was too small.
-    """
-    squash, stretch, rate = tables
+@loop
+def _code(
+    q, mask, target, weight_rd, low, high, period, has_twin, squash, stretch, rate, qp, ok, tp, tk, err,
+    recip, flat, zero, signs, more, escapes, state, cost, data, decoding,
+):  # fmt: skip
+    """The gates of `code_quick`."""
     rays, gates = q.shape
-    qp, ok = padded(q, mask)
-    tp, tk = padded(twin, twin_mask)
-    has_twin = twin.size > 0
-    err = np.zeros((2, gates + LEFT + 2), np.int32)  # how wrong predictions were, on this ray and the last
-    recip = reciprocals()
-    flat = np.full(64, np.uint32(15 << 28), np.uint32)  # staying is likely from the start
-    zero = np.full(3 * 1024, np.uint32(1 << 31), np.uint32)
-    signs = np.full(2048, np.uint32(1 << 31), np.uint32)
-    more = np.full(4096, np.uint32(1 << 31), np.uint32)
-    escapes = np.full(1024, np.uint32(1 << 31), np.uint32)
-    state = np.zeros(4, np.int64)
     start(state, data, decoding)
     free = target.size > 0
     lately = 0
@@ -322,6 +295,46 @@ def code_quick(q, mask, target, weight_rd, low, high, period, twin, twin_mask, t
             err[here, x] = min(max(t, -32768), 32767)
     if not decoding:
         finish(state, data)
+
+
+@njit(cache=True, nogil=True)
+def code_quick(q, mask, target, weight_rd, low, high, period, twin, twin_mask, tables, cost, data, decoding):
+    """Code the plane; encoding fills q from `target` (values in steps), decoding fills it from `data`.
+
+    Args:
+        q: int32 [rays, gates], in or out; untouched where invalid (must be 0 there).
+        mask: uint8 [rays, gates], 0 where valid.
+        target: float32 [rays, gates], values / step from the origin; float32 [0, 0] where q is given already.
+        weight_rd: float32 price of a bit in squared steps; 0 rounds to the nearest index.
+        low: smallest index allowed.
+        high: largest index allowed; with period > 0, high - low + 1 is at most the period.
+        period: > 0 where indices are circular.
+        twin: indices of another variable of the same quantity, int32, of size 0 where absent.
+        twin_mask: its mask.
+        tables: (squash, stretch, rates).
+        cost: float32, bits by logit (encoder only).
+        data: uint8 stream, read or written.
+        decoding: direction.
+
+    Returns:
+        Bytes written or read; more than ``data.size`` says that the buffer was too small.
+    """
+    squash, stretch, rate = tables
+    gates = q.shape[1]
+    qp, ok = padded(q, mask)
+    tp, tk = padded(twin, twin_mask)
+    err = np.zeros((2, gates + LEFT + 2), np.int32)  # how wrong predictions were, on this ray and the last
+    recip = reciprocals()
+    flat = np.full(64, np.uint32(15 << 28), np.uint32)  # staying is likely from the start
+    zero = np.full(3 * 1024, np.uint32(1 << 31), np.uint32)
+    signs = np.full(2048, np.uint32(1 << 31), np.uint32)
+    more = np.full(4096, np.uint32(1 << 31), np.uint32)
+    escapes = np.full(1024, np.uint32(1 << 31), np.uint32)
+    state = np.zeros(4, np.int64)
+    _code(
+        q, mask, target, weight_rd, low, high, period, twin.size > 0, squash, stretch, rate, qp, ok, tp, tk,
+        err, recip, flat, zero, signs, more, escapes, state, cost, data, decoding,
+    )  # fmt: skip
     return state[POSITION]
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from sciai.radar.model.context.jit import loop
+
 __all__ = ["CLASS", "INVALID", "OFFSETS2", "TERMS2", "add_second", "clipped", "gather_second", "with_margin"]
 
 TERMS2 = 17  # eight rings x two clips, and a constant
@@ -159,20 +161,18 @@ def add_second(p, first, w0, w1, w2, period, circle, out):
         )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
-def gather_second(p, first, target, first_ray, last_ray, period, circle, offsets, a, b, c):
-    """Normal equations for the weights: a [3, T, T], b [3, T], and the gates of each class, c [3]."""
-    gates = first.shape[1]
-    turn, half = np.int32(period), np.int32(period >> 1)
-    s, kinds = _moved(p, first, circle)
-    terms = np.zeros(TERMS2, np.float64)
+@loop
+def _gather(p, s, kinds, target, first_ray, last_ray, turn, half, offsets, terms, a, b, c):
+    """The gates of `gather_second`."""
+    gates = kinds.shape[1]
     for r in range(first_ray, last_ray):
         y = r + _MARGIN
         for g in range(gates):
             x = g + _MARGIN
             if p[y, x] == INVALID:
                 continue
-            terms[:] = 0.0
+            for i in range(TERMS2):
+                terms[i] = 0.0
             terms[TERMS2 - 1] = 1.0
             for i in range(offsets.shape[0]):
                 yy, xx, k = y + offsets[i, 1], x + offsets[i, 2], 2 * offsets[i, 0]
@@ -187,3 +187,12 @@ def gather_second(p, first, target, first_ray, last_ray, period, circle, offsets
                     b[k, i] += terms[i] * e
                     for j in range(i + 1):
                         a[k, i, j] += terms[i] * terms[j]
+
+
+@njit(cache=True, nogil=True)
+def gather_second(p, first, target, first_ray, last_ray, period, circle, offsets, a, b, c):
+    """Normal equations for the weights: a [3, T, T], b [3, T], and the gates of each class, c [3]."""
+    turn, half = np.int32(period), np.int32(period >> 1)
+    s, kinds = _moved(p, first, circle)
+    terms = np.zeros(TERMS2, np.float64)
+    _gather(p, s, kinds, target, first_ray, last_ray, turn, half, offsets, terms, a, b, c)

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from sciai.radar.model.context.jit import inlined, loop
 from sciai.radar.model.context.second import (
     CLASS,
     INVALID,
@@ -82,7 +83,7 @@ class Filter:
         return cls(weights, (raw[0], raw[1]), second)
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _terms(q, mask, r, g, period, circle, offsets, out):
     """Fill the sums of clipped differences of one gate; gives its roughness (0 to 39)."""
     rays, gates = q.shape
@@ -114,11 +115,10 @@ def _terms(q, mask, r, g, period, circle, offsets, out):
     return min(rough, _ROUGH - 1)
 
 
-@njit(cache=True, nogil=True)
-def _shifts(q, mask, weights, t1, t2, period, circle, offsets, out):
+@loop
+def _shifts(q, mask, weights, t1, t2, period, circle, offsets, terms, out):
     """Gate by gate, whatever the indices."""
     rays, gates = q.shape
-    terms = np.zeros(TERMS, np.int64)
     for r in range(rays):
         for g in range(gates):
             if mask[r, g] != 0:
@@ -257,7 +257,9 @@ def shifts(
     p, least, most = with_margin(q, mask, circle, 2)
     if not _near(least, most, period):
         # indices so far apart that there is nothing for a second look to see
-        _shifts(q, mask, filt.weights.astype(np.int64), *filt.thresholds, period, circle, _OFFSETS, out)
+        terms = np.zeros(TERMS, np.int64)
+        weights = filt.weights.astype(np.int64)
+        _shifts(q, mask, weights, *filt.thresholds, period, circle, _OFFSETS, terms, out)
     elif filt.second is None:
         _first_look(p, filt, period, 0, out)
     else:
@@ -298,11 +300,10 @@ def values_of(
     return out
 
 
-@njit(cache=True, nogil=True)
-def _gather(q, mask, target, first, last, period, circle, offsets, histogram, a, b, c):
+@loop
+def _gather(q, mask, target, first, last, period, circle, offsets, terms, histogram, a, b, c):
     """Normal equations per roughness, from rays first to last: a [40, T, T], b [40, T], c [40]."""
     gates = q.shape[1]
-    terms = np.zeros(TERMS, np.int64)
     for r in range(first, last):
         for g in range(gates):
             if mask[r, g] != 0:
@@ -324,9 +325,10 @@ def fit(
     """Least-squares weights for (indices, mask, values in steps, period, rays to learn from) planes."""
     histogram = np.zeros(_ROUGH, np.int64)
     a, b, c = np.zeros((_ROUGH, TERMS, TERMS)), np.zeros((_ROUGH, TERMS)), np.zeros(_ROUGH)
+    terms = np.zeros(TERMS, np.int64)
     for q, mask, target, period, rays in planes:
         first, last, _ = rays.indices(q.shape[0])
-        _gather(q, mask, target, first, last, period, circle, _OFFSETS, histogram, a, b, c)
+        _gather(q, mask, target, first, last, period, circle, _OFFSETS, terms, histogram, a, b, c)
     a = a + np.transpose(np.tril(a, -1), (0, 2, 1))
     below = np.cumsum(histogram)
     t1, t2 = (int(np.searchsorted(below, below[-1] * part)) + 1 for part in (1 / 3, 2 / 3))

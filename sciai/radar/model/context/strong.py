@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from sciai.radar.model.context.coder import POSITION, adaptive_bit, finish, start
+from sciai.radar.model.context.jit import inlined
 
 __all__ = ["code_strong"]
 
@@ -21,7 +22,7 @@ FAR = 1 << 16  # bins: no correction goes further
 _LEAVE, _UP, _DOWN, _OUTSIDE = 0, 1, 2, 3
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _place(z, frac):
     """Where a decoded value lies, from 0 to 9: z dB above 45 dBZ, `frac` of a bin above its lower edge."""
     if z < -3:

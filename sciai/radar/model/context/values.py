@@ -33,37 +33,33 @@ from sciai.radar.model.context.features import (
     remember,
     wrap,
 )
+from sciai.radar.model.context.jit import inlined, loop
+from sciai.radar.model.context.vectors import layer
 
 __all__ = ["DECISIONS", "HIDDEN", "UNARY", "code_values", "escape"]
 
 UNARY = 5  # distances beyond it are coded as an Elias-gamma number with adaptive bits
 DECISIONS = 2 + 2 * UNARY
 HIDDEN = 16  # of both hidden layers and, padded, of the output: whole vector registers
+_first = layer(FEATURES)
+_second = layer(HIDDEN)
 _CONTEXTS = 512  # per counter set; each holds 16 decisions side by side, one cache line
 _ROWS2 = 16 * 16
 _ROWS = 16 * 8  # of weights: 16 decisions times how much is known nearby
 _LARGEST = 2**30  # of an index; only damaged streams reach it
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _network(f, w1, b1, w2, b2, h1, h2):
     """Both hidden layers: features Q8, weights Q10 of at most 8, every sum exact in 32 bits.
 
     Written as sums over the inputs, which the compiler turns into vector code; integer sums have no order.
     """
-    for j in range(HIDDEN):
-        s = np.int32(b1[j])
-        for i in range(FEATURES):
-            s = np.int32(s + f[i] * w1[j, i])
-        h1[j] = min(max(s >> 10, 0), 4095)
-    for j in range(HIDDEN):
-        s = np.int32(b2[j])
-        for i in range(HIDDEN):
-            s = np.int32(s + h1[i] * w2[j, i])
-        h2[j] = min(max(s >> 10, 0), 4095)
+    _first(f, w1, b1, h1)
+    _second(h1, w2, b2, h2)
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _logit(j, h2, w3, b3):
     """The logit of decision j; most gates ask for the first only."""
     s = np.int32(b3[j])
@@ -72,7 +68,7 @@ def _logit(j, h2, w3, b3):
     return min(max(s >> 10, -2816), 2816)
 
 
-@njit(cache=True, nogil=True)
+@loop
 def _cost(t, h2, w3, b3, cost):
     """Bits of coding the distance t under the network alone; cost[x + 2816] = log2(1 + exp(-x / 256))."""
     a = abs(t)
@@ -92,7 +88,7 @@ def _cost(t, h2, w3, b3, cost):
     return bits + np.float32(2.0) * np.float32(np.log2(a - UNARY)) + np.float32(1.0)
 
 
-@njit(cache=True, nogil=True)
+@loop
 def _choose(v, p, weight_rd, bound, low, high, period, h2, w3, b3, cost):
     """The index of the value v (in steps): the nearest, or its neighbour where that is worth its bits."""
     near = np.int64(np.floor(v + np.float32(0.5)))
@@ -109,7 +105,7 @@ def _choose(v, p, weight_rd, bound, low, high, period, h2, w3, b3, cost):
     return near
 
 
-@njit(cache=True, nogil=True)
+@loop
 def _stays(v, p, weight_rd, bound, low, high, logit, cost):
     """Whether the value v is coded as p where everything around is p; `logit` is that of staying."""
     near = np.int64(np.floor(v + np.float32(0.5)))
@@ -124,7 +120,7 @@ def _stays(v, p, weight_rd, bound, low, high, logit, cost):
     return gap2 * gap2 + weight_rd * cost[2816 + logit] < gap * gap + weight_rd * leaving
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _flat(y, x, q, ok, err, twin, twin_ok):
     """Whether all neighbours are valid and equal, and were expected: then nearly nothing is left to say."""
     if not (ok[y, x - 1] and ok[y - 1, x] and ok[y - 1, x - 1] and ok[y - 1, x + 1]):
@@ -147,7 +143,7 @@ def _flat(y, x, q, ok, err, twin, twin_ok):
     return True
 
 
-@njit(cache=True, nogil=True)
+@loop
 def escape(a, sign, escapes, rate, state, data, decoding):
     """Elias-gamma of a >= 1 whose length and leading bits are adaptive."""
     n = 0
@@ -172,7 +168,7 @@ def escape(a, sign, escapes, rate, state, data, decoding):
     return value
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def _distance(
     t, moved, h2, w3, b3, x, slots, counters, escapes, weights, row, second, row2, apm, arow, pace, squash,
     stretch, rate, state, data, decoding,
@@ -209,64 +205,14 @@ def _distance(
     return far if up else -far
 
 
-@njit(cache=True, nogil=True)
-def code_values(
-    q, mask, target, weight_rd, bound, low, high, period, twin, twin_mask, ref, ref_mask,
-    net, tables, cost, pace, data, decoding,
+@loop
+def _code(
+    q, mask, target, weight_rd, bound, low, high, period, w1, b1, w2, b2, w3, b3, table, squash, stretch,
+    rate, qp, ok, tp, tk, rp, rk, h1, h2, flat, f, c, err, column, seen, noise, far, near, recip, counters,
+    escapes, weights, second, apm, x, slots, state, cost, pace, data, decoding,
 ):  # fmt: skip
-    """Code the plane; encoding fills q from `target` (values in steps), decoding fills it from `data`.
-
-    Args:
-        q: int32 [rays, gates], in or out; untouched where invalid (must be 0 there).
-        mask: uint8 [rays, gates], 0 where valid.
-        target: float32 [rays, gates], values / step from the origin; float32 [0, 0] where q is given already.
-        weight_rd: float32 price of a bit in squared steps; 0 rounds to the nearest index.
-        bound: float32, largest |target - index| the choice may make.
-        low: smallest index allowed.
-        high: largest index allowed; with period > 0, high - low + 1 equals it.
-        period: > 0 where indices are circular.
-        twin: indices of another variable of the same quantity, int32, of size 0 where absent.
-        twin_mask: its mask.
-        ref: indices of the same variable at another time or elevation, of size 0 where absent.
-        ref_mask: its mask.
-        net: (w1, b1, w2, b2, w3, b3) int32, weights [to, from].
-        tables: (compander, squash, stretch, rates).
-        cost: float32, bits by logit (encoder only).
-        pace: shift of the mixer's learning step.
-        data: uint8 stream, read or written.
-        decoding: direction.
-
-    Returns:
-        Bytes written or read; more than ``data.size`` says that the buffer was too small.
-    """
-    w1, b1, w2, b2, w3, b3 = net
-    table, squash, stretch, rate = tables
+    """The gates of `code_values`: a function that allocates nothing counts no references."""
     rays, gates = q.shape
-    qp, ok = padded(q, mask)
-    tp, tk = padded(twin, twin_mask)
-    rp, rk = padded(ref, ref_mask)
-    h1 = np.zeros(16, np.int32)
-    h2 = np.zeros(16, np.int32)
-    flat = np.full(512, np.uint32(15 << 28), np.uint32)  # staying is likely from the start
-    f = np.zeros(FEATURES, np.int32)
-    c = np.zeros(16, np.int32)
-    err = np.zeros(qp.shape, np.int32)
-    column = np.zeros(gates, np.int32)
-    seen = np.zeros(gates, np.int32)
-    noise = np.zeros(gates, np.int32)
-    far, near = distances_out(gates)
-    recip = reciprocals()
-    counters = np.full(INPUTS * _CONTEXTS * 16, np.uint32(1 << 31), np.uint32)
-    escapes = np.full(1024, np.uint32(1 << 31), np.uint32)
-    weights = np.full((_ROWS, INPUTS), (1 << 16) // 20, np.int32)
-    weights[:, 0] = (8 << 16) // 10
-    second = np.zeros((_ROWS2, INPUTS), np.int32)
-    apm = np.zeros((192 * 16, 34), np.int32)
-    for j in range(34):
-        apm[:, j] = squash[min(j * 176, 2 * 2816)]
-    x = np.zeros(INPUTS, np.int32)
-    slots = np.zeros(INPUTS, np.int32)
-    state = np.zeros(4, np.int64)
     start(state, data, decoding)
     free = target.size > 0
     mean = np.int64(256)
@@ -336,4 +282,70 @@ def code_values(
             mean += ((min(abs(t), 1 << 20) << 8) - mean) >> 5
     if not decoding:
         finish(state, data)
+
+
+@njit(cache=True, nogil=True)
+def code_values(
+    q, mask, target, weight_rd, bound, low, high, period, twin, twin_mask, ref, ref_mask,
+    net, tables, cost, pace, data, decoding,
+):  # fmt: skip
+    """Code the plane; encoding fills q from `target` (values in steps), decoding fills it from `data`.
+
+    Args:
+        q: int32 [rays, gates], in or out; untouched where invalid (must be 0 there).
+        mask: uint8 [rays, gates], 0 where valid.
+        target: float32 [rays, gates], values / step from the origin; float32 [0, 0] where q is given already.
+        weight_rd: float32 price of a bit in squared steps; 0 rounds to the nearest index.
+        bound: float32, largest |target - index| the choice may make.
+        low: smallest index allowed.
+        high: largest index allowed; with period > 0, high - low + 1 equals it.
+        period: > 0 where indices are circular.
+        twin: indices of another variable of the same quantity, int32, of size 0 where absent.
+        twin_mask: its mask.
+        ref: indices of the same variable at another time or elevation, of size 0 where absent.
+        ref_mask: its mask.
+        net: (w1, b1, w2, b2, w3, b3) int32, weights [to, from].
+        tables: (compander, squash, stretch, rates).
+        cost: float32, bits by logit (encoder only).
+        pace: shift of the mixer's learning step.
+        data: uint8 stream, read or written.
+        decoding: direction.
+
+    Returns:
+        Bytes written or read; more than ``data.size`` says that the buffer was too small.
+    """
+    w1, b1, w2, b2, w3, b3 = net
+    w1, w2 = np.ascontiguousarray(w1.T), np.ascontiguousarray(w2.T)
+    table, squash, stretch, rate = tables
+    gates = q.shape[1]
+    qp, ok = padded(q, mask)
+    tp, tk = padded(twin, twin_mask)
+    rp, rk = padded(ref, ref_mask)
+    h1 = np.zeros(16, np.int32)
+    h2 = np.zeros(16, np.int32)
+    flat = np.full(512, np.uint32(15 << 28), np.uint32)  # staying is likely from the start
+    f = np.zeros(FEATURES, np.int32)
+    c = np.zeros(16, np.int32)
+    err = np.zeros(qp.shape, np.int32)
+    column = np.zeros(gates, np.int32)
+    seen = np.zeros(gates, np.int32)
+    noise = np.zeros(gates, np.int32)
+    far, near = distances_out(gates)
+    recip = reciprocals()
+    counters = np.full(INPUTS * _CONTEXTS * 16, np.uint32(1 << 31), np.uint32)
+    escapes = np.full(1024, np.uint32(1 << 31), np.uint32)
+    weights = np.full((_ROWS, INPUTS), (1 << 16) // 20, np.int32)
+    weights[:, 0] = (8 << 16) // 10
+    second = np.zeros((_ROWS2, INPUTS), np.int32)
+    apm = np.zeros((192 * 16, 34), np.int32)
+    for j in range(34):
+        apm[:, j] = squash[min(j * 176, 2 * 2816)]
+    x = np.zeros(INPUTS, np.int32)
+    slots = np.zeros(INPUTS, np.int32)
+    state = np.zeros(4, np.int64)
+    _code(
+        q, mask, target, weight_rd, bound, low, high, period, w1, b1, w2, b2, w3, b3, table, squash, stretch,
+        rate, qp, ok, tp, tk, rp, rk, h1, h2, flat, f, c, err, column, seen, noise, far, near, recip,
+        counters, escapes, weights, second, apm, x, slots, state, cost, pace, data, decoding,
+    )  # fmt: skip
     return state[POSITION]
