@@ -222,7 +222,7 @@ def _textbook(rng: np.random.Generator, plan: Plan) -> Job:
     for volume in (*VOLUMES, 1.0):
         child = perturb.pressed(settled, (volume * float(rng.uniform(0.985, 1.015))) ** (1 / 3))
         if len(kept) == len(VOLUMES):
-            child = perturb.rattled(child, rng, 0.06)
+            child = perturb.rattled(perturb.grown(child, rng, min(16, plan.largest)), rng, 0.06)
         record = yield from ask(child, "textbook")
         if record is not None and plausible(record):
             kept.append(record)

@@ -1,4 +1,4 @@
-"""The compounds of textbooks: charge-balanced pairs of common ions in their simple crystals."""
+"""What textbooks print: elements, and charge-balanced pairs of common ions, in their simple crystals."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ _CRYSTALS: dict[tuple[int, int], tuple[str, ...]] = {
     (2, 3): ("defect-fluorite",),
     (2, 5): ("filled-defect-fluorite",),
 }
+_ELEMENTS = ("fcc", "bcc", "hcp", "sc", "diamond")
 # nearest distance in units of the lattice constant
 _NEAREST = {
+    "fcc": 0.7071, "bcc": 0.866, "hcp": 1.0, "sc": 1.0, "diamond": 0.433,
     "rocksalt": 0.5, "cesiumchloride": 0.866, "zincblende": 0.433, "fluorite": 0.433, "antifluorite": 0.433,
     "cuprite": 0.433, "ReO3": 0.5, "perovskite": 0.5, "defect-fluorite": 0.433,
     "filled-defect-fluorite": 0.45,
@@ -50,13 +52,13 @@ _PEROVSKITES = tuple(
 def compounds() -> tuple[tuple[str, tuple[int, ...]], ...]:
     """Crystal and elements of each compound, cations first; any beginning of the list is a fair sample.
 
-    Pairs of which usual oxidation states add up to zero, every element's oxides (balanced or not), and
-    perovskites.
+    Pairs of which usual oxidation states add up to zero, every element's oxides (balanced or not),
+    perovskites, and the elements.
 
     >>> ("rocksalt", (11, 17)) in compounds(), ("rocksalt", (11, 8)) in compounds()
     (True, True)
-    >>> ("zincblende", (11, 8)) in compounds()
-    False
+    >>> ("zincblende", (11, 8)) in compounds(), ("diamond", (14,)) in compounds()
+    (False, True)
     """
     found: list[tuple[str, tuple[int, ...]]] = []
     for anion in (atomic_numbers[symbol] for symbol in ANIONS):
@@ -68,6 +70,7 @@ def compounds() -> tuple[tuple[str, tuple[int, ...]], ...]:
                 elif anion == 8 and cation != 8:
                     found.append((crystals[0], (cation, anion)))
     found += [("perovskite", tuple(atomic_numbers[symbol] for symbol in row)) for row in _PEROVSKITES]
+    found += [(name, (element,)) for element in KNOWN for name in _ELEMENTS]
     order = np.random.default_rng(0).permutation(len(found))
     return tuple(found[int(k)] for k in order)
 
@@ -80,7 +83,9 @@ def cell(name: str, numbers: Sequence[int]) -> Atoms:
     ('ClNa', 2)
     """
     symbols = [chemical_symbols[z] for z in numbers]
-    a = bond(*numbers[-2:]) / _NEAREST[name]
+    a = bond(numbers[max(0, len(numbers) - 2)], numbers[-1]) / _NEAREST[name]
+    if name in _ELEMENTS:
+        return bulk(symbols[0], name, a)
     if name in ("rocksalt", "cesiumchloride", "zincblende"):
         return bulk("".join(symbols), name, a)
     if name == "filled-defect-fluorite":

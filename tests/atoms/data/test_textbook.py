@@ -10,7 +10,7 @@ from sciai.atoms.data.perturb import closeness
 from sciai.atoms.data.textbook import cell, compounds
 
 
-def test_every_alkali_halide_and_every_oxide_is_there() -> None:
+def test_every_alkali_halide_every_oxide_and_every_element_is_there() -> None:
     found = set(compounds())
     assert len(found) == len(compounds())
     for cation in (3, 11, 19, 37, 55):
@@ -18,6 +18,7 @@ def test_every_alkali_halide_and_every_oxide_is_there() -> None:
     for element in set(KNOWN) - {8}:
         names = {name for name, numbers in found if numbers == (element, 8)}
         assert {"rocksalt", "fluorite", "antifluorite", "ReO3"} <= names
+        assert {name for name, numbers in found if numbers == (element,)} >= {"fcc", "bcc", "hcp", "diamond"}
         assert {"defect-fluorite", "filled-defect-fluorite"} <= names
 
 
@@ -29,6 +30,9 @@ def test_every_alkali_halide_and_every_oxide_is_there() -> None:
         ("antifluorite", (3, 8), {3: 2, 8: 1}),
         ("cuprite", (29, 8), {29: 4, 8: 2}),
         ("ReO3", (75, 8), {75: 1, 8: 3}),
+        ("diamond", (14,), {14: 2}),
+        ("fcc", (29,), {29: 1}),
+        ("hcp", (12,), {12: 2}),
         ("defect-fluorite", (39, 8), {39: 4, 8: 6}),
         ("filled-defect-fluorite", (41, 8), {41: 4, 8: 10}),
         ("perovskite", (38, 22, 8), {38: 1, 22: 1, 8: 3}),
