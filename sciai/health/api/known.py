@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -274,9 +275,10 @@ def _number(column: Column | Derived, value: float | str) -> tuple[float, list[F
     try:
         return float(normal(value)) if isinstance(value, str) else float(value), []
     except ValueError:
-        raise BadInput(
-            f"{value!r} is not a number", field=column.name, unit=column.unit, fix="give a plain number"
-        ) from None
+        fix = "give a plain number"
+        if re.fullmatch(r"\s*[\d.]+\s*[-–~:]\s*[\d.]+\s*", str(value)):
+            fix += "; where a range is allowed it is (60, 69), or 60..69 on the command line"
+        raise BadInput(f"{value!r} is not a number", field=column.name, unit=column.unit, fix=fix) from None
 
 
 def solve_for(schema: Schema, derived: Derived, inputs: Mapping[str, Any], name: str, wanted: Any) -> Floats:

@@ -51,6 +51,7 @@ def test_read(name: str, value: Any, expected: float) -> None:
         ({"weight_kg": [80]}, "weight_kg", "not a number"),
         ({"weight_kg": True}, "weight_kg", "not a number"),
         ({"phq9": "many"}, "phq9", "not a number"),
+        ({"age": "60-69"}, "age", "60..69 on the command line"),
         ({"weight_kg": math.inf}, "weight_kg", "infinite"),
         ({"wieght_kg": 80}, "wieght_kg", "did you mean weight_kg"),
         ({"creatinine": "88 kg"}, "creatinine", "mg/dL"),
