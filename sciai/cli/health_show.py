@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -322,6 +323,20 @@ def conditions(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def table_kind(path: Path) -> str:
+    """The ending of a table to be written, asked for before there is something to lose.
+
+    Raises:
+        BadInput: neither ``.csv`` nor ``.parquet``.
+    """
+    from sciai.core.errors import BadInput
+
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".parquet"):
+        raise BadInput("neither CSV nor Parquet", file=path, fix="name it something.csv or something.parquet")
+    return kind
+
+
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV or Parquet table, whole or not at all.
 
@@ -329,11 +344,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         BadInput: another ending, or where it cannot be written.
     """
     from sciai.core.atomic import whole_file
-    from sciai.core.errors import BadInput
 
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".parquet"):
-        raise BadInput("neither CSV nor Parquet", file=path, fix="name it something.csv or something.parquet")
+    kind = table_kind(path)
     with whole_file(path, overwrite=True) as partial:
         if kind == ".parquet":
             plain = table.copy(deep=False)
@@ -362,6 +374,6 @@ def encoded(human: VirtualHuman, table: pd.DataFrame) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if value is None or value != value:
-        return None
+    if value is None or value != value or value in (math.inf, -math.inf):
+        return None  # no limit is no number either
     return value.item() if hasattr(value, "item") else value

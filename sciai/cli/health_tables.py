@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +42,19 @@ def _read(path: Path) -> pd.DataFrame:
     return read_table(path)
 
 
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """What is wrong with a table is said with its file's name."""
+    from sciai.core.errors import BadInput
+
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(
+            error.problem, file=error.file or path, field=error.field, unit=error.unit, fix=error.fix
+        ) from None
+
+
 def pairs(given: Sequence[str] | None) -> dict[str, str]:
     """``NAME=VALUE`` options as a mapping."""
     known: dict[str, str] = {}
@@ -69,6 +83,8 @@ def sample(
     sciai health sample -n 20000 -o people.parquet
     sciai health sample -n 1000 -g age=64 -g sex=male -g dx_diabetes=yes -o diabetics.csv
     """
+    if out is not None:
+        health_show.table_kind(out)
     with show.progress("drawing", quiet=quiet):
         people = load(model).given(pairs(given)).sample(number, seed)
         if out is not None:
@@ -130,7 +146,9 @@ def impute(
     sciai health impute gaps.csv full.csv
     sciai health impute gaps.parquet draw1.parquet --seed 1
     """
-    full = load(model).impute(_read(table), seed=seed, progress=False if quiet else None)
+    health_show.table_kind(out)
+    with _about(table):
+        full = load(model).impute(_read(table), seed=seed, progress=False if quiet else None)
     health_show.write_table(full, out)
     typer.echo(str(out))
 
@@ -150,8 +168,11 @@ def predict(
     sciai health predict people.csv -t dx_diabetes -o risk.csv
     sciai health predict people.parquet -t sbp --json
     """
+    if out is not None:
+        health_show.table_kind(out)
     human = load(model)
-    told = human.predict(_read(table), target, progress=False if quiet else None)
+    with _about(table):
+        told = human.predict(_read(table), target, progress=False if quiet else None)
     findings = tuple(told.attrs.get("findings", ()))
     if out is not None:
         health_show.write_table(told, out)

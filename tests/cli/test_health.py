@@ -218,6 +218,30 @@ def test_tables(run: Run) -> None:
         assert "fault in sciai" not in err
 
 
+def test_what_is_wrong_with_a_table_is_said_with_its_name(run: Run) -> None:
+    pd.DataFrame({"age": [60, -3], "sex": ["M", "F"]}).to_csv("years.csv", index=False)
+    for words in (("predict", "years.csv", "-t", "hdl"), ("impute", "years.csv", "full.csv")):
+        code, _, err = run(*words)
+        assert code == 1
+        assert "years.csv" in err
+        assert "row 1" in err
+
+
+def test_where_a_table_cannot_be_written_is_said_before_the_work(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pd.DataFrame({"age": [60], "sex": ["M"]}).to_csv("one.csv", index=False)
+    monkeypatch.setattr(VirtualHuman, "load", classmethod(lambda *_, **__: pytest.fail("work was begun")))
+    for words in (
+        ("predict", "one.csv", "-t", "hdl", "-o", "risk.xlsx"),
+        ("impute", "one.csv", "full.xlsx"),
+        ("sample", "-n", "3", "-o", "people.json"),
+    ):
+        code, _, err = run(*words)
+        assert code == 1
+        assert "something.parquet" in err
+
+
 def test_columns_and_what_sheets_may_name(run: Run) -> None:
     out = run("columns")[1]
     assert "dx_diabetes" in out
@@ -225,6 +249,8 @@ def test_columns_and_what_sheets_may_name(run: Run) -> None:
     figures = json.loads(run("columns", "--group", "lab", "--json")[1])
     assert {c["name"] for c in figures["columns"]} == {"hba1c", "chol_total", "hdl"}
     assert any(t["column"] is None for t in figures["tests"])
+    (sex,) = (c for c in json.loads(run("columns", "--json")[1])["columns"] if c["name"] == "sex")
+    assert sex["low"] is None is sex["high"]
     code, _, err = run("columns", "--group", "labs")
     assert code == 1
     assert "lab" in err
