@@ -157,7 +157,7 @@ def _merged(rows: Floats, weights: Floats) -> State:
     return State(rows[first], np.bincount(which.reshape(-1), weights).astype(float))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Crowd:
     """Virtual people with weights.
 
@@ -253,6 +253,9 @@ class Crowd:
         good = np.isfinite(values) & (self.weights > 0)
         total = float(self.weights[good].sum())
         return values[good], self.weights[good] / max(total, 1e-300)
+
+    def __repr__(self) -> str:
+        return f"{len(self)} virtual people: {self.note}\n{self.table}"
 
     def _repr_html_(self) -> str:
         shown = self.table.head(10)._repr_html_()

@@ -56,6 +56,8 @@ def test_joint() -> None:
     assert list(crowd.table.columns) == ["height_cm", "weight_kg"]
     assert crowd.correlation().iloc[0, 1] == pytest.approx(0.5, abs=0.08)
     assert "nobody" in crowd._repr_html_()
+    assert repr(crowd).startswith(f"{len(crowd)} virtual people")
+    assert "Schema" not in repr(crowd)
     assert len(crowd.figure().axes) == 1
 
 
