@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from pathlib import PurePath
 from typing import Any, Generic, TypeVar
 
@@ -365,6 +366,7 @@ def jsonable(value: Any, max_items: int = 1000) -> Any:
     return value.as_posix() if isinstance(value, PurePath) else str(value)
 
 
+@cache
 def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 

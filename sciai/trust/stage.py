@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -116,15 +117,19 @@ def stage_findings(found: Standing | None) -> list[Finding]:
     >>> print(stage_findings(UNRELEASED)[0].message)
     the model is a pilot, for trying out and not for decisions: it was never released
     """
+    return list(_said(found, _USE.get()))
+
+
+@lru_cache(maxsize=64)
+def _said(found: Standing | None, use: str) -> tuple[Finding, ...]:
     stage = "none" if found is None else found.stage
     said = []
     if found is not None and stage != "production":
         said.append(Finding("stage", Level.CAUTION, found.finding().message))
-    use = _USE.get()
     if use and (found is None or stage == "pilot" or use > found.use_class):
         has = {"none": "has no release here", "pilot": "is a pilot"}
         covers = has.get(stage) or f"is released for class {found.use_class if found else ''} only"
         text = f"a use of class {use} was declared, and the model {covers}; do not use the answer for that"
         check, level = ("grave_use", Level.REFUSE) if use > "A" else ("use", Level.CAUTION)
         said.append(Finding(check, level, f"{text} (`sciai release` tells what is missing)"))
-    return said
+    return tuple(said)

@@ -240,7 +240,7 @@ def pregnant(question: Question) -> Iterable[Finding]:
 
 def contradictions(question: Question) -> Iterable[Finding]:
     """Values that cannot be together in one body, or hardly."""
-    v = question.value
+    v = question.known.get
 
     def found(level: Level, where: str, message: str) -> Finding:
         return Finding("contradiction", level, f"{message}; check the values and their units", where)
@@ -282,8 +282,10 @@ def targets(question: Question) -> Iterable[Finding]:
             )
             yield Finding("target_given", Level.REFUSE, message, name)
         yield from few_cases(question, name)
-        yield from subgroup(question, name)
-        yield from revealed(question, name)
+        if name in question.calibration.groups:
+            yield from subgroup(question, name)
+        if name in TREATMENTS:
+            yield from revealed(question, name)
     unknown = [n for n in question.targets if not _calibrated(question, n)]
     if unknown:
         message = f"{_listed(unknown)}: never calibrated on held-out people; the interval is the model's own"
