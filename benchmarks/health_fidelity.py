@@ -1,9 +1,9 @@
 """Virtual humans beside real ones: single columns, pairs of columns, and whether a classifier sees it.
 
-Virtual humans are drawn with nothing known. Each gets the gaps of a real person of the same cycle, sex,
-diabetes, smoking and age decade (people are asked and measured by what they are). Drinking is not among
-these: who is looked for by a column gets no gap in it, and every tenth real person has one there. They are
-held against people who were not in the training. How far those are from the training people is printed
+Virtual humans are drawn with nothing known. Each gets the gaps of a real person of the same cycle, fasting
+half, sex, diabetes, smoking and age decade (people are asked and measured by what they are). Drinking is not
+among these: who is looked for by a column gets no gap in it, and every tenth real person has one there. They
+are held against people who were not in the training. How far those are from the training people is printed
 beside it, because they live in other places: no model can be expected to be nearer to them than real people
 are. The classifier is also shown the training people: what it finds there is the model's own error (or would
 be, if the model had learned them by heart).
@@ -28,14 +28,19 @@ LEAST = 200  # people who have both columns, for a correlation to be compared
 def strata(schema: Schema, values: np.ndarray) -> np.ndarray:
     """What decides which gaps a person has, as one number per person, from coarse to fine columns."""
     keys = []
-    for name, step in (("cycle", 1), ("sex", 1), ("dx_diabetes", 1), ("smoking", 1), ("age", 10)):
+    steps = {"cycle": 1, "fasted": 1, "sex": 1, "dx_diabetes": 1, "smoking": 1, "age": 10}
+    for name, step in steps.items():
         keys.append(np.nan_to_num(values[:, schema.index(name)], nan=-1) // step)
     return np.column_stack(keys).astype(int)
 
 
 def with_gaps(schema: Schema, virtual: np.ndarray, real: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Virtual people with the gaps of real ones like them; fewer keys count where nobody is alike."""
-    theirs, ours = strata(schema, real), strata(schema, virtual)
+    donors_of = real.copy()
+    half, unknown = schema.index("fasted"), np.isnan(real[:, schema.index("fasted")])
+    # people of whom no blood was taken are of either half
+    donors_of[unknown, half] = rng.integers(0, 2, int(unknown.sum()))
+    theirs, ours = strata(schema, donors_of), strata(schema, virtual)
     donors: dict[tuple[int, ...], list[int]] = {}
     for row, key in enumerate(map(tuple, theirs)):
         for length in range(len(key) + 1):

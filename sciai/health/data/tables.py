@@ -22,11 +22,12 @@ from sciai.health.data.columns import Schema, default_schema
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["People", "Table", "death_within", "read_table", "shared_health"]
+__all__ = ["People", "Table", "death_within", "fasting_half", "read_table", "shared_health"]
 
 Floats = npt.NDArray[np.float64]
 
 _PEOPLE, _DEATHS = "nhanes_2011_2018_adults.parquet", "nhanes_2011_2018_mortality.parquet"
+_DESIGN = {"w_mec", "trig_serum", "trig_fasting", "glucose_fasting"}  # a table of NHANES has them all
 _LEAST_FOLLOWED = 0.2  # share of an era that has to be followed to the end for its outcomes to count
 
 
@@ -111,6 +112,20 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     if table.empty:
         raise BadInput("the table has no rows", file=file, fix="give one person in each row")
     return table
+
+
+def fasting_half(table: pd.DataFrame) -> Floats:
+    """Who had blood drawn in the fasting (morning) half of NHANES, shape (n,): 1, 0, NaN without blood.
+
+    The table does not say it, its gaps do: fasting values exist for that half only.
+
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"trig_serum": [90, 80, None], "trig_fasting": [91, None, None]})
+    >>> fasting_half(table.assign(glucose_fasting=None)).tolist()
+    [1.0, 0.0, nan]
+    """
+    fasting = table[["trig_fasting", "glucose_fasting"]].notna().any(axis=1)
+    return np.where(fasting, 1.0, np.where(table["trig_serum"].notna(), 0.0, np.nan))
 
 
 def death_within(
@@ -225,6 +240,8 @@ class People:
             frame[outcome], known = death_within(
                 linked["permth_exm"], linked["mort_stat"], list(era), horizon
             )
+        if "fasted" in schema and "fasted" not in frame and set(frame) >= _DESIGN:
+            frame["fasted"] = fasting_half(frame)
         try:
             values = schema.encode(frame)
         except BadInput as error:

@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 FEWEST = 20
 _CELLS, _BINS = 240, 40
-_ATOM = 0.008  # share of people from which a value has a cell of its own
+_ATOM = 0.003  # share of people from which a value has a cell of its own
 _ENDS = (0.002, 0.005, 0.01)  # bins at either end, finer than the rest
 
 

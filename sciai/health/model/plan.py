@@ -10,17 +10,18 @@ from sciai.health.model.copula import Copula
 __all__ = ["BLOCKS", "drawing_plan"]
 
 BLOCKS = 12
-_FIRST = (("cycle",), ("age", "sex", "race_eth"))  # everything else depends on them, in curved ways
+_FIRST = (("cycle",), ("age", "sex", "race_eth", "fasted"))  # everything else depends on them, in curved ways
 
 
 def drawing_plan(copula: Copula, blocks: int = BLOCKS) -> list[list[int]]:
     """Blocks of columns, one after the other; what is alike goes to different blocks.
 
-    The survey cycle and a person's age, sex and ethnicity come first. The others are taken in the order of
-    how much they hang together with the rest, each into the block in which it correlates least with those
-    already there. A column whose levels have no order is drawn independently of its block, so it should share
-    one with nothing like it. Columns that only some people were asked for, by design, come last: that one is
-    known tells the era, or that the person fasted, and what is drawn after it would follow.
+    The survey cycle, a person's age, sex and ethnicity, and whether they fasted come first. The others are
+    taken in the order of how much they hang together with the rest, each into the block in which it
+    correlates least with those already there. A column whose levels have no order is drawn independently of
+    its block, so it should share one with nothing like it. Columns that only some people were asked for, by
+    design, come last: that one is known tells the era, or that the person fasted, and what is drawn after it
+    would follow.
 
     Args:
         copula: gives the correlation.

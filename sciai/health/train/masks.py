@@ -70,7 +70,8 @@ def masks(
     Of the first four kinds, a third asks for all columns that give one another's answer away (``LEAKS``).
 
     Returns:
-        True where told, shape (n, d). Of the first four kinds, half know the era and few their weight.
+        True where told, shape (n, d). Of the first four kinds, half know the era, a third whether blood was
+        drawn in the fasting half, and few their weight.
     """
     d = len(schema)
     kind = rng.random(n)
@@ -89,7 +90,7 @@ def masks(
     families = np.stack([panel(schema, [name, *sorted(leaks_of(name))]) for name in sorted(LEAKS)])
     asked = families[rng.integers(len(families), size=n)] & (rng.random(n) < _ASKED)[:, None]
     told &= ~asked
-    for name, share in (("cycle", 0.5), ("w_mec", 0.1)):
+    for name, share in (("cycle", 0.5), ("fasted", 0.3), ("w_mec", 0.1)):
         if name in schema:
             told[:, schema.index(name)] &= rng.random(n) < share
     if plan is not None:

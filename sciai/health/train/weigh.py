@@ -31,7 +31,8 @@ def weigh(net: JointNet, held: Floats, seed: int = 5) -> Floats:
 
     People are asked from basic data, from a check-up and with random gaps. Of each column the smallest share
     is kept whose mean loss is not clearly larger than that of the best one (Breiman et al. 1984,
-    "Classification and Regression Trees", section 3.4.3, on the rule of one standard error).
+    "Classification and Regression Trees", section 3.4.3, on the rule of one standard error). Of a column with
+    a twin (``Column.twin``) all counts.
 
     Args:
         net: the trained network.
@@ -55,7 +56,8 @@ def weigh(net: JointNet, held: Floats, seed: int = 5) -> Floats:
     for i, column in enumerate(schema.columns):
         own = np.stack([loss[:, i] for loss in losses])
         own = own[:, np.isfinite(own[0])]
-        if own.shape[1] >= _FEWEST:
+        # what all but gives a column away is told tightly; a weakened network would blur it in virtual humans
+        if own.shape[1] >= _FEWEST and column.twin is None:
             worse = own - own[own.mean(1).argmin()]
             slack = _SLACK_NUMBERS if column.numeric else _SLACK_LEVELS
             allowed = slack * worse.std(1) / np.sqrt(worse.shape[1])

@@ -35,6 +35,17 @@ def test_people_come_in_groups(tmp_path: Path) -> None:
     assert not ours & others
 
 
+def test_a_table_of_the_survey_tells_who_fasted_by_its_gaps(tmp_path: Path) -> None:
+    """Fasting values exist for one half only. In a table of one's own a gap says nothing of the kind."""
+    blood = {"trig_serum": [90.0, 80.0, np.nan], "trig_fasting": [91.0, np.nan, np.nan]}
+    table = {"w_mec": [2e4] * 3, **blood, "glucose_fasting": [np.nan] * 3}
+    for left_out, told in (([], [1.0, 0.0, np.nan]), (["w_mec"], [np.nan] * 3)):
+        file = tmp_path / f"{len(left_out)}.csv"
+        pd.DataFrame(table).drop(columns=left_out).to_csv(file, index=False)
+        people = People([Table(str(file))])
+        np.testing.assert_array_equal(people.values[:, people.schema.index("fasted")], told)
+
+
 def test_tables_with_different_columns_are_put_under_each_other(tmp_path: Path) -> None:
     mine = tmp_path / "mine.csv"
     pd.DataFrame({"sex": ["F", "M"], "grip": [30.5, 44.0], "clinic": ["a", "b"]}).to_csv(mine, index=False)

@@ -179,6 +179,7 @@ def test_columns_of_some_people_only_are_drawn_last() -> None:
     copula = fit_copula(schema, invent(schema, 300), rounds=1)
     plan = drawing_plan(copula)
     assert [schema.names[i] for i in plan[0]] == ["cycle"]
+    assert "fasted" in {schema.names[i] for i in plan[1]}
     assert {schema.names[i] for i in plan[-1]} == {c.name for c in schema.columns if c.partial}
     assert sorted(i for block in plan for i in block) == list(range(len(schema)))
 

@@ -64,6 +64,22 @@ def test_samples_look_like_the_values(kind: str) -> None:
         assert abs((drawn == 0.01).mean() - (values == 0.01).mean()) < 0.03
 
 
+def test_values_that_people_like_to_tell_come_as_often_as_they_are_told() -> None:
+    """Minutes a week: halves of hours most often, other tens, few fives, nothing in between."""
+    rng = np.random.default_rng(0)
+    told = np.round(rng.gamma(2.0, 120.0, 12000) / 5) * 5
+    kind = rng.random(12000)
+    told = np.where(
+        kind < 0.8, np.round(told / 30) * 30, np.where(kind < 0.95, np.round(told / 10) * 10, told)
+    )
+    column = Column("minutes", Kind.CONTINUOUS, low=0, high=20160, decimals=0, step=5)
+    margin = fit_margin(column, told)
+    drawn = margin.draw(np.broadcast_to(margin.bin_edges[1:], (12000, margin.n_bins)), rng.random(12000))
+    assert (drawn % 5 == 0).all()
+    for step in (10, 30):
+        assert abs((drawn % step == 0).mean() - (told % step == 0).mean()) < 0.05
+
+
 def test_no_cell_holds_few_people() -> None:
     values = _values("skewed", 5000)
     margin = fit_margin(NUMBER, values, fewest=20)
