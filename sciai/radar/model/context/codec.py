@@ -37,7 +37,8 @@ from sciai.radar.model.context.order import (
     twin_of,
 )
 from sciai.radar.model.context.payload import REPETITIONS, every, expand, pack_head, repetition, unpack_head
-from sciai.radar.model.context.plan import Planner, scaled, steps_of
+from sciai.radar.model.context.plan import Planner, scaled
+from sciai.radar.model.context.steps import steps_and_range
 from sciai.radar.model.context.tables import compander, rates, squash, stretch
 from sciai.radar.model.context.values import HIDDEN, code_values
 from sciai.radar.model.context.weights import checked, from_bytes, to_bytes
@@ -252,25 +253,28 @@ class ContextCodec:
         Raises:
             OverflowError: where this codec cannot code the values: on no grid, or spread too wide.
         """
-        valid = validity == 0
         if spec.step <= 0:
             raise OverflowError("values on no grid: the context codec codes indices")
-        if not valid.any():
-            return b"", np.zeros(values.shape, np.int32)
-        nearest = quantise(values, validity, spec)
-        low, high = int(nearest[valid].min()), int(nearest[valid].max())
-        if high - low > SPREAD_MOST or spec.period > SPREAD_MOST:
-            raise OverflowError("the values spread too wide for this step")
+        mask = np.ascontiguousarray(validity, np.uint8)
+        target, count, least, most = steps_and_range(values, mask, spec)
+        indices = np.zeros(values.shape, np.int32)
+        if not count:
+            return b"", indices
         beside_twin = ctx is not None and twin_of(var, ctx.variables) is not None
         price = 0.0 if "f" not in spec.extra else _TWIN_PRICE if beside_twin else _PRICE
+        thin = repetition(mask, target)
         if price:
-            target = steps_of(values, validity, spec)
-            indices = np.zeros(values.shape, np.int32)
-        else:
-            target, indices = _NONEF, nearest
-        thin = repetition(validity, np.where(valid, values, np.float32(0)))
-        data = np.zeros(int(valid.sum()) * 10 + 4096, np.uint8)
-        size = self._values(var, indices, validity, spec, ctx, target, price, (low, high, thin), data, False)
+            if not max(most, -least) < LARGEST_INDEX:
+                raise OverflowError("values reach too far for this step")
+            low, high = round(least), round(most)
+        else:  # plain rounding, of more digits than float32 has
+            indices, target = quantise(values, mask, spec), _NONEF
+            low, high = int(indices[mask == 0].min()), int(indices[mask == 0].max())
+            thin = repetition(mask, indices)
+        if high - low > SPREAD_MOST or spec.period > SPREAD_MOST:
+            raise OverflowError("the values spread too wide for this step")
+        data = np.empty(count * 10 + 4096, np.uint8)
+        size = self._values(var, indices, mask, spec, ctx, target, price, (low, high, thin), data, False)
         if size > data.size:
             raise OverflowError("a plane took more bits than it has values")
         return pack_head(low, high, thin) + data[:size].tobytes(), indices

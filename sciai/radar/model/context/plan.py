@@ -10,10 +10,11 @@ import numpy as np
 from sciai.radar.model.context import smooth
 from sciai.radar.model.context.order import CLASSES, class_of
 from sciai.radar.model.context.payload import every, repetition
+from sciai.radar.model.context.steps import steps_of
 from sciai.radar.model.interface import F32, I32, U8, QuantSpec
 from sciai.radar.model.quantise import exact_grid, step_for_error, step_for_psnr
 
-__all__ = ["Planner", "scaled", "steps_of"]
+__all__ = ["Planner", "scaled"]
 
 _SECOND_COST = 700.0  # bits that the weights of a second look take, and a little
 _SECOND_CHANCE = 300.0  # gates x log2 of the ratio of errors: four times what 51 weights gain on noise
@@ -190,12 +191,6 @@ def scaled(var: str, spec: QuantSpec, share: float, period: float | None) -> Qua
     step = _round(spec.step * share)
     origin = _dbz_origin(step) if CLASSES[class_of(var)] == "DBZH" else spec.origin
     return replace(spec, step=step, origin=origin, period=_turn(step, period))
-
-
-def steps_of(values: F32, validity: U8, spec: QuantSpec) -> F32:
-    """Values in steps from the origin, 0 where invalid."""
-    scaled = np.subtract(values, spec.origin, dtype=np.float64) / spec.step
-    return np.where(validity == 0, scaled, 0.0).astype(np.float32)
 
 
 def _origin(var: str, step: float, sample: Sequence[_Band]) -> float:

@@ -19,7 +19,7 @@ from sciai.radar.model.context.jit import inlined, loop
 from sciai.radar.model.context.tables import LOGIT_MAX
 from sciai.radar.model.context.values import escape
 
-__all__ = ["code_quick", "steps_and_range"]
+__all__ = ["code_quick"]
 
 _UNARY = 6  # distances beyond it are coded as an Elias-gamma number
 _LARGEST = 2**30  # of an index; only damaged streams reach it
@@ -336,31 +336,3 @@ def code_quick(q, mask, target, weight_rd, low, high, period, twin, twin_mask, t
         err, recip, flat, zero, signs, more, escapes, state, cost, data, decoding,
     )  # fmt: skip
     return state[POSITION]
-
-
-@njit(cache=True, nogil=True)
-def steps_and_range(values, mask, step, origin, out):
-    """Values in steps from the origin (float32, 0 where invalid), and what the encoder must know of them.
-
-    Args:
-        values: float32 [rays, gates].
-        mask: uint8 [rays, gates], 0 where valid.
-        step: of the quantiser.
-        origin: value of index 0.
-        out: float32 [rays, gates].
-
-    Returns:
-        Number of valid gates, least and largest value in steps.
-    """
-    rays, gates = values.shape
-    least, most, count = np.inf, -np.inf, 0
-    for r in range(rays):
-        for g in range(gates):
-            if mask[r, g] != 0:
-                out[r, g] = 0.0
-                continue
-            v = (np.float64(values[r, g]) - origin) / step
-            least, most = min(least, v), max(most, v)
-            count += 1
-            out[r, g] = v
-    return count, least, most

@@ -20,7 +20,8 @@ from sciai.radar.model.context.compiled import costs
 from sciai.radar.model.context.order import NONE8, NONE32, plane_of, twin_of
 from sciai.radar.model.context.payload import every, expand, pack_head, repetition
 from sciai.radar.model.context.plan import Planner
-from sciai.radar.model.context.quick import code_quick, steps_and_range
+from sciai.radar.model.context.quick import code_quick
+from sciai.radar.model.context.steps import steps_and_range
 from sciai.radar.model.context.tables import rates, squash, stretch
 from sciai.radar.model.interface import F32, I32, U8, Dependency, Kind, QuantSpec, SweepContext
 from sciai.radar.model.quantise import LARGEST_INDEX, quantise
@@ -77,11 +78,8 @@ class QuickCodec(ContextCodec):
         """See `ContextCodec.encode_values`."""
         if spec.step <= 0:
             raise OverflowError("values on no grid: the context codec codes indices")
-        target: F32 = np.empty(values.shape, np.float32)
         mask = np.ascontiguousarray(validity, np.uint8)
-        count, least, most = steps_and_range(
-            np.ascontiguousarray(values, np.float32), mask, spec.step, spec.origin, target
-        )
+        target, count, least, most = steps_and_range(values, mask, spec)
         indices = np.zeros(values.shape, np.int32)
         if not count:
             return b"", indices

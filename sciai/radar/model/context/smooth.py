@@ -10,6 +10,7 @@ number of 1/256 steps: exact everywhere. Where it pays, a second look (`second`)
 from __future__ import annotations
 
 import base64
+from functools import cached_property
 
 import numpy as np
 from numba import njit
@@ -56,6 +57,16 @@ class Filter:
         self.weights = weights
         self.thresholds = thresholds
         self.second = second
+
+    @cached_property
+    def words(self) -> tuple[np.int32, ...]:
+        """Weights as compiled code takes them."""
+        return tuple(self.weights.ravel().astype(np.int32))
+
+    @cached_property
+    def words2(self) -> tuple[tuple[np.int32, ...], ...]:
+        """Weights of the second look, class by class."""
+        return () if self.second is None else tuple(tuple(row) for row in self.second.astype(np.int32))
 
     @classmethod
     def none(cls) -> Filter:
@@ -266,7 +277,7 @@ def shifts(
         first = np.zeros(q.shape, np.int16)
         _first_look(p, filt, period, CLASS, first)
         p, _, _ = with_margin(q, mask, circle, 3)
-        w0, w1, w2 = (tuple(np.int32(w) for w in row) for row in filt.second)
+        w0, w1, w2 = filt.words2
         add_second(p, first, w0, w1, w2, period, circle, out)
     return out
 
@@ -277,9 +288,8 @@ def _near(least: int, most: int, period: int) -> bool:
 
 
 def _first_look(p: NDArray[np.int32], filt: Filter, period: int, tag: int, out: NDArray[np.int16]) -> None:
-    weights = tuple(np.int32(w) for w in filt.weights.ravel())
     thresholds = np.int32(filt.thresholds[0]), np.int32(filt.thresholds[1])
-    _shifts_by_row(p, weights, *thresholds, period, np.int32(tag), out)
+    _shifts_by_row(p, filt.words, *thresholds, period, np.int32(tag), out)
 
 
 @njit(cache=True, nogil=True)
