@@ -8,6 +8,10 @@ A ledger is a folder::
     salt            for digests of personal values; without it they cannot be told from noise
     lock            held while appending
 
+An entry is on the disk before it is said to be appended. The head follows without waiting for the disk, so
+after a power cut it may be some entries behind; the next writer takes over those that are whole, chained and
+signed.
+
 What is found: an edited, deleted or moved entry (the chain breaks), a removed end (the head says more), a
 forged entry (no signature). What needs an anchor kept elsewhere: a ledger that was cut back together with its
 head, or rewritten by somebody who has the key (a fork). ``verify(anchor=...)`` finds both.
@@ -23,11 +27,11 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sciai.core.answer import Finding, jsonable
 from sciai.core.atomic import whole_file
@@ -36,6 +40,8 @@ from sciai.trust.chain import FORMAT, GENESIS, VERSION, Entry, Head, examine, pa
 from sciai.trust.sign import BadSignature, Keyring, Signer, canonical, key_id
 
 __all__ = ["Entry", "Head", "Ledger"]
+
+HEAD_BYTES: Final = 512
 
 
 class Ledger:
@@ -83,6 +89,7 @@ class Ledger:
                 fix="give the key it was made with",
             )
         self.signer = signer
+        self._written: tuple[bytes, Head] | None = None
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], signer: Signer) -> Ledger:
@@ -156,6 +163,10 @@ class Ledger:
         HMAC-SHA256 with the ledger's salt (RFC 2104). Whoever has the salt can test a guess; delete the file
         ``salt`` to make the digests meaningless for good.
         """
+        return self.hiding()(value)
+
+    def hiding(self) -> Callable[[Any], str]:
+        """``hide`` for the many values of one answer: the salt is read once."""
         try:
             salt = (self.folder / "salt").read_text().strip()
         except OSError as error:
@@ -164,7 +175,14 @@ class Ledger:
                 file=self.folder / "salt",
                 fix="begin a new ledger, or put the file back",
             ) from error
-        return "hmac-sha256:" + hmac.new(salt.encode(), canonical(value), hashlib.sha256).hexdigest()
+        started = hmac.new(salt.encode(), digestmod=hashlib.sha256)
+
+        def hide(value: Any) -> str:
+            mine = started.copy()
+            mine.update(canonical(value))
+            return f"hmac-sha256:{mine.hexdigest()}"
+
+        return hide
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -175,6 +193,16 @@ class Ledger:
         Raises:
             DamagedStore: where it cannot be read or its signature does not hold.
         """
+        try:
+            return self._read_head()
+        except DamagedStore as damaged:
+            try:
+                with self._locked():  # read while it was written? then not a second time
+                    return self._read_head()
+            except OSError:  # who may only read cannot wait for writers
+                raise damaged from None
+
+    def _read_head(self) -> Head:
         head = Head.load(self.folder / "head.json")
         try:
             self.keyring.check(head.message(), head.signature, head.key)
@@ -240,8 +268,13 @@ class Ledger:
             yield
 
     def _settled_head(self) -> Head:
-        """The head; what a writer that died left behind it is adopted where it is whole, else cut off."""
-        head, file = self.head, self.folder / "entries.jsonl"
+        """The head; what writers that died left behind it is adopted where it is whole, else cut off."""
+        written = self._written
+        if written is not None and (self.folder / "head.json").read_bytes() == written[0]:
+            head = written[1]  # nobody else wrote since: its signature is our own
+        else:
+            head = self._read_head()
+        file = self.folder / "entries.jsonl"
         size = file.stat().st_size
         if size < head.size:
             raise DamagedStore(f"{file} has {size} bytes, its head says {head.size}: the end was removed")
@@ -249,23 +282,26 @@ class Ledger:
             return head
         with open(file, "rb") as handle:
             handle.seek(head.size)
-            tail = handle.read()
-        try:
-            entry = parsed(tail, file, head.entries)
-            if (entry.number, entry.previous) != (head.entries, head.hash):
-                raise DamagedStore("not the next entry")
-            if entry.hash != entry.expected_hash():
-                raise DamagedStore("altered")
-            self.keyring.check(entry.hash.encode(), entry.signature, self._key)
-        except (DamagedStore, BadSignature):
-            if b"\n" in tail:  # a dying writer leaves part of one line, never more
+            tail = handle.readlines()
+        entries, size, last = head.entries, head.size, head.hash
+        for line in tail:
+            if not line.endswith(b"\n"):  # a dying writer leaves part of one line, never more
+                self._cut(size)
+                break
+            try:
+                entry = parsed(line, file, entries)
+                if (entry.number, entry.previous) != (entries, last):
+                    raise DamagedStore("not the next entry")
+                if entry.hash != entry.expected_hash():
+                    raise DamagedStore("altered")
+                self.keyring.check(entry.hash.encode(), entry.signature, self._key)
+            except (DamagedStore, BadSignature):
                 raise DamagedStore(
                     f"{file}: what stands behind the head is not an entry of {self.name}; look at it, and "
-                    f"remove all beyond byte {head.size}"
+                    f"remove all beyond byte {size}"
                 ) from None
-            self._cut(head.size)
-            return head
-        return self._write_head(head.entries + 1, size, entry.hash)
+            entries, size, last = entries + 1, size + len(line), entry.hash
+        return head if entries == head.entries else self._write_head(entries, size, last)
 
     def _extend(self, start: int, line: bytes) -> None:
         handle = os.open(self.folder / "entries.jsonl", os.O_WRONLY | os.O_APPEND)
@@ -288,8 +324,18 @@ class Ledger:
             raise BadInput("the ledger was opened without a key, for reading", file=self.folder)
         unsigned = Head(entries, size, last, _now(), self.signer.key, "")
         head = replace(unsigned, signature=self.signer.sign(unsigned.message()))
-        with whole_file(self.folder / "head.json", overwrite=True) as temporary:
-            temporary.write_bytes(canonical(asdict(head)))
+        # of one length and within one sector, so that it is written over in one piece, old or new
+        content, file = canonical(asdict(head)).ljust(HEAD_BYTES - 1) + b"\n", self.folder / "head.json"
+        if len(content) == HEAD_BYTES and file.exists() and file.stat().st_size == HEAD_BYTES:
+            handle = os.open(file, os.O_WRONLY)
+            try:
+                os.pwrite(handle, content, 0)
+            finally:
+                os.close(handle)
+        else:
+            with whole_file(file, overwrite=True) as temporary:
+                temporary.write_bytes(content)
+        self._written = content, head
         return head
 
 

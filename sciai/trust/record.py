@@ -139,7 +139,7 @@ def _body(ledger: Ledger, asked: Question, answer: Answer[Any], hide: bool, use:
 def said_of(ledger: Ledger, asked: Question, answer: Answer[Any], hide: bool) -> dict[str, Any]:
     """What was said, in the clear or as salted digests."""
     if hide:
-        return parts.hidden(answer, asked.leave_out, ledger.hide)
+        return parts.hidden(answer, asked.leave_out, ledger.hiding())
     return parts.said(answer, asked.leave_out)
 
 

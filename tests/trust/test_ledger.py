@@ -200,6 +200,46 @@ def test_a_writer_that_died_before_its_head(ledger: Ledger, monkeypatch: pytest.
     assert [e.body["value"] for e in ledger.entries()] == list(range(7))
 
 
+def test_a_head_that_a_power_cut_left_behind(ledger: Ledger) -> None:
+    head = (ledger.folder / "head.json").read_bytes()
+    for value in (5, 6, 7):
+        ledger.append("answer", {"value": value})
+    (ledger.folder / "head.json").write_bytes(head)
+    with open(ledger.folder / "entries.jsonl", "ab") as file:
+        file.write(b'{"number":8,"ti')
+    assert Ledger(ledger.folder, ledger.signer).append("answer", {"value": 8}).number == 8
+    assert complaints(ledger) == ""
+    (ledger.folder / "head.json").write_bytes(head)
+    edited = lines(ledger)
+    put(ledger, [*edited[:6], edited[6].replace(b'"value":6', b'"value":9'), *edited[7:]])
+    with pytest.raises(DamagedStore, match="not an entry"):
+        ledger.append("answer", {"value": 9})
+
+
+def test_a_head_of_an_older_ledger_is_written_anew(ledger: Ledger) -> None:
+    file = ledger.folder / "head.json"
+    file.write_text(json.dumps(json.loads(file.read_text())))
+    assert len(file.read_bytes()) < 512
+    ledger.append("answer", {"value": 5})
+    assert len(file.read_bytes()) == 512
+    assert complaints(ledger) == ""
+
+
+def test_heads_are_whole_whenever_they_are_read(tmp_path: Path, signer: Signer) -> None:
+    signer.save(tmp_path / "key.pem")
+    ledger = Ledger.create(tmp_path / "ledger", signer)
+    spawn = multiprocessing.get_context("spawn")
+    writer = spawn.Process(target=write_many, args=(ledger.folder, tmp_path / "key.pem", 0))
+    writer.start()
+    seen = set()
+    while writer.is_alive():
+        seen.add(Ledger(ledger.folder).head.entries)  # raises where it is torn
+    writer.join()
+    assert writer.exitcode == 0
+    assert ledger.head.entries == 20
+    assert len(seen) > 1
+
+
 def test_a_writer_that_died_in_the_middle_of_a_line(ledger: Ledger) -> None:
     with open(ledger.folder / "entries.jsonl", "ab") as file:
         file.write(b'{"number":5,"ti')
