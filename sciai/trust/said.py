@@ -149,7 +149,7 @@ def _leaves(value: Any, name: str, leave_out: tuple[str, ...]) -> list[tuple[str
 
 
 def _is_fingerprint(value: Any) -> bool:
-    return isinstance(value, Mapping) and value.keys() == GRIDS.keys()
+    return isinstance(value, dict) and value.keys() == GRIDS.keys()
 
 
 def _name_of(item: Any, number: int) -> str:
@@ -158,9 +158,11 @@ def _name_of(item: Any, number: int) -> str:
 
 
 def _numeric(value: Any) -> bool:
+    if isinstance(value, float) or value is None:
+        return True
     if isinstance(value, list):
         return all(_numeric(item) for item in value)
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _count(value: Any) -> int:
@@ -190,10 +192,14 @@ def _steps(value: Any, grid: str) -> Any:
     Shape is kept; everything that is no float stays.
     """
     if isinstance(value, float):
-        return _step_of(np.array([value]), GRIDS[grid])[0]
+        if not math.isfinite(value):
+            return str(value)
+        return math.floor(value / _step_up_to(abs(value), GRIDS[grid]) + GRIDS[grid])
+    if value is None or isinstance(value, str | int):
+        return value
     if _is_fingerprint(value):
         return value[grid]
-    if _numeric(value) and isinstance(value, list) and _count(value):
+    if isinstance(value, list) and _numeric(value) and _count(value):
         flat = np.array([math.nan if item is None else float(item) for item in _flat(value)])
         return [_count(value), *_step_of(flat, GRIDS[grid])]
     if isinstance(value, list | tuple):
@@ -214,5 +220,8 @@ def _step_of(numbers: npt.NDArray[np.float64], shift: float) -> list[Any]:
 
 
 def _step(numbers: npt.NDArray[np.float64], shift: float) -> float:
-    largest = float(np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0))
+    return _step_up_to(float(np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0)), shift)
+
+
+def _step_up_to(largest: float, shift: float) -> float:
     return max(10 * NOISE, 10.0 ** math.floor(math.log10(largest) + shift) / 1000 if largest else 0.0)

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +116,7 @@ class Signer:
         with os.fdopen(handle, "wb") as file:
             file.write(text)
 
-    @property
+    @cached_property
     def public(self) -> str:
         """The public key, base64 of its 32 bytes."""
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -123,7 +124,7 @@ class Signer:
         raw = self._private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         return base64.b64encode(raw).decode()
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The key's id: the first 16 hex digits of the public key's sha256."""
         return key_id(self.public)
