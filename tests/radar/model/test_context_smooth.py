@@ -139,9 +139,9 @@ def test_row_by_row_is_gate_by_gate(
     weights = rng.integers(-127, 128, (CLASSES, TERMS)).astype(np.int8)
     filt = Filter(weights, (int(rng.integers(0, 10)), int(rng.integers(10, 40))))
     slow = np.zeros(shape, np.int16)
-    module._shifts(
-        indices, mask, weights.astype(np.int64), *filt.thresholds, period, circle, module._OFFSETS, slow
-    )
+    terms = np.zeros(TERMS, np.int64)
+    own = weights.astype(np.int64)
+    module._shifts(indices, mask, own, *filt.thresholds, period, circle, module._OFFSETS, terms, slow)
     np.testing.assert_array_equal(shifts(indices, mask, filt, period, circle), slow)
     values = values_of(indices, mask, slow, 0.37, -3.3)
     wide_values = (indices * np.float64(256) + slow) * (0.37 / 256) - 3.3

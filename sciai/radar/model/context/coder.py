@@ -17,16 +17,14 @@ import numpy as np
 
 from sciai.radar.model.context.jit import inlined, loop
 from sciai.radar.model.context.tables import COUNT_LIMIT, LOGIT_MAX
+from sciai.radar.model.context.vectors import MIXED, teach, weigh
 
-__all__ = ["INPUTS", "POSITION", "adaptive_bit", "code_bit", "finish", "learn", "mix_bit", "start"]
+__all__ = ["INPUTS", "POSITION", "adaptive_bit", "as_told", "code_bit", "finish", "learn", "mix_bit", "start"]
 
-INPUTS = 12  # a given logit and eleven counters, or twelve counters
+INPUTS = MIXED  # a given logit and eleven counters, or twelve counters
 _LOW, _HIGH, _CODE, POSITION = 0, 1, 2, 3  # slots of the coder's state, int64 [4]
 _TOP = 40
 _ALL = (1 << 48) - 1
-# 2.0 in Q16. A sum of two weights, less two bits, is below 2^16; counters' logits are below 2308 and a
-# given one below 2817, so that the sum of twelve products stays below 2^31.
-_WEIGHT_MAX = (1 << 17) - 1
 
 
 @loop
@@ -41,6 +39,16 @@ def start(state, data, decoding):
             p = state[POSITION]
             state[_CODE] = (state[_CODE] << 8) | (np.int64(data[p]) if p < data.size else 0)
             state[POSITION] = p + 1
+
+
+@loop
+def as_told(apm, squash):
+    """Secondary estimation before it has seen anything: a probability means what it says."""
+    for j in range(34):
+        apm[0, j] = squash[min(j * 176, 2 * LOGIT_MAX)]
+    for i in range(1, apm.shape[0]):
+        for j in range(34):  # row after row: columns would miss the cache each time
+            apm[i, j] = apm[0, j]
 
 
 @inlined
@@ -154,10 +162,7 @@ def mix_bit(
     """
     for i in range(given, INPUTS):
         x[i] = stretch[np.int64(counters[slots[i] + offset]) >> 20]
-    dot = np.int32(0)
-    for i in range(INPUTS):
-        dot += np.int32(((weights[row, i] + second[row2, i]) >> 2) * x[i])
-    logit = np.int64(dot) >> 14
+    logit = weigh(weights, row, second, row2, x) >> 14
     logit = min(max(logit, -LOGIT_MAX), LOGIT_MAX)
     p1 = np.int64(squash[logit + LOGIT_MAX])
     # Secondary estimation: what really happened when the mixture said this, in this context.
@@ -170,12 +175,7 @@ def mix_bit(
     goal = np.int64(65535) if bit else np.int64(0)
     near = left + (1 if part > 704 else 0)
     apm[arow, near] += (goal - np.int64(apm[arow, near])) >> 6
-    error = np.int32((np.int64(bit) << 16) - p1)
-    half = np.int32(1 << (pace - 1))
-    for i in range(INPUTS):
-        step = np.int32((np.int32(error * x[i]) + half) >> pace)
-        weights[row, i] = min(max(weights[row, i] + step, -_WEIGHT_MAX), _WEIGHT_MAX)
-        second[row2, i] = min(max(second[row2, i] + step, -_WEIGHT_MAX), _WEIGHT_MAX)
+    teach(weights, row, second, row2, x, (np.int64(bit) << 16) - p1, pace)
     bit22 = np.int64(bit) << 22
     for i in range(given, INPUTS):
         learn(bit22, slots[i] + offset, counters, rate)

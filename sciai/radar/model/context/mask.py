@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from sciai.radar.model.context.coder import INPUTS, POSITION, adaptive_bit, finish, mix_bit, start
+from sciai.radar.model.context.coder import INPUTS, POSITION, adaptive_bit, as_told, finish, mix_bit, start
 from sciai.radar.model.context.jit import inlined, loop
 
 __all__ = ["code_mask"]
@@ -354,9 +354,8 @@ def code_mask(mask, first, second, ref, tables, pace, data, decoding):
         _gather(ll, known)
     weights = np.full((_ROWS, INPUTS), 1 << 14, np.int32)
     second = np.zeros((32, INPUTS), np.int32)
-    apm = np.zeros((1024 * 2, 34), np.int32)
-    for j in range(34):
-        apm[:, j] = squash[min(j * 176, 2 * 2816)]
+    apm = np.empty((1024 * 2, 34), np.int32)
+    as_told(apm, squash)
     counters = np.full(INPUTS << (_BITS + 1), np.uint32(1 << 31), np.uint32)
     plain = np.full(64, np.uint32(1 << 31), np.uint32)
     column = np.zeros(gates, np.int32)

@@ -177,12 +177,10 @@ def _squares(planes: Sequence[tuple[I32, U8, F32, int, slice]], filt: smooth.Fil
     """Sum of squared errors in steps, and the number of gates that are judged by."""
     error, count = 0.0, 0
     for indices, validity, target, turn, inner in planes:
-        valid = np.zeros(validity.shape, bool)
-        valid[inner] = validity[inner] == 0
         shift = smooth.shifts(indices, validity, filt, turn, False)
-        off = target[valid] - indices[valid] - shift[valid] / 256.0
-        error += float((off.astype(np.float64) ** 2).sum())
-        count += int(valid.sum())
+        first, last, _ = inner.indices(validity.shape[0])
+        more, gates = smooth.squares(indices, validity, target, shift, first, last)
+        error, count = error + more, count + gates
     return error, count
 
 

@@ -10,12 +10,12 @@ number of 1/256 steps: exact everywhere. Where it pays, a second look (`second`)
 from __future__ import annotations
 
 import base64
-from functools import cached_property
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from sciai.radar.model.context.features import wrap
 from sciai.radar.model.context.jit import inlined, loop
 from sciai.radar.model.context.second import (
     CLASS,
@@ -28,7 +28,7 @@ from sciai.radar.model.context.second import (
     with_margin,
 )
 
-__all__ = ["CLASSES", "TERMS", "Filter", "fit", "fit_second", "shifts", "values_of"]
+__all__ = ["CLASSES", "TERMS", "Filter", "fit", "fit_second", "shifts", "squares", "values_of"]
 
 CLASSES = 3
 TERMS = 11  # five rings x two clips, and a constant
@@ -58,12 +58,12 @@ class Filter:
         self.thresholds = thresholds
         self.second = second
 
-    @cached_property
+    @property
     def words(self) -> tuple[np.int32, ...]:
         """Weights as compiled code takes them."""
         return tuple(self.weights.ravel().astype(np.int32))
 
-    @cached_property
+    @property
     def words2(self) -> tuple[tuple[np.int32, ...], ...]:
         """Weights of the second look, class by class."""
         return () if self.second is None else tuple(tuple(row) for row in self.second.astype(np.int32))
@@ -114,10 +114,7 @@ def _terms(q, mask, r, g, period, circle, offsets, out):
             rr = rr % rays
         if mask[rr, gg] != 0:
             continue
-        d = np.int64(q[rr, gg]) - own
-        if period > 0:
-            h = period // 2
-            d = (d + h) % period - h
+        d = wrap(np.int64(q[rr, gg]) - own, period)
         k = 2 * offsets[i, 0]
         out[k] += min(max(int(d), -1), 1)
         wide = min(max(int(d), -3), 3)
@@ -308,6 +305,21 @@ def values_of(
     out = np.full(q.shape, np.nan, np.float32)
     _values(q, mask, shift, step / 256, origin, out)
     return out
+
+
+@loop
+def squares(q, mask, target, shift, first, last):
+    """Sum of squared errors in steps and number of valid gates, of the rays from first to last."""
+    total, count = 0.0, 0
+    for r in range(first, last):
+        ray = 0.0
+        for g in range(q.shape[1]):
+            if mask[r, g] == 0:
+                off = np.float64(target[r, g]) - q[r, g] - shift[r, g] / 256.0
+                ray += off * off
+                count += 1
+        total += ray
+    return total, count
 
 
 @loop

@@ -21,7 +21,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from sciai.radar.model.context.coder import INPUTS, POSITION, adaptive_bit, code_bit, finish, mix_bit, start
+from sciai.radar.model.context.coder import (
+    INPUTS,
+    POSITION,
+    adaptive_bit,
+    as_told,
+    code_bit,
+    finish,
+    mix_bit,
+    start,
+)
 from sciai.radar.model.context.features import (
     FEATURES,
     LEFT,
@@ -337,9 +346,8 @@ def code_values(
     weights = np.full((_ROWS, INPUTS), (1 << 16) // 20, np.int32)
     weights[:, 0] = (8 << 16) // 10
     second = np.zeros((_ROWS2, INPUTS), np.int32)
-    apm = np.zeros((192 * 16, 34), np.int32)
-    for j in range(34):
-        apm[:, j] = squash[min(j * 176, 2 * 2816)]
+    apm = np.empty((192 * 16, 34), np.int32)
+    as_told(apm, squash)
     x = np.zeros(INPUTS, np.int32)
     slots = np.zeros(INPUTS, np.int32)
     state = np.zeros(4, np.int64)
