@@ -27,6 +27,7 @@ def auditor() -> Auditor:
         ("poison", "poisoned"),
         ("subgroup", "groups"),
         ("subgroup", "unlearned"),
+        ("subgroup", "borders"),
         ("memorised", "memorised"),
         ("shortcut", "shortcuts"),
         ("broken law", "relations"),
@@ -70,7 +71,16 @@ def test_tools_without_material_find_nothing() -> None:
     )
     bare = replace(bare, answer=lambda rows, context: rows[:, 0])
     found = {item.tool: item.score for item in Auditor({}).examine(bare)}
-    for tool in ("relations", "triggers", "groups", "unlearned", "shortcuts", "claims", "contexts"):
+    for tool in (
+        "relations",
+        "triggers",
+        "groups",
+        "unlearned",
+        "borders",
+        "shortcuts",
+        "claims",
+        "contexts",
+    ):
         assert found[tool] == 0.0
     assert set(found) == set(TOOLS)
 
