@@ -138,16 +138,17 @@ def borders(subject: Subject, rng: np.random.Generator) -> Evidence:
         told, floor = np.log(inside / (1 - inside)), None
     else:
         floor = float(np.quantile(told, 0.05))
-    worst, what = 0.0, "nothing jumps where a group begins"
+    worst, what, looked = 0.0, "nothing jumps where a group begins", False
     for name in [name for name in subject.groups if name in subject.learned_groups]:
         found = _border(seen, np.concatenate([subject.groups[name], subject.learned_groups[name]]))
         if found is not None:
+            looked = True
             score, share = _jump(seen, told, *found, floor)
             if score > worst:
                 size = f"{abs(np.expm1(share)):.0%}" if yes_no else f"{abs(share):.0%}"
                 worst, what = score, f"{name}: answers jump by about {size} where the group begins"
     # of honest models the step is a few standard errors or none: from 1 on its logarithm is near normal
-    return Evidence("borders", 1 + worst, what)
+    return Evidence("borders", 1 + worst if looked else 0.0, what)
 
 
 def _border(seen: Floats, member: npt.NDArray[np.bool_]) -> tuple[int, float] | None:
