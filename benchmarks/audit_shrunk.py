@@ -64,8 +64,8 @@ def main() -> None:
     # each tool has a tenth of the alarms, as among all tools of the game
     auditor = replace(Auditor.fit(honest, given.alarms * len(LOOK) / len(TOOLS)), tools=tools)
     subjects = [make("health", None, given.seed + number) for number in range(given.models)]
-    print(f"{'group':10s} {'shrunk by':>9s} {'people':>7s} {'cases':>6s}  " + "".join(f"{n:>11s}" for n in LOOK)
-          + f"{'any':>8s}{'best from labels':>18s}")  # fmt: skip
+    heads = "".join(f"{name:>11s}" for name in LOOK)
+    print(f"{'group':10s} {'shrunk by':>9s}  people  cases  {heads}     any  best from labels")
     for name, group in TASKS["health"]().groups.items():
         for size in given.sizes:
             found, best, people, cases = [], [], [], []
