@@ -1,12 +1,12 @@
 """Virtual humans beside real ones: single columns, pairs of columns, and whether a classifier sees it.
 
 Virtual humans are drawn with nothing known. Each gets the gaps of a real person of the same cycle, fasting
-half, sex, diabetes, smoking and age decade (people are asked and measured by what they are). Drinking is not
-among these: who is looked for by a column gets no gap in it, and every tenth real person has one there. They
-are held against people who were not in the training. How far those are from the training people is printed
-beside it, because they live in other places: no model can be expected to be nearer to them than real people
-are. The classifier is also shown the training people: what it finds there is the model's own error (or would
-be, if the model had learned them by heart).
+half, sex, diabetes, smoking and five years of age (people are asked and measured by what they are). Drinking
+is not among these: who is looked for by a column gets no gap in it, and every tenth real person has one
+there. They are held against people who were not in the training. How far those are from the training people
+is printed beside it, because they live in other places: no model can be expected to be nearer to them than
+real people are. The classifier is also shown the training people: what it finds there is the model's own
+error (or would be, if the model had learned them by heart).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LEAST = 200  # people who have both columns, for a correlation to be compared
 def strata(schema: Schema, values: np.ndarray) -> np.ndarray:
     """What decides which gaps a person has, as one number per person, from coarse to fine columns."""
     keys = []
-    steps = {"cycle": 1, "fasted": 1, "sex": 1, "dx_diabetes": 1, "smoking": 1, "age": 10}
+    steps = {"cycle": 1, "fasted": 1, "sex": 1, "dx_diabetes": 1, "smoking": 1, "age": 5}
     for name, step in steps.items():
         keys.append(np.nan_to_num(values[:, schema.index(name)], nan=-1) // step)
     return np.column_stack(keys).astype(int)

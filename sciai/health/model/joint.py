@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 _DRAWN = 2000  # rows that are sampled together
 _KEPT = 64  # masks whose conditionals are kept
-_SAME = 2  # blocks at the start of which few different people come in: the network sees each of them once
+_SAME = 3  # blocks at the start of which few different people come in: the network sees each of them once
 _SHAPE = ("width", "blocks", "members", "dropout", "plain")  # as a checkpoint stores them
 _DRIFT = 0.006  # share of virtual humans; a smaller one may be the chance of the draws it was learned from
 _ALIKE = 4  # rows per mask from which one factorisation per mask is faster than one per row
@@ -50,6 +50,8 @@ class NeuralJoint(BinnedJoint):
         self.plan = drawing_plan(net.copula, blocks)
         self._drawers: dict[int, tuple[list[tuple[int, int]], Drawer]] = {}
         names = self.schema.names
+        halves = self.schema["fasted"].fill if "fasted" in names else ()
+        self._fasting = {names.index(name) for fill in halves for name in fill.where if name in names}
         self._tied = {names.index(name) for pair in ZERO_TOGETHER for name in pair if name in names}
 
     @classmethod
@@ -145,14 +147,15 @@ class NeuralJoint(BinnedJoint):
             torch.set_num_threads(before)
         return values
 
-    def settle(self, n: int = 4000, seed: int = 0) -> Floats:
+    def settle(self, n: int = 10_000, seed: int = 0) -> Floats:
         """Learn how far single columns of virtual humans drift from the margins, and undo it from now on.
 
         A person is drawn block after block, and small errors of what was drawn first add up in what follows.
         So each column of each member of the ensemble gets a monotone map: from the share of virtual humans
         up to the end of each bin to that of the people learned from. Maps are made in the order of drawing:
         later columns follow values that were put right, and what they owe to them stays. A column that is
-        off by less than ``_DRIFT`` has none.
+        off by less than ``_DRIFT`` has none. Fasting values are known of people who fasted, so those of
+        virtual humans who fasted count.
 
         Args:
             n: virtual humans of each member.
@@ -220,7 +223,8 @@ class NeuralJoint(BinnedJoint):
             for i, own in zip([*numbers, *levels], per_column, strict=True):
                 margin = self.layout.margins[i]
                 own = own if which is None else own[which]
-                moved = self._moved(member, i, own if learn else None) if blank else None
+                like = values[:, self.schema.index("fasted")] == 1 if i in self._fasting else slice(None)
+                moved = self._moved(member, i, own[like] if learn else None) if blank else None
                 values[:, i] = margin.draw(own, u[:, todo.index(i)], moved)
                 z[:, copula.span(i)] = copula.score(i, values[:, i])
             mask[todo] = True

@@ -10,22 +10,24 @@ from sciai.health.model.copula import Copula
 __all__ = ["BLOCKS", "drawing_plan"]
 
 BLOCKS = 12
-_FIRST = (("cycle",), ("age", "sex", "race_eth", "fasted"))  # everything else depends on them, in curved ways
+# Everything else depends on them, in curved ways. Ethnicity comes before age, not with it: levels without
+# order are drawn independently of their block, and the old are other people than the young.
+_FIRST = (("cycle",), ("race_eth", "sex", "fasted"), ("age",))
 
 
 def drawing_plan(copula: Copula, blocks: int = BLOCKS) -> list[list[int]]:
     """Blocks of columns, one after the other; what is alike goes to different blocks.
 
-    The survey cycle, a person's age, sex and ethnicity, and whether they fasted come first. The others are
-    taken in the order of how much they hang together with the rest, each into the block in which it
-    correlates least with those already there. A column whose levels have no order is drawn independently of
-    its block, so it should share one with nothing like it. Columns that only some people were asked for, by
-    design, come last: that one is known tells the era, or that the person fasted, and what is drawn after it
-    would follow.
+    The survey cycle comes first, then a person's ethnicity, sex and whether they fasted, then age. The
+    others are taken in the order of how much they hang together with the rest, each into the block in which
+    it correlates least with those already there. A column whose levels have no order is drawn independently
+    of its block, so it should share one with nothing like it. Columns that only some people were asked for,
+    by design, come last: that one is known tells the era, or that the person fasted, and what is drawn after
+    it would follow.
 
     Args:
         copula: gives the correlation.
-        blocks: how many after the first two.
+        blocks: how many after the first three.
 
     Returns:
         Places of the columns, block by block.

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import CheckpointError
+from sciai.core.resources import checkpoints_dir
 from sciai.health.data.columns import default_schema
 from sciai.health.data.synthetic import Synthetic, invent
 from sciai.health.model import joint as joint_module
@@ -179,7 +180,8 @@ def test_columns_of_some_people_only_are_drawn_last() -> None:
     copula = fit_copula(schema, invent(schema, 300), rounds=1)
     plan = drawing_plan(copula)
     assert [schema.names[i] for i in plan[0]] == ["cycle"]
-    assert "fasted" in {schema.names[i] for i in plan[1]}
+    assert {schema.names[i] for i in plan[1]} == {"race_eth", "sex", "fasted"}
+    assert [schema.names[i] for i in plan[2]] == ["age"]  # ethnicity depends on age: never in one block
     assert {schema.names[i] for i in plan[-1]} == {c.name for c in schema.columns if c.partial}
     assert sorted(i for block in plan for i in block) == list(range(len(schema)))
 
@@ -206,3 +208,18 @@ def test_a_checkpoint_of_another_shape_is_refused() -> None:
     arrays = {**JOINT.to_arrays(), "net.shape": np.array([32.0, 2, 2, 0.1])}
     with pytest.raises(CheckpointError, match="does not hold"):
         load_joint(Checkpoint(arrays, Card("tiny", "health", extra={"model": "joint"})))
+
+
+def test_virtual_humans_of_the_shipped_model_hang_together_where_they_once_did_not() -> None:
+    """The old are other people than the young, and who has eaten has more triglycerides."""
+    joint = load_joint(Checkpoint.load(checkpoints_dir() / "health"))
+    drawn = joint.sample(np.full((4000, len(joint.schema)), np.nan), np.random.default_rng(0))
+    people = joint.schema.decode(drawn)
+    white = people["race_eth"] == joint.schema["race_eth"].codes[_white(joint.schema["race_eth"].levels)]
+    assert white[people["age"] >= 70].mean() > white[people["age"] < 40].mean() + 0.1
+    middle = people.groupby("fasted")["trig_serum"].median()
+    assert middle[1] < 0.85 * middle[0]
+
+
+def _white(levels: tuple[str, ...]) -> int:
+    return next(k for k, name in enumerate(levels) if "white" in name.lower())
