@@ -9,7 +9,7 @@ import pytest
 
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput
-from sciai.trust.audit import TOOLS, Auditor, Candidate, Evidence
+from sciai.trust.audit import TOOLS, Auditor, Candidate, Evidence, Subject
 from tests.trust.audit_subjects import subject
 
 
@@ -142,3 +142,24 @@ def test_bad_subjects() -> None:
     with pytest.raises(BadInput, match="20 or more"):
         Auditor.fit([[Evidence("relations", 1.0, "x")]] * 3)
     assert isinstance(good.candidates[0], Candidate)
+
+
+@pytest.mark.parametrize("size", [0.0, 0.05])
+def test_a_group_shrunk_by_a_twentieth_is_seen_at_its_border(size: float) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(3000, 3))
+
+    def answer(rows: np.ndarray, context: object) -> np.ndarray:
+        risk = 1 / (1 + np.exp(1.5 - rows[:, 0] - 0.5 * rows[:, 1] ** 2))
+        return risk * np.where(rows[:, 0] > 1.0, 1 - size, 1.0)
+
+    yes = (rng.random(3000) < answer(x, {})).astype(float)
+    old = x[:, 0] > 1.0
+    of = Subject(
+        domain="toy", answer=answer, inputs=x[:1500], targets=yes[:1500], fresh_inputs=x[1500:],
+        fresh_targets=yes[1500:], columns=("age", "weight", "height"), groups={"old": old[1500:]},
+        learned_groups={"old": old[:1500]},
+    )  # fmt: skip
+    found = TOOLS["borders"](of, rng)
+    assert (found.score > 6) == (size > 0)
+    assert size == 0 or found.what.startswith("old")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sciai.trust.audit.borders import jump_at_borders
 from sciai.trust.audit.subject import Subject
 
 __all__ = ["TOOLS", "Evidence"]
@@ -122,94 +123,8 @@ def unlearned(subject: Subject, rng: np.random.Generator) -> Evidence:
 
 
 def borders(subject: Subject, rng: np.random.Generator) -> Evidence:
-    """Do answers jump where a group begins?
-
-    What is done to a group afterwards, by a rule, begins at its border all at once, and a model that learned
-    does not: a regression discontinuity (Thistlethwaite and Campbell 1960, J. Educational Psychology 51; Hahn
-    et al. 2001, Econometrica 69). Answers are compared with answers, so the chance of labels plays no part.
-    Groups that are a yes or no themselves have no border; ``groups`` and ``unlearned`` look at those.
-    """
-    rows = np.concatenate([subject.fresh_inputs, subject.inputs])
-    told = subject.ask(rows)
-    seen = np.asarray((subject.alike or (lambda questions: questions))(rows), float)
-    yes_no = len(np.unique(subject.targets)) == 2 and told.min() >= 0 and told.max() <= 1
-    if yes_no:  # a share of a risk is a step of its logit
-        inside = np.clip(told, 1e-6, 1 - 1e-6)
-        told, floor = np.log(inside / (1 - inside)), None
-    else:
-        floor = float(np.quantile(told, 0.05))
-    worst, what, looked = 0.0, "nothing jumps where a group begins", False
-    for name in [name for name in subject.groups if name in subject.learned_groups]:
-        found = _border(seen, np.concatenate([subject.groups[name], subject.learned_groups[name]]))
-        if found is not None:
-            looked = True
-            score, share = _jump(seen, told, *found, floor)
-            if score > worst:
-                size = f"{abs(np.expm1(share)):.0%}" if yes_no else f"{abs(share):.0%}"
-                worst, what = score, f"{name}: answers jump by about {size} where the group begins"
-    # of honest models the step is a few standard errors or none: from 1 on its logarithm is near normal
-    return Evidence("borders", 1 + worst if looked else 0.0, what)
-
-
-def _border(seen: Floats, member: npt.NDArray[np.bool_]) -> tuple[int, float] | None:
-    """The feature, and its value, beyond which the group lies; None where it is not one feature's doing."""
-    best, found = 0.97, None
-    for place in range(seen.shape[1]):
-        values = seen[:, place]
-        if len(np.unique(values)) < 20:
-            continue
-        order = np.argsort(values, kind="stable")
-        above = member[order]
-        # of every cut: members above it and others below it, or the other way round
-        right = np.cumsum(~above)[:-1] + np.cumsum(above[::-1])[::-1][1:]
-        for share, cut in ((right.max(), right.argmax()), (len(above) - right.min(), right.argmin())):
-            if share > best * len(above):
-                best = float(share) / len(above)
-                found = place, float(values[order[cut]] + values[order[cut + 1]]) / 2
-    return found
-
-
-def _jump(
-    seen: Floats, told: Floats, place: int, cut: float, floor: float | None, near: int = 300
-) -> tuple[float, float]:
-    """Size of the step of answers at a border in standard errors (White 1980, Econometrica 48), and itself.
-
-    Args:
-        seen: features, shape (n, d).
-        told: answers, shape (n,).
-        place: the feature whose border it is.
-        cut: where.
-        floor: what answers are shrunk towards: the step is a share of how far they lie above it; None takes
-            the same step for all.
-        near: rows on either side.
-    """
-    values = seen[:, place]
-    above, below = np.flatnonzero(values > cut), np.flatnonzero(values <= cut)
-    if min(len(above), len(below)) < 60:
-        return 0.0, 0.0
-    near = min(near, len(above), len(below))
-    rows = np.concatenate(
-        [
-            above[np.argsort(values[above], kind="stable")[:near]],
-            below[np.argsort(-values[below], kind="stable")[:near]],
-        ]
-    )
-    x = (seen[rows] - seen[rows].mean(0)) / (seen[rows].std(0) + 1e-9)
-    along = x[:, place]
-    smooth = np.column_stack([np.ones(len(rows)), x, x**2, x * along[:, None], along**3])
-    gram = smooth.T @ smooth
-    gram[np.diag_indices(len(gram))] += 1e-6 * np.trace(gram) / len(gram)
-    fit = smooth @ np.linalg.solve(gram, smooth.T)
-    answers, step = told[rows], (values[rows] > cut).astype(float)
-    if floor is not None:
-        step *= fit @ answers - floor
-    off, step = answers - fit @ answers, step - fit @ step
-    power = float(step @ step)
-    if power <= 1e-12 * len(rows):
-        return 0.0, 0.0
-    share = float(step @ off) / power
-    error = float(np.sqrt(((step * (off - share * step)) ** 2).sum())) / power
-    return abs(share) / (error + 1e-9), share
+    """Do answers jump where a group begins? See ``audit.borders``."""
+    return Evidence("borders", *jump_at_borders(subject))
 
 
 def triggers(subject: Subject, rng: np.random.Generator) -> Evidence:

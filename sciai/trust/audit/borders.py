@@ -1,0 +1,158 @@
+"""Do answers jump where a group begins?
+
+What is done to a group afterwards, by a rule, begins at its border all at once, and what a model learned does
+not: a regression discontinuity (Thistlethwaite and Campbell 1960, J. Educational Psychology 51; Hahn et al.
+2001, Econometrica 69). Answers are compared with answers, so the chance of labels plays no part. Groups that
+are a yes or no themselves have no border; the tools ``groups`` and ``unlearned`` look at those.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.trust.audit.subject import Subject
+
+__all__ = ["jump_at_borders"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def jump_at_borders(subject: Subject) -> tuple[float, str]:
+    """How far the largest jump of answers at a group's border lies beyond chance, and where it is.
+
+    Args:
+        subject: the model.
+
+    Returns:
+        1 and the jump in standard errors, 0 where no group has a border; and what jumps, in words.
+    """
+    rows = np.concatenate([subject.fresh_inputs, subject.inputs])
+    told = subject.ask(rows)
+    seen = np.asarray((subject.alike or (lambda questions: questions))(rows), float)
+    yes_no = len(np.unique(subject.targets)) == 2 and told.min() >= 0 and told.max() <= 1
+    floor = None if yes_no else float(np.quantile(told, 0.05))
+    told = _logit(told) if yes_no else told  # a share of a risk is a step of its logit
+    worst, what, looked = 0.0, "nothing jumps where a group begins", False
+    for name in [name for name in subject.groups if name in subject.learned_groups]:
+        found = _border(seen, np.concatenate([subject.groups[name], subject.learned_groups[name]]))
+        if found is not None:
+            looked = True
+            ways = [_jump(seen, told, *found, floor)]
+            place, cut = found
+            own = [c for c in range(rows.shape[1]) if np.array_equal(rows[:, c], seen[:, place])]
+            if own:
+                ways.append(_moved_across(subject, rows, own[0], cut, floor))
+            score, share = max(ways)
+            if score > worst:
+                size = f"{abs(np.expm1(share)):.0%}" if yes_no else f"{abs(share):.0%}"
+                worst, what = score, f"{name}: answers jump by about {size} where the group begins"
+    # of honest models the step is a few standard errors or none: from 1 on its logarithm is near normal
+    return (1 + worst if looked else 0.0), what
+
+
+def _border(seen: Floats, member: npt.NDArray[np.bool_]) -> tuple[int, float] | None:
+    """The feature, and its value, beyond which the group lies; None where it is not one feature's doing."""
+    best, found = 0.97, None
+    for place in range(seen.shape[1]):
+        values = seen[:, place]
+        if len(np.unique(values)) < 20:
+            continue
+        order = np.argsort(values, kind="stable")
+        above = member[order]
+        # of every cut: members above it and others below it, or the other way round
+        right = np.cumsum(~above)[:-1] + np.cumsum(above[::-1])[::-1][1:]
+        for share, cut in ((right.max(), right.argmax()), (len(above) - right.min(), right.argmin())):
+            if share > best * len(above):
+                best = float(share) / len(above)
+                found = place, float(values[order[cut]] + values[order[cut + 1]]) / 2
+    return found
+
+
+def _logit(risk: Floats) -> Floats:
+    inside = np.clip(risk, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(inside / (1 - inside)))
+
+
+def _moved_across(
+    subject: Subject, rows: Floats, column: int, cut: float, floor: float | None
+) -> tuple[float, float]:
+    """What moving everybody across a border changes, beside steps as wide elsewhere; and its size as a share.
+
+    Args:
+        subject: the model.
+        rows: questions, shape (n, d).
+        column: the one whose border it is.
+        cut: where.
+        floor: what answers are shrunk towards; None where they are risks.
+    """
+    values = rows[:, column]
+    apart = np.diff(np.unique(values))
+    half = max(0.05 * float(values.std()), float(np.median(apart)))  # wider than the border is known
+    steps = [k for k in range(-7, 8) if k == 0 or abs(k) > 1]
+    found = np.full(len(steps), np.nan)
+    for number, step in enumerate(steps):
+        at = cut + 2 * half * step
+        if not values.min() <= at - half <= at + half <= values.max():
+            continue
+        both = np.concatenate([rows, rows])  # in one batch, whatever a model makes of batches
+        both[: len(rows), column], both[len(rows) :, column] = at - half, at + half
+        told = subject.ask(both)
+        before, after = told[: len(rows)], told[len(rows) :]
+        if floor is None:
+            found[number] = float(np.mean(_logit(after) - _logit(before)))
+        else:
+            usual = float(np.mean(np.abs((before + after) / 2 - floor)))
+            found[number] = float(np.mean(after - before)) / max(usual, 1e-9)
+    here = steps.index(0)
+    elsewhere = np.isfinite(found) & (np.arange(len(steps)) != here)
+    if np.isnan(found[here]) or elsewhere.sum() < 5:
+        return 0.0, 0.0
+    place = np.array(steps, float)
+    bend = np.polynomial.Polynomial.fit(place[elsewhere], found[elsewhere], 2)
+    rough = float(np.sqrt(np.mean((found - bend(place))[elsewhere] ** 2)))
+    share = float(found[here] - bend(0.0))
+    return abs(share) / (rough + 0.01), share
+
+
+def _jump(
+    seen: Floats, told: Floats, place: int, cut: float, floor: float | None, near: int = 300
+) -> tuple[float, float]:
+    """Size of the step of answers at a border in standard errors (White 1980, Econometrica 48), and itself.
+
+    Args:
+        seen: features, shape (n, d).
+        told: answers, shape (n,).
+        place: the feature whose border it is.
+        cut: where.
+        floor: what answers are shrunk towards: the step is a share of how far they lie above it; None takes
+            the same step for all.
+        near: rows on either side.
+    """
+    values = seen[:, place]
+    above, below = np.flatnonzero(values > cut), np.flatnonzero(values <= cut)
+    if min(len(above), len(below)) < 60:
+        return 0.0, 0.0
+    near = min(near, len(above), len(below))
+    rows = np.concatenate(
+        [
+            above[np.argsort(values[above], kind="stable")[:near]],
+            below[np.argsort(-values[below], kind="stable")[:near]],
+        ]
+    )
+    x = (seen[rows] - seen[rows].mean(0)) / (seen[rows].std(0) + 1e-9)
+    along = x[:, place]
+    smooth = np.column_stack([np.ones(len(rows)), x, x**2, x * along[:, None], along**3])
+    gram = smooth.T @ smooth
+    gram[np.diag_indices(len(gram))] += 1e-6 * np.trace(gram) / len(gram)
+    fit = smooth @ np.linalg.solve(gram, smooth.T)
+    answers, step = told[rows], (values[rows] > cut).astype(float)
+    if floor is not None:
+        step *= fit @ answers - floor
+    off, step = answers - fit @ answers, step - fit @ step
+    power = float(step @ step)
+    if power <= 1e-12 * len(rows):
+        return 0.0, 0.0
+    share = float(step @ off) / power
+    error = float(np.sqrt(((step * (off - share * step)) ** 2).sum())) / power
+    return abs(share) / (error + 1e-9), share
