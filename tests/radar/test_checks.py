@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from inspect import getsource
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -244,3 +245,16 @@ def test_interval_of_the_volume() -> None:
     seconds, known = open_source(tree).interval()
     assert known
     assert 290 < seconds < 300
+
+
+@pytest.mark.parametrize(("plain", "told"), [(1000, []), (995, []), (900, ["DBZH"])])
+def test_a_hair_less_is_no_sign_of_another_kind_of_volume(plain: int, told: list[str]) -> None:
+    """Nobody is told that the classical codec is "0 % smaller here"."""
+    report = SimpleNamespace(
+        tried={"context": 1000, "plain": plain}, valid_fraction=0.5, lossless=False, repaired=0
+    )
+    estimate: Any = SimpleNamespace(value=SimpleNamespace(variables={"DBZH": report}))
+    source: Any = None
+    found = [f for f in checks.codec_choice(source, estimate) if f.check == "unlike_training"]
+    assert [f.where for f in found] == told
+    assert not any(" 0 %" in f.message for f in found)

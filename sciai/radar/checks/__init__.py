@@ -173,7 +173,7 @@ def codec_choice(source: Source, estimate: Estimate[Compressed]) -> Iterable[Fin
     for var, report in estimate.value.variables.items():
         learned = [size for name, size in report.tried.items() if name != "plain"]
         plain = report.tried.get("plain")
-        if learned and plain is not None and plain < min(learned) and report.valid_fraction > 0.001:
+        if learned and plain is not None and plain < 0.99 * min(learned) and report.valid_fraction > 0.001:
             message = (
                 "unlike what the model learned from: the classical codec is "
                 f"{100 * (1 - plain / min(learned)):.0f} % smaller here; expect more bits than usual"
