@@ -81,6 +81,7 @@ class Encoder:
         self.codecs_used: dict[str, SweepCodec] = {}
         self._planes: dict[int, Planes] = {}
         self._positions_below: dict[Plane, int | None] = {}
+        self._grants: dict[tuple[str, Task], list[Dependency]] = {}
         self.parts: dict[Task, Coded] = {}
         """What became of each plane."""
         self._stored: PlaneReader | None = None
@@ -102,9 +103,10 @@ class Encoder:
             nonlocal count
             count += 1
             left[task[0]] -= 1
-            for at in [a for a, last in last_use.items() if all(left[k] == 0 for k in last)]:
-                self._planes.pop(at, None)
-                del last_use[at]
+            if not left[task[0]]:
+                for at in [a for a, last in last_use.items() if all(left[k] == 0 for k in last)]:
+                    self._planes.pop(at, None)
+                    del last_use[at]
             if self.progress:
                 self.progress(count / total)
 
@@ -172,6 +174,8 @@ class Encoder:
 
     def _granted(self, codec: SweepCodec, task: Task) -> list[Dependency]:
         """What a codec declares, less what is coded later (the codec that sets the order has it all)."""
+        if (codec.name, task) in self._grants:
+            return self._grants[codec.name, task]
         at, var, kind = task
         names = self._names(at)
         rank = {(v, "mask"): k for k, v in enumerate(names)}
@@ -183,6 +187,7 @@ class Encoder:
             earlier = where == "here" and rank.get((other, plane), inf) < rank[var, kind]
             if earlier or where == "previous" or (where == "below" and other in fields_below):
                 granted.append((other, plane, where))
+        self._grants[codec.name, task] = granted
         return granted
 
     def _view(self, codec: SweepCodec, task: Task) -> tuple[View, int | None, bool]:

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from sciai.core.errors import CheckpointError, DamagedStore
 from sciai.radar.model.context import CLASSES, ContextCodec, class_of, twin_of
 from sciai.radar.model.context.payload import pack_head
+from sciai.radar.model.context.plan import Planner
 from sciai.radar.model.context.quick_codec import QuickCodec
 from sciai.radar.model.context.smooth import Filter
 from sciai.radar.model.interface import QuantSpec, SweepCodec, Twinned
@@ -320,6 +321,26 @@ def test_planned_quality_is_reached_and_not_overdone(psnr: float, codec: Context
             3.5 if psnr < 30 else 0.4  # with a handful of cells the PSNR jumps
         )
     )
+
+
+def test_no_second_look_is_planned_for_planes_that_never_get_one() -> None:
+    """Those whose indices reach a whole turn, which the bands that planning looks at need not show."""
+    reaching = 0
+    for seed in range(8):
+        velocity = np.clip(6 * smooth(np.random.default_rng(seed), 240, 120), -6, 6).astype(np.float32)
+        velocity[0, :3], velocity[239, :3] = 8, -8
+        mask = np.zeros(velocity.shape, np.uint8)
+        planner = Planner(lambda *item: PLAIN.encode_values(*item, None)[1], gates=9000, second=True)
+        spec = planner.plan("VRADH", [(velocity, mask)], psnr=35, peak=30, period=16.0)
+        indices = PLAIN.encode_values("VRADH", velocity, mask, spec, None)[1]
+        twice = Filter.from_text(str(spec.extra["f"])).second is not None
+        if np.ptp(np.rint((velocity - spec.origin) / spec.step)) >= spec.period:
+            reaching += 1
+            assert not twice
+            back = PLAIN.reconstruct("VRADH", indices, mask, spec, None)
+            error = (back.astype(np.float64) - velocity) ** 2
+            assert 20 * np.log10(30) - 10 * np.log10(error.mean()) > 34.8
+    assert reaching
 
 
 @pytest.mark.parametrize("psnr", [175.0, 400.0])

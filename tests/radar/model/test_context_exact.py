@@ -145,6 +145,29 @@ def test_a_fresh_process_with_and_without_a_compiler(kept: Any, compiled: bool) 
     assert found["heavy"] == []
 
 
+OTHER_NUMBA = """
+import numba.core.cpu
+for kind in numba.core.cpu.CPUTargetOptions.__mro__:
+    if "_nrt" in vars(kind):
+        del kind._nrt
+"""
+
+
+def test_a_numba_without_its_private_option_is_found_out() -> None:
+    code = OTHER_NUMBA + "from sciai.radar.model.context import jit; print(len(jit.OPTIONS))"
+    assert in_a_fresh_process(code) == 0
+    assert in_a_fresh_process("from sciai.radar.model.context import jit; print(len(jit.OPTIONS))") == 1
+
+
+@pytest.mark.slow  # all of it is compiled anew
+def test_a_numba_without_its_private_option_gives_the_same_bytes(kept: Any, tmp_path: Path) -> None:
+    found = in_a_fresh_process(OTHER_NUMBA + DECODE, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_DISABLE_JIT="0")
+    assert found["compiled"] is True
+    assert found["planes"] == found["quick"] == expected()
+    assert found["reconstructed"] == kept["reconstructed"]
+    assert found["coded"] == hashlib.sha256(json.dumps(kept["payloads"]).encode()).hexdigest()
+
+
 def test_the_tables_are_what_they_were() -> None:
     """They are computed, in decimal arithmetic: the same on every machine."""
     from sciai.radar.model.context import tables

@@ -195,6 +195,21 @@ def test_a_second_look_is_what_it_says(
     np.testing.assert_array_equal(found, by_hand(plane, mask, filt, period, circle))
 
 
+@given(FILTERS, st.sampled_from([12, 61]), st.integers(0, 30), st.booleans(), st.integers(0, 99))
+def test_there_is_no_second_look_at_indices_that_reach_a_whole_turn(
+    filt: Filter, period: int, more: int, circle: bool, seed: int
+) -> None:
+    """Whether vector code takes the plane or not: stores were written so."""
+    plane = np.random.default_rng(seed).integers(0, period + more + 1, (8, 9)).astype(np.int32)
+    plane[3, 4], plane[6, 2] = 0, period + more
+    mask = np.zeros(plane.shape, np.uint8)
+    twice = Filter(filt.weights, filt.thresholds, np.full((CLASSES, TERMS2), 99, np.int8))
+    once = np.zeros(plane.shape, np.int16)
+    terms, own = np.zeros(TERMS, np.int64), filt.weights.astype(np.int64)
+    module._shifts(plane, mask, own, *filt.thresholds, period, circle, module._OFFSETS, terms, once)
+    np.testing.assert_array_equal(shifts(plane, mask, twice, period, circle), once)
+
+
 @given(PLANES, TWICE, st.sampled_from([0, 1, 7, 360]), st.booleans(), st.integers(0, 99))
 def test_a_second_look_stays_within_a_step(
     plane: Any, filt: Filter, period: int, circle: bool, seed: int

@@ -55,13 +55,17 @@ def _repeats(plane: Any, times: int) -> bool:
     return True
 
 
-def repetition(mask: NDArray[Any], values: NDArray[Any] | None = None) -> int:
-    """How often each gate is repeated along the ray (1 km reflectivity on 250 m gates: 4), or 1."""
-    planes = [mask] if values is None else [mask, values]
+@njit(cache=True, nogil=True)
+def _repetition(mask: Any, values: Any) -> int:
     for times in REPETITIONS:
-        if mask.shape[1] >= 8 * times and all(_repeats(p, times) for p in reversed(planes)):
+        if mask.shape[1] >= 8 * times and _repeats(values, times) and _repeats(mask, times):
             return times
     return 1
+
+
+def repetition(mask: NDArray[Any], values: NDArray[Any] | None = None) -> int:
+    """How often each gate is repeated along the ray (1 km reflectivity on 250 m gates: 4), or 1."""
+    return int(_repetition(mask, mask[:0] if values is None else values))
 
 
 def every(plane: NDArray[Any], times: int) -> NDArray[Any]:

@@ -18,7 +18,8 @@ __all__ = ["Planner", "scaled"]
 
 _SECOND_COST = 700.0  # bits that the weights of a second look take, and a little
 _SECOND_CHANCE = 300.0  # gates x log2 of the ratio of errors: four times what 51 weights gain on noise
-_Band = tuple[F32, U8, slice]  # values, validity, rays to judge by
+_Reach = tuple[float, float]
+_Band = tuple[F32, U8, slice, _Reach]  # values, validity, rays to judge by, range of the whole plane
 
 
 class Planner:
@@ -76,7 +77,7 @@ class Planner:
             like: Take the step of this quantiser if it reaches the PSNR.
         """
         sample, self._scale = _sample(sweeps, self._gates)
-        flat = [v[m == 0] for v, m, _ in sample]
+        flat = [v[m == 0] for v, m, *_ in sample]
         unique = np.unique(np.concatenate(flat)) if flat else np.zeros(0, np.float32)
         if unique.size == 0:
             return QuantSpec(1.0, 0.0)
@@ -135,7 +136,7 @@ class Planner:
                     guess = float(np.sqrt(low * high))
             step = guess
         if best is None:
-            values = np.concatenate([v[m == 0] for v, m, _ in sample])
+            values = np.concatenate([v[m == 0] for v, m, *_ in sample])
             plain = step_for_psnr(values, np.ones(values.size), psnr, peak, 0.0)
             return QuantSpec(_round(plain), 0.0, period=_turn(_round(plain), period))
         return best
@@ -152,18 +153,24 @@ class Planner:
             extra={"f": smooth.Filter.none().to_text()},
         )
         planes = []
-        for values, validity, inner in sample:
+        near = []  # planes that get a second look: those that reach a whole turn do not
+        for values, validity, inner, (least, most) in sample:
             indices = self._encode(var, values, validity, bare)
             thin = repetition(validity, indices)
             exact = steps_of(values, validity, bare)
             planes.append(
                 (every(indices, thin), every(validity, thin), every(exact, thin), bare.period, inner)
             )
+            reach = round((most - bare.origin) / step) - round((least - bare.origin) / step)
+            near.append(not bare.period or reach < bare.period)
         filt = smooth.fit(planes, False)
         error, count = _squares(planes, filt)
-        if self._second and error > 0:
-            better = smooth.fit_second(planes, filt, False)
-            less, _ = _squares(planes, better)
+        if self._second and error > 0 and any(near):
+            seen = [plane for plane, looked in zip(planes, near, strict=True) if looked]
+            better = smooth.fit_second(seen, filt, False)
+            less = _squares(seen, better)[0]
+            if len(seen) < len(planes):
+                less += error - _squares(seen, filt)[0]
             gain = count * np.log2(error / less) if less > 0 else 0.0
             # at rates of about a bit, 6 dB are worth some 0.6 bit
             if gain > _SECOND_CHANCE and 0.3 * gain * self._scale > _SECOND_COST:
@@ -202,7 +209,7 @@ def _origin(var: str, step: float, sample: Sequence[_Band]) -> float:
     name = CLASSES[class_of(var)]
     if name != "PHIDP":
         return _dbz_origin(step) if name == "DBZH" else float(np.float32(0.97)) if name == "RHOHV" else 0.0
-    counts, edges = np.histogram(np.concatenate([v[m == 0] for v, m, _ in sample]), 200)
+    counts, edges = np.histogram(np.concatenate([v[m == 0] for v, m, *_ in sample]), 200)
     at = int(counts.argmax())
     return float(np.float32(0.5 * (edges[at] + edges[at + 1])))
 
@@ -236,14 +243,16 @@ def _sample(sweeps: Sequence[tuple[F32, U8]], gates: int) -> tuple[list[_Band], 
     found = []
     for n, (values, validity) in enumerate(planes):
         rays = values.shape[0]
+        valid = values[validity == 0]
+        reach = (float(valid.min()), float(valid.max())) if valid.size else (0.0, 0.0)
         wanted = rays if total <= gates else max(12, rays * gates // total)
         for band in _bands(rays, min(wanted, rays), n):
             if (validity[band] == 0).any():
                 some = np.ascontiguousarray(values[band], np.float32)
                 # rays at the edge of a band lack neighbours that they have in the volume: not judged by
                 inner = slice(0, rays) if wanted >= rays else slice(2, some.shape[0] - 2)
-                found.append((some, np.ascontiguousarray(validity[band], np.uint8), inner))
-    taken = sum(int((m == 0).sum()) for _, m, _ in found)
+                found.append((some, np.ascontiguousarray(validity[band], np.uint8), inner, reach))
+    taken = sum(int((m == 0).sum()) for _, m, *_ in found)
     return found, total / max(taken, 1) * count / max(len(planes), 1)
 
 

@@ -258,17 +258,21 @@ def _shifts_by_row(p, w, t1, t2, period, tag, out):
 def shifts(
     q: NDArray[np.int32], mask: NDArray[np.uint8], filt: Filter, period: int, circle: bool
 ) -> NDArray[np.int16]:
-    """Shift of every valid gate from its cell's centre, int16 ``[rays, gates]`` in 1/256 step."""
+    """Shift of every valid gate from its cell's centre, int16 ``[rays, gates]`` in 1/256 step.
+
+    There is no second look at a plane whose indices reach a whole turn: stores are read so.
+    """
     out = np.zeros(q.shape, np.int16)
     if not out.size:
         return out
     p, least, most = with_margin(q, mask, circle, 2)
-    if not _near(least, most, period):
+    near = _near(least, most, period)
+    if not near and not _within_reach(least, most, period):
         # indices so far apart that there is nothing for a second look to see
         terms = np.zeros(TERMS, np.int64)
         weights = filt.weights.astype(np.int64)
         _shifts(q, mask, weights, *filt.thresholds, period, circle, _OFFSETS, terms, out)
-    elif filt.second is None:
+    elif filt.second is None or not near:
         _first_look(p, filt, period, 0, out)
     else:
         first = np.zeros(q.shape, np.int16)
@@ -282,6 +286,11 @@ def shifts(
 def _near(least: int, most: int, period: int) -> bool:
     """Whether differences fit 31 bits and are less than a turn."""
     return most - least < (period or 2**30) and period < 2**30 and least > INVALID + 2**30
+
+
+def _within_reach(least: int, most: int, period: int) -> bool:
+    """Whether one turn more or less makes every difference the short way round."""
+    return most - least <= period + (period - 1) // 2 < 2**30 and least > INVALID + 2**30
 
 
 def _first_look(p: NDArray[np.int32], filt: Filter, period: int, tag: int, out: NDArray[np.int16]) -> None:
