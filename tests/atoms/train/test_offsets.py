@@ -15,12 +15,12 @@ def test_a_planted_bias_of_elements_and_of_what_is_new_is_found():
     rng = np.random.default_rng(0)
     bias = np.zeros(119)
     bias[[3, 8, 14, 26, 79]] = [0.1, -0.05, 0.2, 0.0, -0.15]
-    learned, off = _made(rng, 300, 0.0, bias)
+    learned, off = _made(rng, 3000, 0.0, bias)
     new, off_new = _made(rng, 60, 0.03, bias)
     numbers, errors = learned + new, np.concatenate([off, off_new])
     errors[5] = 40.0  # a label that is far off moves nothing
-    held = np.arange(360) >= 300
-    zero = fit_zero(numbers, errors, [str(k) for k in range(360)], held)
+    held = np.arange(3060) >= 3000
+    zero = fit_zero(numbers, errors, [str(k) for k in range(3060)], held)
     seen = [3, 8, 14, 26, 79]
     np.testing.assert_allclose(zero[seen], bias[seen] + 0.03, atol=0.03)
     assert np.abs(np.delete(zero, seen)).max() == 0
