@@ -327,11 +327,11 @@ def test_no_second_look_is_planned_for_planes_that_never_get_one() -> None:
     """Those whose indices reach a whole turn, which the bands that planning looks at need not show."""
     reaching = 0
     for seed in range(8):
-        velocity = np.clip(6 * smooth(np.random.default_rng(seed), 240, 120), -6, 6).astype(np.float32)
+        velocity = np.clip(6 * smooth(np.random.default_rng(seed), 240, 120), -7, 7).astype(np.float32)
         velocity[0, :3], velocity[239, :3] = 8, -8
         mask = np.zeros(velocity.shape, np.uint8)
         planner = Planner(lambda *item: PLAIN.encode_values(*item, None)[1], gates=9000, second=True)
-        spec = planner.plan("VRADH", [(velocity, mask)], psnr=35, peak=30, period=16.0)
+        spec = planner.plan("VRADH", [(velocity, mask)], psnr=33, peak=30, period=16.0)
         indices = PLAIN.encode_values("VRADH", velocity, mask, spec, None)[1]
         twice = Filter.from_text(str(spec.extra["f"])).second is not None
         if np.ptp(np.rint((velocity - spec.origin) / spec.step)) >= spec.period:
@@ -339,7 +339,7 @@ def test_no_second_look_is_planned_for_planes_that_never_get_one() -> None:
             assert not twice
             back = PLAIN.reconstruct("VRADH", indices, mask, spec, None)
             error = (back.astype(np.float64) - velocity) ** 2
-            assert 20 * np.log10(30) - 10 * np.log10(error.mean()) > 34.8
+            assert 20 * np.log10(30) - 10 * np.log10(error.mean()) > 32.8
     assert reaching
 
 
