@@ -187,10 +187,19 @@ class Source:
 
 
 class Planned(Sequence[tuple[F32, U8]]):
-    """The (values, validity) of one variable, as planning sees them: loaded when asked for and not kept."""
+    """The (values, validity) of one variable, as planning sees them: loaded when asked for and not kept.
 
-    def __init__(self, source: Source, var: str) -> None:
-        self._sweeps = source.having(var)
+    Args:
+        source: The volume.
+        var: The variable.
+        most: Of more sweeps than this, so many from the lowest to the highest; all by default.
+    """
+
+    def __init__(self, source: Source, var: str, most: int | None = None) -> None:
+        sweeps = source.having(var)
+        if most is not None and len(sweeps) > most:
+            sweeps = [sweeps[round(k * (len(sweeps) - 1) / (most - 1))] for k in range(most)]
+        self._sweeps = sweeps
         self._var = var
 
     def __len__(self) -> int:

@@ -35,6 +35,7 @@ __all__ = ["compress"]
 
 _ATTEMPTS = 7
 _IN_PART = 2  # of them may code a few planes only
+_ENOUGH = 16  # sweeps on which a network plans for the comparison of codecs: it is slow
 _SMOOTH = frozenset({"VRADH"})  # families for which the transform codec was ever measured ahead
 
 Volume = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.DataTree
@@ -284,7 +285,9 @@ class _Job:
         peak = psnr_peak(var, self.source.some_values(var))
         packings = tuple(self.source.packings(var))
         tried = [c for c in codecs if len(codecs) == 1 or c.name != "transform" or family(var) in _SMOOTH]
-        values = tuple((c, self._spec(c, var, target, peak, period, packings)) for c in tried)
+        few = {c.name: _ENOUGH for c in tried if c.name == "transform" and len(codecs) > 1}
+        specs = [self._spec(c, var, target, peak, period, packings, few.get(c.name)) for c in tried]
+        values = tuple(zip(tried, specs, strict=True))
         reflective = self.source.is_reflectivity(var)
         return VariablePlan(target, peak, period, values, tuple(tried), packings, reflective)
 
@@ -333,11 +336,12 @@ class _Job:
         peak: float,
         period: float | None,
         packings: Sequence[tuple[float, float]],
+        most: int | None = None,
     ) -> QuantSpec:
         more: dict[str, Any] = {"packings": packings} if isinstance(codec, PlainCodec | Twinned) else {}
         return codec.plan(
             var,
-            Planned(self.source, var),
+            Planned(self.source, var, most),
             psnr=target.psnr,
             max_error=target.max_error,
             lossless=target.lossless,
@@ -354,6 +358,9 @@ class _Job:
             sizes, mask_sizes = trial[var].tried, trial[var].tried_masks
             weighed = [_handicapped(sizes.get(c.name), c) for c, _ in plan.values]
             values = _worth_trying(list(plan.values), weighed)
+            if len(self.source.having(var)) > _ENOUGH:  # what was planned on a few of them is planned on all
+                how = var, plan.target, plan.peak, plan.period, plan.packings
+                values = [(c, self._spec(c, *how) if c.name == "transform" else s) for c, s in values]
             masks = _worth_trying(list(plan.masks), [mask_sizes.get(c.name) for c in plan.masks])
             chosen[var] = replace(plan, values=tuple(values), masks=tuple(masks))
         return chosen, trial
