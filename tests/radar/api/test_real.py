@@ -90,6 +90,11 @@ def sweep(k):
     return xr.Dataset(data, {"azimuth": np.arange(300) * 1.2, "range": np.arange(800) * 75.0})
 
 def peak():
+    try:  # what resource says begins with what the process that started this one had
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1e6
+    except OSError:
+        pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 if sys.argv[1] == "compress":
