@@ -12,6 +12,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,14 +69,14 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
     check_target(path, overwrite=overwrite)
     working = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part"
     _remove_abandoned(path)
-    try:
-        working.mkdir()
-    except OSError as err:
-        raise BadInput(
-            f"cannot write there: {err.strerror}", file=path.parent, fix="choose another folder"
-        ) from err
     done = False
     try:
+        try:
+            working.mkdir()
+        except OSError as err:
+            raise BadInput(
+                f"cannot write there: {err.strerror}", file=path.parent, fix="choose another folder"
+            ) from err
         writer = FolderWriter(working)
         yield writer
         writer.sync()
@@ -91,7 +92,7 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
         raise
     finally:
         if not done:
-            shutil.rmtree(working, ignore_errors=True)
+            _remove(working)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -132,6 +133,15 @@ def _move(working: Path, path: Path, overwrite: bool) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _remove(working: Path, patience: float = 3.0) -> None:
+    """Remove a folder, again if a thread that is about to end still wrote into it meanwhile."""
+    deadline = time.monotonic() + patience
+    shutil.rmtree(working, ignore_errors=True)
+    while working.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+        shutil.rmtree(working, ignore_errors=True)
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -1,0 +1,52 @@
+"""A folder that appears whole or not at all, also where a thread still writes while it is given up."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sciai.core.errors import BadInput
+from sciai.radar.api.atomic import new_folder
+
+
+def test_what_a_thread_writes_while_the_folder_is_removed_goes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove, times = shutil.rmtree, [0]
+
+    def late(folder: Path, **how: Any) -> None:
+        remove(folder, **how)
+        times[0] += 1
+        if times[0] == 1:  # a thread that was in the middle of it
+            (folder / "chunk").mkdir(parents=True)
+
+    monkeypatch.setattr(shutil, "rmtree", late)
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "out.zarr"):
+        raise KeyboardInterrupt
+    assert times[0] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_the_folder_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def stopped(self: Path, *args: Any, **how: Any) -> None:
+        make(self, *args, **how)
+        if self.name.endswith(".part"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", stopped)
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "out.zarr"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="folder"), new_folder(tmp_path / "file" / "out.zarr"):
+        pass
