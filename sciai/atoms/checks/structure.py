@@ -35,12 +35,8 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
         >>> [f.check for check in before(guard(), Evidence.none()) for f in check(scene)]
         ['overlap']
     """
-    from sciai.atoms.checks.look import (
-        BOX,
-        NUMBER,
-        PLACE,
-        ROOM,
-    )  # what it compiles is not for who only asks for help
+    # here, as it loads a compiler, and who only asks for help needs none
+    from sciai.atoms.checks.look import BOX, NUMBER, PLACE, ROOM
 
     limits = guard.limits
 
