@@ -7,8 +7,8 @@ teacher gets batches. A job depends on its own seed and the teacher alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,39 +16,17 @@ from ase import Atoms
 
 from sciai.atoms.data import perturb
 from sciai.atoms.data.chemistry import KNOWN, compound, electronegativity, similar
+from sciai.atoms.data.metals import alloy, surface
+from sciai.atoms.data.offspring import Job, Plan, bulk, offspring, relaxing
 from sciai.atoms.data.prototypes import Prototype, prototypes, substituted
-from sciai.atoms.data.records import Record, group_of, is_dev
-from sciai.atoms.data.salts import salt
+from sciai.atoms.data.records import Record
+from sciai.atoms.data.salts import liquid, salt
 from sciai.atoms.data.settle import ask, downhill, plausible, thinned
 from sciai.atoms.data.textbook import VOLUMES, cell, compounds
 
 __all__ = ["FAMILIES", "Job", "Plan", "job"]
 
 Floats = npt.NDArray[np.float64]
-Job = Generator[Record, Record | None, list[Record]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What jobs draw from.
-
-    Attributes:
-        shares: family -> share of the jobs.
-        largest: atoms in a cell at most.
-        around: structures of the user's own, for the family "around".
-        keep_dev_out: leave out every chemical system of the development part.
-        number: of the job, for families that go through a list.
-    """
-
-    shares: dict[str, float]
-    largest: int = 16
-    around: tuple[Atoms, ...] = ()
-    keep_dev_out: bool = True
-    number: int = 0
-
-    def allowed(self, atoms: Atoms) -> bool:
-        """Whether a structure may be generated."""
-        return not (self.keep_dev_out and is_dev(group_of(atoms.numbers, atoms.pbc)))
 
 
 def job(number: int, seed: int, plan: Plan) -> Job:
@@ -57,77 +35,6 @@ def job(number: int, seed: int, plan: Plan) -> Job:
     names = sorted(plan.shares)
     weights = np.array([plan.shares[name] for name in names])
     return FAMILIES[str(rng.choice(names, p=weights / weights.sum()))](rng, replace(plan, number=number))
-
-
-def _offspring(parent: Atoms, rng: np.random.Generator, plan: Plan, count: int) -> Job:
-    """Structures near a crystal close to equilibrium."""
-    kept: list[Record] = []
-    for _ in range(count):
-        way = rng.random()
-        if way < 0.40:
-            kind, size, strain = "near", rng.uniform(0.01, 0.08), 0.012
-        elif way < 0.58:
-            kind, size, strain = "rattled", rng.uniform(0.08, 0.2), 0.02
-        elif way < 0.66:
-            kind, size, strain = "hot", rng.uniform(0.2, 0.4), 0.03
-        elif way < 0.78:
-            kind, size, strain = "strained", 0.03, rng.uniform(0.02, 0.06)
-        elif way < 0.88:
-            kind, size, strain = "pressed", 0.03, 0.0
-        else:
-            kind, size, strain = "defect", 0.04, 0.01
-        child = parent
-        if kind == "pressed":
-            ranges = [(0.93, 1.07), (0.85, 0.95), (1.05, 1.2)]
-            child = perturb.pressed(parent, float(rng.uniform(*ranges[int(rng.integers(3))])))
-        elif kind == "defect":
-            child = perturb.defective(perturb.grown(parent, rng, plan.largest), rng)
-        child = perturb.strained(perturb.rattled(child, rng, float(size)), rng, float(strain))
-        if not plan.allowed(child):
-            continue
-        record = yield from ask(child, kind)
-        if record is not None and plausible(record):
-            kept.append(record)
-    return kept
-
-
-def _bulk(start: Atoms, rng: np.random.Generator, plan: Plan, children: int) -> Job:
-    """Settle a crystal, keep some of the way, and have offspring; now and then a surface or a cluster too."""
-    frames = yield from downhill(perturb.rattled(start, rng, 0.02), int(rng.integers(5, 9)))
-    kept = [replace(frame, kind="settling") for frame in thinned(frames, 5)]
-    if not kept:
-        return []
-    parent = kept[-1].to_atoms()
-    kept += yield from _offspring(parent, rng, plan, children)
-    way = rng.random()
-    if way < 0.22 and len(parent) <= plan.largest:
-        surface = perturb.slab(parent, rng, plan.largest)
-        kept += yield from _relaxing(surface, "slab", rng)
-        if rng.random() < 0.6:
-            both = perturb.adsorbed(surface, rng)
-            if plan.allowed(both):
-                kept += yield from _relaxing(both, "adsorbate", rng)
-    elif way < 0.28:
-        cut = perturb.rattled(perturb.cluster(parent, rng, int(rng.integers(2, 11))), rng, 0.08)
-        if plan.allowed(cut):
-            kept += yield from _relaxing(cut, "cluster", rng)
-    return kept
-
-
-def _relaxing(atoms: Atoms, kind: str, rng: np.random.Generator) -> Job:
-    """One or three frames of a structure whose atoms, not its cell, go downhill."""
-    kept: list[Record] = []
-    here = perturb.rattled(atoms, rng, float(rng.uniform(0.01, 0.1)))
-    for _ in range(int(rng.choice([1, 3]))):
-        record = yield from ask(here, kind)
-        if record is None:
-            break
-        kept.append(record)
-        shift = 0.04 * np.asarray(record.forces)
-        shift *= min(1.0, 0.15 / max(1e-9, float(np.linalg.norm(shift, axis=1).max())))
-        here = here.copy()
-        here.positions = here.positions + shift
-    return thinned(kept, 2)
 
 
 def _elements(proto: Prototype, rng: np.random.Generator) -> dict[int, int]:
@@ -161,7 +68,7 @@ def _crystal(rng: np.random.Generator, plan: Plan) -> Job:
         if rng.random() < 0.2:
             atoms = _mixed(atoms, rng, plan.largest)
         if plan.allowed(atoms) and perturb.closeness(atoms) > 0.5:
-            return (yield from _bulk(atoms, rng, plan, int(rng.integers(3, 6))))
+            return (yield from bulk(atoms, rng, plan, int(rng.integers(3, 6))))
     return []
 
 
@@ -183,7 +90,7 @@ def _element(rng: np.random.Generator, plan: Plan) -> Job:
     library = [proto for proto in prototypes(plan.largest) if len(proto.kinds) == 1]
     proto = library[int(rng.integers(len(library)))]
     atoms = substituted(proto.atoms, {proto.kinds[0]: int(rng.choice(KNOWN))})
-    return (yield from _bulk(atoms, rng, plan, int(rng.integers(4, 8))))
+    return (yield from bulk(atoms, rng, plan, int(rng.integers(4, 8))))
 
 
 def _oxide(rng: np.random.Generator, plan: Plan) -> Job:
@@ -244,7 +151,7 @@ def _around(rng: np.random.Generator, plan: Plan) -> Job:
             if len({swap.get(int(z), int(z)) for z in kinds}) == len(kinds):
                 atoms = substituted(atoms, swap)
         if plan.allowed(atoms) and perturb.closeness(atoms) > 0.4:
-            return (yield from _bulk(atoms, rng, plan, int(rng.integers(2, 5))))
+            return (yield from bulk(atoms, rng, plan, int(rng.integers(2, 5))))
     return []
 
 
@@ -348,12 +255,17 @@ def _packing(rng: np.random.Generator, plan: Plan) -> Job:
 
 
 def _pair(rng: np.random.Generator, plan: Plan) -> Job:
-    """Two atoms in vacuum at several distances."""
+    """Two atoms in vacuum at several distances; one in four with a noble gas, which few crystals hold."""
     a, b = (int(z) for z in rng.choice(KNOWN, 2))
+    if rng.random() < 0.25:
+        a = int(rng.choice(perturb.NOBLE))
     kept: list[Record] = []
     for _ in range(3):
         atoms = perturb.dimer(a, b, rng)
         record = yield from ask(atoms, "dimer")
+        if record is None:  # some teachers know crystals only: alone in a large cell, then
+            atoms = Atoms(atoms, cell=[14.0] * 3, pbc=True)
+            record = yield from ask(atoms, "dimer")
         if record is not None and plausible(record, 25.0) and plan.allowed(atoms):
             kept.append(record)
     return kept
@@ -391,7 +303,50 @@ def _salt(rng: np.random.Generator, plan: Plan) -> Job:
             continue
         frames = yield from downhill(atoms, int(rng.integers(10, 19)))
         kept = [replace(frame, kind="salt") for frame in thinned(frames[len(frames) // 3 :], 5)]
-        return kept + (yield from _offspring(kept[-1].to_atoms(), rng, plan, 3)) if kept else []
+        return kept + (yield from offspring(kept[-1].to_atoms(), rng, plan, 3)) if kept else []
+    return []
+
+
+def _liquid(rng: np.random.Generator, plan: Plan) -> Job:
+    """Molecules as in a liquid, settled a little, then moved."""
+    for _ in range(30):
+        atoms = liquid(rng, plan.largest)
+        if atoms is None or not plan.allowed(atoms):
+            continue
+        frames = yield from downhill(atoms, int(rng.integers(6, 15)))
+        kept = [replace(frame, kind="liquid") for frame in thinned(frames[len(frames) // 3 :], 3)]
+        for _ in range(3 if kept else 0):
+            child = perturb.strained(kept[-1].to_atoms(), rng, 0.015)
+            record = yield from ask(perturb.rattled(child, rng, float(rng.uniform(0.02, 0.1))), "liquid")
+            if record is not None and plausible(record):
+                kept.append(record)
+        return kept
+    return []
+
+
+def _alloy(rng: np.random.Generator, plan: Plan) -> Job:
+    """A metal's supercell with guests, gaps or both, settled a little, then moved."""
+    for _ in range(30):
+        atoms = alloy(rng, plan.largest)
+        if plan.allowed(atoms):
+            frames = yield from downhill(atoms, int(rng.integers(4, 8)))
+            kept = [replace(frame, kind="alloy") for frame in thinned(frames, 3)]
+            return kept + (yield from offspring(kept[-1].to_atoms(), rng, plan, 3)) if kept else []
+    return []
+
+
+def _surface(rng: np.random.Generator, plan: Plan) -> Job:
+    """A metal's usual surface, bare and with what chemists put on it."""
+    for _ in range(30):
+        bare = surface(rng, plan.largest)
+        if bare is None or not plan.allowed(bare):
+            continue
+        kept = yield from relaxing(bare, "slab", rng)
+        for _ in range(2):
+            both = perturb.adsorbed(bare, rng)
+            if plan.allowed(both):
+                kept += yield from relaxing(both, "adsorbate", rng)
+        return kept
     return []
 
 
@@ -405,6 +360,9 @@ FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
     "melt": _melt,
     "packing": _packing,
     "salt": _salt,
+    "liquid": _liquid,
+    "alloy": _alloy,
+    "surface": _surface,
     "pair": _pair,
     "molecule": _molecule,
 }

@@ -1,4 +1,4 @@
-"""Salts, hydrates and molecules in crystals: whole units of atoms, packed with the metals that balance them.
+"""Salts, hydrates and liquids: whole units of atoms, packed with the metals that balance them.
 
 Prototypes are mostly simple crystals of at most a few dozen atoms. Much of what is made and measured is not:
 phosphates, borates, hydrates, carbonyls, with units that hold together in cells of 20 to 100 atoms.
@@ -17,7 +17,7 @@ from ase.data import atomic_numbers, covalent_radii
 from sciai.atoms.data import perturb
 from sciai.atoms.data.chemistry import KNOWN, electronegativity, states
 
-__all__ = ["Unit", "salt", "units"]
+__all__ = ["Unit", "liquid", "salt", "units"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -110,9 +110,46 @@ def salt(rng: np.random.Generator, largest: int) -> Atoms | None:
     recipe = _recipe(rng, largest)
     if recipe is None:
         return None
-    size = float(rng.uniform(0.95, 1.3)) * sum(_room(z) for unit in recipe for z in unit.numbers)
     shape = np.eye(3) + rng.normal(0, 0.15, (3, 3))
     shape[:, 2] *= float(rng.uniform(0.8, 1.5))
+    return _filled(recipe, float(rng.uniform(0.95, 1.3)), shape, rng)
+
+
+def liquid(rng: np.random.Generator, largest: int) -> Atoms | None:
+    """Molecules of one or two kinds as in a liquid, often water, now and then with a dissolved salt.
+
+    Args:
+        rng: source of chance.
+        largest: atoms at most.
+
+    >>> found = [liquid(np.random.default_rng(k), 30) for k in range(6)]
+    >>> all(atoms is None or (len(atoms) <= 30 and atoms.pbc.all()) for atoms in found)
+    True
+    """
+    neutral = [unit.atoms for unit in units() if unit.charge == 0]
+    water = next(atoms for atoms in neutral if atoms.get_chemical_formula() == "H2O")
+    kinds = [water] if rng.random() < 0.5 else [neutral[int(rng.integers(len(neutral)))]]
+    if rng.random() < 0.35:
+        kinds.append(
+            neutral[int(rng.integers(len(neutral)))] if rng.random() < 0.6 else perturb.molecule(rng)
+        )
+    recipe: list[Atoms] = []
+    if rng.random() < 0.2:
+        anions = [unit.atoms for unit in units() if unit.charge == -1]
+        anions += [Atoms(symbol, [[0, 0, 0]]) for symbol in ("F", "Cl", "Br", "I")]
+        recipe.append(anions[int(rng.integers(len(anions)))])
+        recipe.append(Atoms(str(rng.choice(["Li", "Na", "K", "H"])), [[0, 0, 0]]))
+    count = sum(len(unit) for unit in recipe)
+    wanted = int(rng.integers(max(6, largest // 2), largest + 1))
+    while count + len(kind := kinds[int(rng.integers(len(kinds)))]) <= wanted:
+        recipe.append(kind)
+        count += len(kind)
+    return _filled(recipe, float(rng.uniform(0.9, 1.35)), np.eye(3), rng) if len(recipe) > 1 else None
+
+
+def _filled(recipe: list[Atoms], room: float, shape: Floats, rng: np.random.Generator) -> Atoms | None:
+    """Units in a cell of this shape, with so many times their usual room; None where they overlap."""
+    size = room * sum(_room(z) for unit in recipe for z in unit.numbers)
     cell = shape * (size / abs(np.linalg.det(shape))) ** (1 / 3)
     best, best_room = None, 0.0
     for _ in range(8):

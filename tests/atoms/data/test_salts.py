@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sciai.atoms.data import perturb
 from sciai.atoms.data.chemistry import balanced
-from sciai.atoms.data.salts import salt, units
+from sciai.atoms.data.salts import liquid, salt, units
 
 
 def test_units_have_bonds_and_room():
@@ -63,3 +63,24 @@ def test_most_salts_hold_whole_units_and_balance():
     assert centres > 10
     assert whole / centres > 0.95
     assert even / count > 0.3  # hydrides, peroxides and cyanides have no usual states
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10**6), largest=st.integers(12, 60))
+def test_liquids_are_whole_molecules_at_a_liquids_density(seed, largest):
+    atoms = liquid(np.random.default_rng(seed), largest)
+    if atoms is None:
+        return
+    assert 2 <= len(atoms) <= largest
+    assert atoms.pbc.all()
+    assert 0.2 < atoms.get_masses().sum() * 1.66054 / atoms.get_volume() < 6  # g/cm3
+    assert perturb.closeness(atoms) > 0.5
+
+
+def test_half_of_the_liquids_are_aqueous():
+    found = [liquid(np.random.default_rng(k), 36) for k in range(60)]
+    water = [
+        atoms is not None and atoms.get_chemical_formula(empirical=True).startswith("H2O") for atoms in found
+    ]
+    assert 0.1 < np.mean(water) < 0.7
+    assert np.mean([atoms is not None for atoms in found]) > 0.7
