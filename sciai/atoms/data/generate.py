@@ -255,17 +255,12 @@ def _packing(rng: np.random.Generator, plan: Plan) -> Job:
 
 
 def _pair(rng: np.random.Generator, plan: Plan) -> Job:
-    """Two atoms in vacuum at several distances; one in four with a noble gas, which few crystals hold."""
+    """Two atoms in vacuum at several distances."""
     a, b = (int(z) for z in rng.choice(KNOWN, 2))
-    if rng.random() < 0.25:
-        a = int(rng.choice(perturb.NOBLE))
     kept: list[Record] = []
     for _ in range(3):
         atoms = perturb.dimer(a, b, rng)
         record = yield from ask(atoms, "dimer")
-        if record is None:  # some teachers know crystals only: alone in a large cell, then
-            atoms = Atoms(atoms, cell=[14.0] * 3, pbc=True)
-            record = yield from ask(atoms, "dimer")
         if record is not None and plausible(record, 25.0) and plan.allowed(atoms):
             kept.append(record)
     return kept

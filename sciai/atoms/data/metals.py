@@ -18,7 +18,7 @@ METALS: tuple[int, ...] = tuple(
     z
     for z in KNOWN
     if (electronegativity[z] < 2.0 or 44 <= z <= 47 or 74 <= z <= 80 or z in (42, 82))
-    and z not in (*perturb.NOBLE, 1, 5, 14, 32)
+    and z not in (1, 2, 5, 10, 14, 18, 32, 36, 54)
 )
 """Elements that are metals."""
 

@@ -10,7 +10,6 @@ from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 
 __all__ = [
-    "NOBLE",
     "adsorbed",
     "closeness",
     "cluster",
@@ -27,9 +26,6 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-
-NOBLE = (2, 10, 18, 36, 54)
-"""He, Ne, Ar, Kr, Xe."""
 
 
 def closeness(atoms: Atoms) -> float:
@@ -266,9 +262,8 @@ def cluster(atoms: Atoms, rng: np.random.Generator, size: int) -> Atoms:
 
 
 def dimer(a: int, b: int, rng: np.random.Generator) -> Atoms:
-    """Two atoms at 0.7 to 2 times their usual bond; noble gases, which have none, at up to 3.5 times."""
-    furthest = 3.5 if {a, b} & set(NOBLE) else 2.0
-    length = float((covalent_radii[a] + covalent_radii[b]) * rng.uniform(0.7, furthest))
+    """Two atoms at 0.7 to 2 times their usual bond."""
+    length = float((covalent_radii[a] + covalent_radii[b]) * rng.uniform(0.7, 2.0))
     return Atoms([a, b], [[0, 0, 0], [0, 0, length]])
 
 
