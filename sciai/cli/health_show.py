@@ -137,7 +137,7 @@ def print_timeline(answer: Answer[Timeline], page: Path | None) -> None:
     if answer.level.name != "REFUSE":
         value = answer.unwrap()
         rows = [
-            (c.label, " → ".join(f"{v:.4g}" for v in c.values), c.unit, f"{c.mean[-1]:.3g}",
+            (c.label, " → ".join(c.shown), c.unit, f"{c.mean[-1]:.3g}",
              f"{c.low[-1]:.3g} to {c.high[-1]:.3g}", c.verdict)
             for c in value.courses
         ]  # fmt: skip

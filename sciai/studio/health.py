@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sciai.health.api.report import PanelReport
     from sciai.health.api.risks import Risk
     from sciai.health.api.timeline import Timeline
-    from sciai.health.api.unusual import Typicality
+    from sciai.health.api.typicality import Typicality
     from sciai.health.data.panels.panel import Panel
 
 __all__ = ["panel_section", "timeline_section", "write_panel", "write_timeline"]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sciai.core.errors import BadInput
 from sciai.health.api.distribution import QUANTILES, Distribution
-from sciai.health.data.columns import Derived, Kind, Schema
+from sciai.health.data.columns import Column, Derived, Kind, Schema
 from sciai.health.model.calibration import illness_known, labs_known
 
 if TYPE_CHECKING:
@@ -171,7 +171,14 @@ def _yes_no(
 
 
 def _picture(blend: Blend, low: float, high: float) -> tuple[Floats, Floats]:
-    edges = np.linspace(low, high, GRID + 1) if high > low else low + np.linspace(-0.5, 0.5, GRID + 1)
+    if not high > low:
+        low, high = low - 0.5, low + 0.5
+    # half of the cells are equally wide, half equally likely: wide ones may hold most people in few
+    even = np.linspace(low, high, GRID // 2 + 1)
+    below = blend.cdf(even)
+    likely = np.interp(np.linspace(below[0], below[-1], GRID // 2 + 2)[1:-1], below, even)
+    finest = (high - low) / 500
+    edges = low + finest * np.unique(np.round((np.concatenate([even, likely]) - low) / finest))
     share = np.maximum(np.diff(blend.cdf(edges)), 0.0)
     return (edges[1:] + edges[:-1]) / 2, share / np.diff(edges)
 
@@ -183,13 +190,13 @@ def _steps(blend: Blend, low: float, high: float) -> tuple[Floats, Floats]:
 
 
 def describe_draws(
-    derived: Derived,
+    derived: Derived | Column,
     drawn: Floats,
     weights: Floats,
     width: float,
     calibrated: bool,
 ) -> Distribution:
-    """The distribution of a calculated quantity from weighted draws.
+    """The distribution of a number from weighted draws: a calculated one, or one that a constraint is about.
 
     Raises:
         BadInput: when it is defined for none of them.

@@ -92,7 +92,9 @@ class Distribution:
         return tuple(chosen)
 
     def percentile(self, value: float) -> float:
-        """Share of people like this one who lie below a value, 0 to 100, from the density; NaN without one.
+        """Share of people like this one who lie below a value, 0 to 100; NaN without a density.
+
+        It agrees with ``quantiles``; between two of them it follows the density.
 
         Args:
             value: in ``unit``.
@@ -101,7 +103,14 @@ class Distribution:
             return math.nan
         steps = np.diff(self.grid) * (self.density[1:] + self.density[:-1]) / 2
         below = np.concatenate([[0.0], np.cumsum(steps)]) / max(float(steps.sum()), 1e-300)
-        return float(100 * np.interp(value, self.grid, below))
+        ends = [min(value, float(self.grid[0])), *self.quantiles.values(), max(value, float(self.grid[-1]))]
+        shares = [0.0, *self.quantiles, 1.0]
+        k = min(max(int(np.searchsorted(ends, value, "right")), 1), len(ends) - 1)
+        low, here, high = np.interp([ends[k - 1], value, ends[k]], self.grid, below).tolist()
+        if high - low <= 1e-6:  # the picture is too coarse here
+            low, here, high = ends[k - 1], value, ends[k]
+        inside = (here - low) / (high - low) if high > low else 0.5
+        return 100 * float(shares[k - 1] + inside * (shares[k] - shares[k - 1]))
 
     def __str__(self) -> str:
         low, high = self.interval

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sciai.health.api.crowd import Crowd
     from sciai.health.api.distribution import Distribution
     from sciai.health.api.risks import RiskList
-    from sciai.health.api.unusual import Typicality
+    from sciai.health.api.typicality import Typicality
 
 __all__ = ["as_data_uri", "crowd_figure", "distribution_figure", "risks_figure", "typicality_figure"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sciai.health.api.human import VirtualHuman
     from sciai.health.api.person import Person
     from sciai.health.api.risks import RiskList
-    from sciai.health.api.unusual import Typicality
+    from sciai.health.api.typicality import Typicality
     from sciai.health.api.what_if import Comparison
 
 __all__ = [

@@ -9,8 +9,8 @@ sampling; Robert & Casella 2004, "Monte Carlo Statistical Methods", Springer, se
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,17 +20,19 @@ from sciai.core.answer import Estimate
 from sciai.core.errors import BadInput
 from sciai.health.api.describe import Blend, describe, describe_draws, line_of
 from sciai.health.api.distribution import Distribution, Told
-from sciai.health.api.known import Known, solve_for
+from sciai.health.api.known import Known, measured_otherwise, solve_for
 from sciai.health.data.columns import Derived
 
 if TYPE_CHECKING:
     from sciai.health.model.calibration import Calibration
     from sciai.health.model.interface import Joint, Predictive
 
-__all__ = ["State", "at_quantile", "calculated", "each", "state_of", "tell", "uniform"]
+__all__ = ["MANY", "State", "at_quantile", "calculated", "each", "state_of", "tell", "uniform"]
 
 Floats = npt.NDArray[np.float64]
 DRAWS: Final = 24  # rows that stand for a person with a constraint: more cost latency, fewer cost accuracy
+MANY: Final = 1024  # rows behind virtual people of whom a constraint is known
+LEVELS: Final = 128  # of probability, at which many rows are drawn
 POINTS: Final = 400  # draws behind the distribution of a calculated quantity
 
 
@@ -41,10 +43,18 @@ class State:
     Attributes:
         rows: shape (k, d), NaN where unknown.
         weights: shape (k,), summing to 1.
+        filled: free columns that differ between the rows: the constraints are about them.
+        finer: gives the same person as more rows, for questions about ``filled``.
     """
 
     rows: Floats
     weights: Floats
+    filled: frozenset[str] = frozenset()
+    finer: Callable[[int], State] | None = field(default=None, repr=False, compare=False)
+
+    def about(self, names: Iterable[str], draws: int) -> State:
+        """The same person, as more rows where what is asked for is what a constraint is about."""
+        return self.finer(draws) if self.finer is not None and not self.filled.isdisjoint(names) else self
 
 
 def uniform(n: int, k: int, seed: int) -> Floats:
@@ -77,9 +87,8 @@ def state_of(joint: Joint, known: Known, draws: int = DRAWS, seed: int = 0) -> S
     for number, (name, wanted) in enumerate(known.waiting.items()):
         derived = schema.derived_named(name)
         open_ = [n for n in derived.inputs if np.isnan(rows[:, schema.index(n)]).any()]
-        if not open_:
-            continue  # settled by an earlier constraint; it cannot be kept as well without contradiction
-        last = derived.solved if derived.solved in open_ else open_[-1]
+        free = [n for n in open_ if not measured_otherwise(name, n)]  # one at least: ``Known`` sees to it
+        last = derived.solved if derived.solved in free else free[-1]
         first = [n for n in open_ if n != last]
         rows = _fill(joint, rows, first, uniform(draws, max(len(first), 1), seed + number))
         inputs = {n: rows[:, schema.index(n)] for n in derived.inputs if n != last}
@@ -101,7 +110,10 @@ def state_of(joint: Joint, known: Known, draws: int = DRAWS, seed: int = 0) -> S
     weights = np.exp(log_w - log_w.max())
     kept = weights > 1e-6
     weights = np.where(kept, weights, 0.0)[kept]
-    return State(rows[kept], weights / weights.sum())
+    filled = frozenset(np.array(schema.names)[np.isnan(known.values) & np.isfinite(rows).all(0)].tolist())
+    return State(
+        rows[kept], weights / weights.sum(), filled, lambda n: state_of(joint, known, max(n, draws), seed)
+    )
 
 
 def _log_slope(derived: Derived, inputs: Mapping[str, Floats], name: str, x: Floats) -> Floats:
@@ -126,9 +138,13 @@ def _fill(joint: Joint, rows: Floats, names: Sequence[str], u: Floats) -> Floats
 
 
 def at_quantile(told: Predictive, u: Floats) -> Floats:
-    """Row i's value at probability u[i], shape (n,); categories by their number."""
-    if told.column.numeric:
+    """Row i's value at probability u[i], shape (n,); categories by their number. Many u are rounded."""
+    if told.column.numeric and len(u) <= LEVELS:
         return np.asarray(np.diagonal(told.quantile(u)), float)
+    if told.column.numeric:  # every row is told at every level: levels of their own would cost n times n
+        place = np.minimum((u * LEVELS).astype(int), LEVELS - 1)
+        every = np.asarray(told.quantile((np.arange(LEVELS) + 0.5) / LEVELS), float)
+        return np.asarray(every[np.arange(len(u)), place])
     total = np.cumsum(told.probabilities(), 1)
     return np.asarray(np.minimum((u[:, None] > total).sum(1), total.shape[1] - 1), float)
 
@@ -189,17 +205,22 @@ def tell(
         group: of the person.
     """
     schema = joint.schema
-    free = [name for name in names if name in schema]
+    free = [name for name in names if name in schema and name not in state.filled]
     told = joint.predictive(state.rows, free) if free else {}
     parts: dict[str, Distribution] = {}
     for name in names:
-        if name in told:
+        if name in state.filled:
+            # the model alone would forget the constraint: its rows hold what is left of the column
+            fine = state.about([name], POINTS)
+            own = fine.rows[:, schema.index(name)]
+            parts[name] = describe_draws(schema[name], own, fine.weights, *calibration.width(name, group))
+        elif name in told:
             blend = Blend(told[name], state.weights)
             line = line_of(calibration, schema, state, name)
             parts[name] = describe(name, schema, blend, calibration, group, line=line)
         else:
             derived = schema.derived_named(name)
-            drawn, weights = calculated(joint, state, derived)
+            drawn, weights = calculated(joint, state.about(derived.inputs, POINTS), derived)
             parts[name] = describe_draws(derived, drawn, weights, *calibration.width(name, group))
     return Estimate(Told(parts), {name: part.interval for name, part in parts.items()})
 

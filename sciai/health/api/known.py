@@ -18,7 +18,7 @@ from sciai.core.errors import BadInput
 from sciai.health.api.words import column_named, level_of, normal
 from sciai.health.data.columns import Column, Derived, Kind, Schema
 
-__all__ = ["Known", "read_value", "solve_for"]
+__all__ = ["Known", "measured_otherwise", "read_value", "solve_for"]
 
 Floats = npt.NDArray[np.float64]
 OLDEST: Final = 130.0
@@ -37,7 +37,8 @@ class Known:
         values: free columns as the model sees them, shape (d,), NaN where unknown; solved ones included.
         given: everything that was given, free and calculated, in the column's unit; levels by their number.
         solved: free columns that follow from a calculated one that was given -> which one.
-        waiting: calculated values that were given and need more than one unknown input.
+        waiting: calculated values that were given and need more than one unknown input, in the order in which
+            they are kept: each finds an input that the ones before leave open.
         findings: what happened to the values on the way in.
     """
 
@@ -128,7 +129,7 @@ class Known:
                 inputs = {n: values[schema.index(n)] for n in derived.inputs}
                 wanted = waiting.pop(derived.name)
                 moved = True
-                if unknown and _measured_otherwise(derived.name, unknown[0]):
+                if unknown and measured_otherwise(derived.name, unknown[0]):
                     message = f"a measured {derived.name} does not fix {unknown[0]}; it is ignored here"
                     findings.append(Finding("calculated", Level.OK, message, derived.name))
                     continue
@@ -138,7 +139,8 @@ class Known:
                     findings.append(_calculated(schema, derived, unknown[0], values, wanted))
                 else:
                     findings.append(_agree(schema, derived, inputs, wanted))
-        return Known(schema, values, given, solved, waiting, tuple(findings))
+        kept, said = _kept(schema, values, waiting)
+        return Known(schema, values, given, solved, kept, (*findings, *said))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -330,8 +332,42 @@ def _solve_one(
     return found
 
 
-def _measured_otherwise(name: str, unknown: str) -> bool:
-    # the formula is an estimate of LDL: turned round, its error would be multiplied by five
+def _kept(
+    schema: Schema, values: Floats, waiting: Mapping[str, float]
+) -> tuple[dict[str, float], list[Finding]]:
+    """Which calculated values can be kept side by side, those of fewest inputs first; what of others."""
+    unknown = {
+        name: [n for n in schema.derived_named(name).inputs if np.isnan(values[schema.index(n)])]
+        for name in waiting
+    }
+    kept: dict[str, float] = {}
+    findings: list[Finding] = []
+    settled: dict[str, str] = {}
+    for name in sorted(waiting, key=lambda n: len(unknown[n])):
+        if any(n not in settled and not measured_otherwise(name, n) for n in unknown[name]):
+            kept[name] = waiting[name]
+            settled |= {n: name for n in unknown[name] if n not in settled}
+            continue
+        others = ", ".join(dict.fromkeys(settled[n] for n in unknown[name] if n in settled))
+        message = f"{others} and {name} are about the same values; {name} is ignored here"
+        findings.append(Finding("calculated", Level.OK, message, name))
+    ldl, rest = waiting.get("ldl", math.nan), waiting.get("non_hdl", math.nan)
+    if ldl > rest:
+        message = (
+            f"ldl {ldl:g} is part of non_hdl {rest:g} and cannot exceed it; check the values and their units"
+        )
+        findings.append(Finding("contradiction", Level.REFUSE, message, "ldl"))
+    return kept, findings
+
+
+def measured_otherwise(name: str, unknown: str) -> bool:
+    """Whether a calculated value tells nothing of one of its inputs, though formulas can be turned.
+
+    Friedewald's is an estimate of LDL: solved for triglycerides, its error would be multiplied by five.
+
+    >>> measured_otherwise("ldl", "trig_fasting"), measured_otherwise("ldl", "hdl")
+    (True, False)
+    """
     return name == "ldl" and unknown == "trig_fasting"
 
 

@@ -13,7 +13,7 @@ from sciai.core.errors import BadInput
 from sciai.core.listen import quietly
 from sciai.health import checks
 from sciai.health.api.distribution import HealthAnswer, Told
-from sciai.health.api.infer import State, state_of, tell
+from sciai.health.api.infer import MANY, State, state_of, tell
 from sciai.health.api.known import Known
 from sciai.health.api.record import handed_out, recorded
 from sciai.health.api.seen import seen
@@ -160,7 +160,8 @@ class Person:
 
         Args:
             targets: what to compare; every disease and some values where empty.
-            changes: column=change for a number (-2 is "two less"), column=new value for a level.
+            changes: column=change for a number (-2 is "two less"; where it is not known, than the middle of
+                people like this one), column=new value for a level.
 
         Returns:
             An answer whose value is a ``Comparison``.
@@ -182,7 +183,8 @@ class Person:
         with quietly():  # told as one, with the people drawn
             self._answer((), lambda _: Estimate(0, 0.0)).unwrap()
         rng = np.random.default_rng(seed)
-        rows = self.state.rows[rng.choice(len(self.state.weights), n, p=self.state.weights)]
+        state = self.state.about(self.state.filled, min(n, MANY))
+        rows = state.rows[rng.choice(len(state.weights), n, p=state.weights)]
         return self.schema.decode(self.human.model.sample(rows, rng))
 
     @handed_out

@@ -12,7 +12,7 @@ from sciai.core.answer import Level
 from sciai.health.api.distribution import HealthAnswer
 from sciai.health.api.panel import with_findings
 from sciai.health.api.report_charts import course_grid, peer_grid, risk_bars, risk_courses
-from sciai.health.api.unusual import judged
+from sciai.health.api.unusual import enough
 from sciai.health.data.panels.analytes import analyte_of_column
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class PanelReport:
     Attributes:
         person: of whom is known what the panel and the caller say.
         risks: the answer of ``Person.risks``, with what was found on the sheet.
-        unusual: the answer of ``Person.unusual``; None where fewer than two numbers are known.
+        unusual: the answer of ``Person.unusual``; None where too few numbers are known.
         peers: column -> its distribution among people of the same age and sex.
         references: column -> ends of the reference range (the sheet's own, else the common one).
     """
@@ -77,7 +77,7 @@ def panel_report(person: Person, panel: Panel | None = None) -> PanelReport:
     """
     said = panel.findings if panel is not None else ()
     risks = with_findings(person.risks(), said)
-    unusual = person.unusual() if len(judged(person, ("age", "sex"))) > 1 else None
+    unusual = person.unusual() if enough(person, ("age", "sex")) else None
     names = [n for n in person.known.given if n not in ("age", "sex") and analyte_of_column(n) is not None]
     known = {k: person.known.given[k] for k in ("age", "sex") if k in person.known.given}
     among: dict[str, Any] = dict(known)

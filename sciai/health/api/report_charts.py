@@ -232,7 +232,7 @@ def _course(canvas: Canvas, left: float, top: float, width: float, height: float
     _dates(canvas, course.dates, x, floor + 13)
     canvas.text(left, top + 11, f"{course.label}, {_unit(course.unit)}", size=12, bold=True, room=width)
     mark = "▲ " if course.changed or course.steady_trend else ""
-    values = " → ".join(number(v) for v in course.values[-4:])
+    values = " → ".join(course.shown[-4:])
     canvas.text(left, top + 25, values, size=11, room=width)
     colour = OWN if mark else QUIET
     canvas.text(left, top + 38, f"{mark}{_short(course)}", size=10.5, colour=colour, room=width)
@@ -246,6 +246,8 @@ def _short(course: Course) -> str:
     steady = ""
     if course.steady_trend and course.slope is not None:
         steady = ", rising steadily" if course.slope > 0 else ", falling steadily"
+    if not course.changed and steady:
+        return f"{course.change:+.0f} % (±{course.limit:.0f} % is chance){steady}"
     sign = "more than" if course.changed else "within"
     return f"{course.change:+.0f} %, {sign} chance (±{course.limit:.0f} %){steady}"
 

@@ -53,6 +53,7 @@ class Course:
         slope: % per year of a straight line through the logarithms; None with fewer than three dates.
         slope_error: its standard error from within-person and analytical variation; None likewise.
         reference: ends of the laboratory's (else the common) reference range; None for an open end.
+        bounds: "<" or ">" for each value of which the laboratory gave only a limit, else "".
     """
 
     name: str
@@ -69,6 +70,16 @@ class Course:
     slope: float | None
     slope_error: float | None
     reference: tuple[float | None, float | None] = (None, None)
+    bounds: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The values as the laboratory told them: below a limit of detection as that limit."""
+        bounds = self.bounds or ("",) * len(self.values)
+        return tuple(
+            f"{bound}{value * math.sqrt(2) if bound == '<' else value:.4g}"
+            for bound, value in zip(bounds, self.values, strict=True)
+        )
 
     @property
     def changed(self) -> bool | None:
@@ -97,12 +108,12 @@ class Course:
             return "measured once"
         if self.limit is None:
             return f"changed by {self.change:+.0f} %; no within-person variation known, so not judged"
-        drift = ""
-        if self.steady_trend and self.slope is not None:
-            drift = f"; {'rising' if self.slope > 0 else 'falling'} steadily"
+        way = "" if not self.steady_trend or self.slope is None else "rising" if self.slope > 0 else "falling"
         if self.changed:
+            drift = f"; {way} steadily" if way else ""
             return f"changed by {self.change:+.0f} %, more than chance allows ({self.limit:.0f} %){drift}"
-        return f"changed by {self.change:+.0f} %, within chance ({self.limit:.0f} %){drift}"
+        drift = f", but {way} over all {len(self.values)} dates, by more than chance" if way else ""
+        return f"changed by {self.change:+.0f} %, within chance for two values ({self.limit:.0f} %){drift}"
 
 
 @dataclass(frozen=True)
@@ -162,8 +173,12 @@ class Timeline:
         """One sentence."""
         moved = [c.label for c in self.courses if c.changed or c.steady_trend]
         far = [c.label for c in self.courses if c.percentile[-1] < 5 or c.percentile[-1] > 95]
-        first = f"more than chance: {', '.join(moved)}" if moved else "no value changed by more than chance"
-        second = f"; outside of peers' 5 to 95 %: {', '.join(far)}" if far else ""
+        first = (
+            f"changed by more than chance: {', '.join(moved)}"
+            if moved
+            else "no value changed by more than chance"
+        )
+        second = f"; last value outside of the middle 90 % of peers: {', '.join(far)}" if far else ""
         return first + second
 
     def to_frame(self) -> pd.DataFrame:
@@ -182,7 +197,7 @@ class Timeline:
 
     def __str__(self) -> str:
         lines = [f"peers: {self.peers}", self.verdict]
-        lines += [f"{c.label}: {_listed(c.values)} {c.unit}; {c.verdict}" for c in self.courses]
+        lines += [f"{c.label}: {' → '.join(c.shown)} {c.unit}; {c.verdict}" for c in self.courses]
         for risk in self.risks:
             shown = " → ".join("?" if p is None else percent(p) for p in risk.risk)
             lines.append(f"{risk.label}: {shown}")
@@ -313,7 +328,12 @@ def _course(peers: _Peers, name: str, visits: Sequence[_Visit], people: Sequence
         slope,
         error,
         printed if any(end is not None for end in printed) else common,
+        tuple(_bound(visit.panel, name) for visit, _, _ in shown),
     )
+
+
+def _bound(panel: Panel, name: str) -> str:
+    return next((r.bound for r in panel.readings if r.column == name and r.used), "")
 
 
 class _Peers:
@@ -415,7 +435,3 @@ def _findings(
     if any(c.limit is not None for c in value.courses):
         said = "within-person variation is quoted from the literature and was not checked at its source"
         yield Finding("variation", Level.OK, said)
-
-
-def _listed(values: Sequence[float]) -> str:
-    return " → ".join(f"{value:.3g}" for value in values)

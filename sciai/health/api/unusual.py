@@ -3,14 +3,15 @@
 The combination is scored by how much less likely each value is beside the others than among peers, summed:
 ``sum_i log p(x_i | peers) - log p(x_i | all other values)``, in nats. That is the log-odds (in
 pseudo-likelihood; Besag 1975, The Statistician 24(3)) of "each value is somebody else's" against "all are one
-body's". Values that are odd one by one add nothing to it; values that do not go together do.
+body's". Values that are odd one by one add nothing to it; values that do not go together do. A calculated
+value whose inputs are not all known (an LDL without total cholesterol) is one of them, by draws (``beside``).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,171 +20,28 @@ import numpy.typing as npt
 from sciai.core.answer import Estimate
 from sciai.core.errors import BadInput
 from sciai.health import checks
+from sciai.health.api.beside import Peers, Placed, draws_of
 from sciai.health.api.describe import Blend, line_of, risk_of
-from sciai.health.api.distribution import percent
-from sciai.health.api.infer import State, each
+from sciai.health.api.infer import State, each, state_of
 from sciai.health.api.known import show
+from sciai.health.api.typicality import Pair, Resemblance, Typicality, ValueCheck
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Kind
 from sciai.health.model.calibration import JUDGED, middle
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from sciai.health.api.person import Person
     from sciai.health.model.interface import Joint
 
-__all__ = [
-    "Pair",
-    "Resemblance",
-    "Typicality",
-    "ValueCheck",
-    "combination_score",
-    "strangeness",
-    "unusual",
-]
+__all__ = ["combination_score", "enough", "judged", "strangeness", "unusual"]
 
 Floats = npt.NDArray[np.float64]
 VIRTUAL: Final = 199  # virtual peers behind the p-value: the smallest one is 1/200
 _CLEAR: Final = 0.5  # nats: a pair that is less likely by less than this is not worth a word
-
-
-@dataclass(frozen=True)
-class ValueCheck:
-    """One value among peers, and given all other values.
-
-    Attributes:
-        name: the column.
-        label: its name in words.
-        value: in ``unit``.
-        unit: UCUM unit.
-        percentile: share of peers below it, 0 to 100.
-        expected: median given all other values.
-        low: lower end of the 90 % interval given all other values.
-        high: upper end.
-        given_others: percentile given all other values.
-        surprise: how much less likely the value is beside the others than among peers, in nats; what it
-            adds to the score.
-    """
-
-    name: str
-    label: str
-    value: float
-    unit: str
-    percentile: float
-    expected: float
-    low: float
-    high: float
-    given_others: float
-    surprise: float
-
-    @property
-    def usual(self) -> bool:
-        """Inside of the middle 95 % of peers."""
-        return 2.5 <= self.percentile <= 97.5
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two values that seldom go together.
-
-    Attributes:
-        first: a column.
-        second: another.
-        text: what is unusual, in words.
-        nats: how much less likely they are together than each by itself.
-    """
-
-    first: str
-    second: str
-    text: str
-    nats: float
-
-
-@dataclass(frozen=True)
-class Resemblance:
-    """A state that is commoner among people with these values than among peers: association, no diagnosis.
-
-    Attributes:
-        name: the column.
-        label: the state in words.
-        share: among people with these values.
-        peers: among peers.
-    """
-
-    name: str
-    label: str
-    share: float
-    peers: float
-
-    @property
-    def ratio(self) -> float:
-        """Share / peers."""
-        return self.share / max(self.peers, 1e-9)
-
-    def __str__(self) -> str:
-        return f"{self.label}: {percent(self.share)}, peers {percent(self.peers)}"
-
-
-@dataclass(frozen=True)
-class Typicality:
-    """How usual a body's values are.
-
-    Attributes:
-        p_value: share of virtual peers whose values go together as badly or worse; from 1 / 200 on.
-        score: nats by which the combination is less likely than its values one by one; above 0 they fit
-            together worse than those of strangers, far below 0 as those of one body do.
-        usual_score: the middle 90 % of the peers' scores.
-        values: every value, the most surprising first.
-        pairs: what seldom goes together, worst first.
-        resembles: states that are commoner with these values than among peers, most so first.
-        peers: who the peers are.
-        outside: values outside of their peers' middle 95 %.
-    """
-
-    p_value: float
-    score: float
-    usual_score: tuple[float, float]
-    values: tuple[ValueCheck, ...]
-    pairs: tuple[Pair, ...]
-    resembles: tuple[Resemblance, ...]
-    peers: str
-
-    @property
-    def outside(self) -> tuple[str, ...]:
-        """Names of the values outside of their peers' middle 95 %."""
-        return tuple(v.name for v in self.values if not v.usual)
-
-    @property
-    def verdict(self) -> str:
-        """One sentence."""
-        odd = ", ".join(v.label for v in self.values if not v.usual)
-        single = f"unusual by itself: {odd}" if odd else "every value is usual by itself"
-        share = percent(self.p_value)
-        if self.p_value <= 0.01:
-            return f"{single}; the combination is rare: {share} of peers have a stranger one"
-        if self.p_value <= 0.05:
-            return f"{single}; the combination is unusual: {share} of peers have a stranger one"
-        return f"{single}; the combination is not unusual: {share} of peers have a stranger one"
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row for each value."""
-        from dataclasses import asdict
-
-        import pandas as pd
-
-        return pd.DataFrame([asdict(v) for v in self.values]).set_index("name")
-
-    def __str__(self) -> str:
-        pairs = [f"- {p.text}" for p in self.pairs]
-        states = [f"- {r}" for r in self.resembles]
-        return "\n".join([self.verdict, *(["seldom together:"] if pairs else []), *pairs,
-                          *(["commoner with these values:"] if states else []), *states])  # fmt: skip
-
-    def _repr_html_(self) -> str:
-        from sciai.health.api.html import typicality_html
-
-        return typicality_html(self)
+_SHOWN: Final = 5  # pairs
+_DRAWS: Final = 16  # of a calculated value, for each virtual peer
+_OF_ONE: Final = 200  # the same for the person
+_OF_PEERS: Final = 499  # the same of all peers together
 
 
 def judged(person: Person, shared: Sequence[str]) -> list[str]:
@@ -192,35 +50,120 @@ def judged(person: Person, shared: Sequence[str]) -> list[str]:
     return [c.name for c in person.schema.columns if c.numeric and c.group in JUDGED and c.name in known]
 
 
+def enough(person: Person, shared: Sequence[str]) -> bool:
+    """Whether ``unusual`` has a combination to judge: two numbers, one of which is no calculated one."""
+    names = judged(person, shared)
+    return len(names) > 0 and len(names) + len(person.known.waiting) > 1
+
+
 def unusual(person: Person, peers: Sequence[str], seed: int) -> Estimate[Typicality]:
     """See ``Person.unusual``.
 
     Raises:
-        BadInput: when fewer than two numbers are known.
+        BadInput: when fewer than two numbers are known, or only calculated ones.
     """
     schema, joint = person.schema, person.human.model
     shared = [n for n in dict.fromkeys(column_named(schema, p) for p in peers) if n in schema]
     names = judged(person, shared)
-    if len(names) < 2:
+    if not enough(person, shared):
+        both = [*names, *person.known.waiting]
+        some = f"only {both[0]} is" if len(both) == 1 else f"only calculated values ({', '.join(both)}) are"
         raise BadInput(
-            f"{len(names)} numbers of body or blood are known", field="given", fix="a combination needs two"
+            f"{some if both else 'nothing is'} known of body and blood",
+            field="given",
+            fix="a combination needs two numbers, one of them measured itself, such as a weight or HDL",
         )
     row = _only(person, [*shared, *names])
     beside = _only(person, shared)
-    scores = combination_score(joint, row, names, shared)
-    virtual = joint.sample(np.repeat(beside, VIRTUAL, 0), np.random.default_rng(seed))
-    others = np.where(np.isnan(row), np.nan, virtual)
-    usual = combination_score(joint, others, names, shared)
-    p = float((1 + (usual >= scores[0]).sum()) / (VIRTUAL + 1))
-    values = _values(person, row, beside, names)
-    told = ", ".join(f"{n} {person.known.shown(n)}" for n in shared if person.known.value(n) is not None)
+    rng = np.random.default_rng(seed)
+    virtual = joint.sample(np.repeat(beside, VIRTUAL, 0), rng)
+    people = np.vstack([row, np.where(np.isnan(row), np.nan, virtual)])
+    scores = combination_score(joint, people, names, shared)
+    waiting = _waiting(person, beside, people, virtual, rng)
+    for told in waiting:
+        scores = scores + told.surprise
+    p = float((1 + (scores[1:] >= scores[0]).sum()) / (VIRTUAL + 1))
+    values = _values(person, row, beside, names) + [_value_of(person, told) for told in waiting]
+    pairs = _pairs(person, beside, names) + _pairs_of(person, beside, names, waiting, rng)
+    who = ", ".join(f"{n} {person.known.shown(n)}" for n in shared if person.known.value(n) is not None)
+    low, high = np.quantile(scores[1:], [0.05, 0.95]).tolist()
     value = Typicality(
-        p, float(scores[0]), (float(np.quantile(usual, 0.05)), float(np.quantile(usual, 0.95))), values,
-        _pairs(person, beside, names), _resembles(person, row, beside, shared),
-        f"virtual people of the same {told}" if told else "virtual adults",
+        p, float(scores[0]), (low, high), tuple(sorted(values, key=lambda v: -v.surprise)),
+        tuple(sorted(pairs, key=lambda p: -p.nats)[:_SHOWN]), _resembles(person, row, beside, shared),
+        f"virtual people of the same {who}" if who else "virtual adults",
     )  # fmt: skip
     half = 1.645 * math.sqrt(p * (1 - p) / VIRTUAL)
     return Estimate(value, {"p_value": (max(p - half, 0.0), min(p + half, 1.0))})
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A calculated value whose inputs are not all known.
+
+    ``surprise`` is that of the person's own and then of each virtual peer's, shape (1 + VIRTUAL,).
+    """
+
+    name: str
+    value: float
+    peers: Peers
+    placed: Placed
+    surprise: Floats
+
+
+def _waiting(
+    person: Person, beside: Floats, people: Floats, virtual: Floats, rng: np.random.Generator
+) -> list[_Waiting]:
+    wanted = person.known.waiting
+    if not wanted:
+        return []
+    joint = person.human.model
+    drawn, truth = draws_of(joint, list(wanted), people, _DRAWS, rng), person.schema.compute(virtual)
+    mine = draws_of(joint, list(wanted), people[:1], _OF_ONE, rng)
+    all_peers = draws_of(joint, list(wanted), beside, _OF_PEERS, rng)
+    found = []
+    for name, x in wanted.items():
+        peers = Peers.of(all_peers[name][0])
+        surprise = peers.surprise(np.append(x, truth[name]), drawn[name])
+        found.append(_Waiting(name, x, peers, peers.place(x, mine[name][0]), np.nan_to_num(surprise)))
+    return found
+
+
+def _value_of(person: Person, told: _Waiting) -> ValueCheck:
+    derived = person.schema.derived_named(told.name)
+    width, _ = person.human.calibration.width(told.name, person.group)
+    low, half, high = np.quantile(told.placed.draws, [(1 - width) / 2, 0.5, (1 + width) / 2]).tolist()
+    return ValueCheck(
+        told.name, derived.label_en or told.name, told.value, "" if derived.unit == "1" else derived.unit,
+        100 * told.peers.share_below(told.value), half, low, high, 100 * told.placed.given_others,
+        float(told.surprise[0]),
+    )  # fmt: skip
+
+
+def _pairs_of(
+    person: Person,
+    beside: Floats,
+    names: Sequence[str],
+    waiting: Sequence[_Waiting],
+    rng: np.random.Generator,
+) -> list[Pair]:
+    """Pairs of a calculated value whose inputs are not known with each that is."""
+    if not waiting:
+        return []
+    schema = person.schema
+    rows = np.repeat(beside, len(names), 0)
+    for k, b in enumerate(names):
+        rows[k, schema.index(b)] = person.known.values[schema.index(b)]
+    # one by one: rows with the same gaps are drawn together
+    drawn = [draws_of(person.human.model, [w.name for w in waiting], row[None], _OF_ONE, rng) for row in rows]
+    found = []
+    for told in waiting:
+        for b, own in zip(names, drawn, strict=True):
+            placed = told.peers.place(told.value, own[told.name][0])
+            if placed.surprise >= _CLEAR:
+                middle = float(np.median(placed.draws))
+                words = _in_words(person, told.name, b, told.value, middle)
+                found.append(Pair(told.name, b, words, placed.surprise))
+    return found
 
 
 def combination_score(joint: Joint, rows: Floats, names: Sequence[str], given: Sequence[str]) -> Floats:
@@ -266,7 +209,7 @@ def _only(person: Person, names: Sequence[str]) -> Floats:
     return np.where(keep, person.known.values, np.nan)[None, :]
 
 
-def _values(person: Person, row: Floats, beside: Floats, names: Sequence[str]) -> tuple[ValueCheck, ...]:
+def _values(person: Person, row: Floats, beside: Floats, names: Sequence[str]) -> list[ValueCheck]:
     schema, joint = person.schema, person.human.model
     alone = joint.predictive(beside, list(names))
     told = each(joint, np.repeat(row, len(names), 0), names)
@@ -284,10 +227,10 @@ def _values(person: Person, row: Floats, beside: Floats, names: Sequence[str]) -
                 100 * float(middle(given, here)[0]), surprise,
             )
         )  # fmt: skip
-    return tuple(sorted(found, key=lambda v: -v.surprise))
+    return found
 
 
-def _pairs(person: Person, beside: Floats, names: Sequence[str], most: int = 5) -> tuple[Pair, ...]:
+def _pairs(person: Person, beside: Floats, names: Sequence[str]) -> list[Pair]:
     """Pairs that are less likely together than apart: log p(a) - log p(a | b), among peers."""
     schema, joint = person.schema, person.human.model
     x = {name: np.array([person.known.values[schema.index(name)]]) for name in names}
@@ -301,14 +244,15 @@ def _pairs(person: Person, beside: Floats, names: Sequence[str], most: int = 5) 
             if nats >= _CLEAR:
                 middle = float(np.asarray(told.quantile(0.5)).reshape(-1)[0])
                 found.append(Pair(a, b, _in_words(person, a, b, float(x[a][0]), middle), nats))
-    return tuple(sorted(found, key=lambda p: -p.nats)[:most])
+    return found
 
 
 def _in_words(person: Person, a: str, b: str, x: float, middle: float) -> str:
     schema = person.schema
+    own = schema[a] if a in schema else schema.derived_named(a)
     way = "high" if x > middle else "low"
     return (
-        f"{schema[a].label_en} {show(schema, a, x)} is {way} for {schema[b].label_en} "
+        f"{own.label_en or a} {show(schema, a, x)} is {way} for {schema[b].label_en} "
         f"{person.known.shown(b)} (half of such peers are below {show(schema, a, middle)})"
     )
 
@@ -327,21 +271,21 @@ def _resembles(
         if person.known.value(c.name) is None and c.name not in shared
         if all(f.level < 2 for f in checks.few_cases(question, c.name))
     ]
-    with_values, without = joint.predictive(row, names), joint.predictive(beside, names)
+    mine = state_of(joint, replace(person.known, values=row[0]))  # calculated values kept as constraints
+    with_values, without = joint.predictive(mine.rows, names), joint.predictive(beside, names)
     found = []
     for name in names:
         column = schema[name]
         if column.kind is Kind.BINARY:
             # one line for both: with two, the values would seem to matter where only the line changes
             line = line_of(calibration, schema, State(row, np.ones(1)), name)
-            mine, theirs = (
-                risk_of(Blend(told[name], np.ones(1)), line)[0] for told in (with_values, without)
-            )
-            found.append(Resemblance(name, column.label_en or name, mine, theirs))
+            here = risk_of(Blend(with_values[name], mine.weights), line)[0]
+            theirs = risk_of(Blend(without[name], np.ones(1)), line)[0]
+            found.append(Resemblance(name, column.label_en or name, here, theirs))
         else:
             pairs = zip(
                 column.levels,
-                with_values[name].probabilities()[0],
+                Blend(with_values[name], mine.weights).probabilities(),
                 without[name].probabilities()[0],
                 strict=True,
             )

@@ -72,12 +72,13 @@ def what_if(person: Person, targets: Sequence[str], changes: Mapping[str, Any]) 
     """See ``Person.what_if``.
 
     Raises:
-        BadInput: nothing changes, a number changes that is not known, or beyond what is possible.
+        BadInput: nothing changes, or a number beyond what is possible.
     """
     if not changes:
         raise BadInput("nothing was changed", field="changes", fix="e.g. what_if(weight_kg=-2)")
     schema = person.schema
     other: dict[str, Any] = {}
+    start: dict[str, float] = {}  # values that are not known, where the change begins
     words = []
     for raw, change in changes.items():
         name = column_named(schema, raw)
@@ -87,14 +88,15 @@ def what_if(person: Person, targets: Sequence[str], changes: Mapping[str, Any]) 
             other[name] = change
         elif isinstance(change, numbers.Real) and not isinstance(change, bool):
             if now is None:
-                fix = f"give it first, or compare two persons: .given({name}=...)"
-                raise BadInput(f"{name} is not known, so it cannot change", field=name, fix=fix)
+                now = start[name] = _expected(person, name)
             other[name] = now + float(change)
             if not column.low <= other[name] <= column.high:
                 raise BadInput(f"{name} would become {other[name]:g}", field=name, unit=column.unit)
         else:
             raise BadInput(f"{change!r} is no change of a number", field=name, unit=column.unit)
         words.append(f"{name} {change:+g}" if isinstance(change, float | int) else f"{name} {change}")
+    if start:
+        person = person.given(start)
     # a calculated value that was given may follow from what changes: it moves with it
     moved = [
         d.name
@@ -117,8 +119,20 @@ def what_if(person: Person, targets: Sequence[str], changes: Mapping[str, Any]) 
 
     answer = person._answer(tuple(wanted), predict)
     note = Finding("association", Level.OK, ASSOCIATION)
+    begun = [
+        Finding("association", Level.OK, f"{n} is not known: the change starts at {person.known.shown(n)}, "
+                "the middle of people like this one", n)
+        for n in start
+    ]  # fmt: skip
     doubts = [f for f in there.findings if f.level > Level.OK and f not in answer.findings]
-    return HealthAnswer(answer.estimate, (*answer.findings, note, *doubts), answer.provenance)
+    return HealthAnswer(answer.estimate, (*answer.findings, note, *begun, *doubts), answer.provenance)
+
+
+def _expected(person: Person, name: str) -> float:
+    """The median of a number for people like this one, rounded as the table rounds."""
+    column = person.schema[name] if name in person.schema else person.schema.derived_named(name)
+    told = tell(person.human.model, person.state, [name], person.human.calibration, person.group)
+    return round(told.value[name].median, column.decimals)
 
 
 def _usual(person: Person, changed: set[str]) -> list[str]:

@@ -35,6 +35,17 @@ def test_marginal_where_a_number_is_in_a_range() -> None:
     assert told.sd == pytest.approx(own.std(), rel=0.1)
 
 
+@pytest.mark.parametrize("name", ["crp_hs", "ggt", "hba1c"])
+def test_a_percentile_is_that_of_the_model_where_values_are_skewed_too(name: str) -> None:
+    me = VirtualHuman.load().given(age=66, sex="male")
+    told = me.ask(name)[name]
+    shares = (0.03, 0.1, 0.3, 0.6, 0.93)
+    exact = np.asarray(me.human.model.predictive(me.known.values[None], [name])[name].quantile(shares))[0]
+    for share, value in zip(shares, exact, strict=True):
+        assert told.percentile(float(value)) == pytest.approx(100 * share, abs=1)
+    assert (told.percentile(-1), told.percentile(1e6)) == (0, 100)
+
+
 def test_levels_and_calculated_conditions() -> None:
     both = VH.marginal("height_cm", where={"sex": ["F", "M"]})["height_cm"]
     assert both.mean == pytest.approx(168.5, abs=0.1)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput
+from sciai.health.api.human import VirtualHuman
 from sciai.health.api.known import Known, read_value, solve_for
 from sciai.health.data.columns import default_schema
 
@@ -153,3 +154,23 @@ def test_solving_is_the_way_back(derived: Any, which: int, place: float) -> None
         return
     found = solve_for(SCHEMA, derived, inputs, name, derived.compute(inputs))
     assert float(found) == pytest.approx(inputs[name], rel=1e-6)
+
+
+def test_an_ldl_and_a_total_cholesterol_leave_room_for_the_rest() -> None:
+    human = VirtualHuman.load()
+    me = human.given(age=64, sex="male", chol_total=220, ldl=140)
+    told = me.ask("hdl", "trig_fasting")
+    assert told["hdl"].interval[1] < 75  # 220 = 140 + HDL + triglycerides / 5
+    assert told["hdl"].mean + told["trig_fasting"].mean / 5 == pytest.approx(80, abs=0.5)
+
+
+def test_calculated_values_about_the_same_thing() -> None:
+    known = _add(ldl=140, non_hdl=170)
+    assert list(known.waiting) == ["non_hdl"]  # total and HDL first: an LDL alone fixes no triglycerides
+    assert any("ldl is ignored" in f.message for f in known.findings)
+    known = _add(hematocrit=44, mch=30, mchc=33.5)
+    assert list(known.waiting) == ["hematocrit", "mch"]
+    (said,) = [f for f in known.findings if f.where == "mchc"]
+    assert "mchc is ignored" in said.message
+    known = _add(ldl=140, non_hdl=130)
+    assert [f.level for f in known.findings if f.check == "contradiction"] == [Level.REFUSE]

@@ -133,10 +133,37 @@ def test_what_if_says_association() -> None:
     assert frame.loc["hba1c", "difference"] < 0
     assert "not what would happen" in " ".join(f.message for f in answer.findings)
     assert "not what would happen" in str(answer)
-    with pytest.raises(BadInput, match="not known"):
-        me.what_if(hdl=5)
     with pytest.raises(BadInput, match="nothing was changed"):
         me.what_if()
+
+
+def test_what_if_of_a_number_that_is_not_known_starts_in_the_middle() -> None:
+    me = VH.given(age=50, sex="M")
+    middle = me.ask("weight_kg")["weight_kg"].median
+    answer = me.what_if(["hba1c"], weight_kg=-10)
+    told = answer.unwrap()
+    expected = me.given(weight_kg=round(middle, 1) - 10).ask("hba1c")["hba1c"].mean
+    assert told.there["hba1c"].mean == pytest.approx(expected)
+    assert any(f"starts at {middle:.1f} kg" in f.message for f in answer.findings)
+
+
+def test_a_column_that_a_constraint_is_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sciai.health.api.infer.POINTS", 150)
+    known = {"sex": "M", "dx_diabetes": 0, "rx_insulin": 0, "death_5y": 0}
+    me = VH.given(known).given(non_hdl=200)
+    i, j = NUMBERS.index("chol_total"), NUMBERS.index("hdl")
+    m, var = centre((1, 0, 0, 0)), COVARIANCE[[i, j]][:, [i, j]]
+    gap = np.array([1.0, -1.0])
+    gain = var @ gap / (gap @ var @ gap)
+    mean = m[[i, j]] + gain * (200 - gap @ m[[i, j]])
+    sd = np.sqrt(np.diag(var - np.outer(gain, gap @ var)))
+    told = me.ask("chol_total", "hdl")
+    for k, name in enumerate(("chol_total", "hdl")):
+        assert told[name].mean == pytest.approx(mean[k], abs=1.0)
+        assert told[name].sd == pytest.approx(sd[k], rel=0.1)
+    people = me.sample(150)
+    assert people["hdl"].nunique() > 24
+    assert np.allclose(people["chol_total"] - people["hdl"], 200, atol=1.01)
 
 
 def test_what_if_moves_a_calculated_value_along() -> None:

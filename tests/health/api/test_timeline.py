@@ -49,8 +49,18 @@ def test_a_steady_trend_is_seen_where_first_and_last_alone_do_not_show_it() -> N
     course = timeline(VH, panels, VH.given(age=60, sex="male")).unwrap().course("hdl")
     assert course.changed is False
     assert course.steady_trend
+    assert "within chance for two values" in course.verdict
+    assert "but rising over all 12 dates, by more than chance" in course.verdict
     years = [(dt.date.fromisoformat(day) - dt.date(2023, 1, 1)).days / 365.25 for day in days]
     assert course.slope == pytest.approx(100 * math.expm1(np.polyfit(years, np.log(rising), 1)[0]))
+
+
+def test_a_limit_of_detection_is_shown_as_one() -> None:
+    days = ("2023-01-10", "2023-07-10")
+    panels = read_panels({days[0]: {"HDL": "<20 mg/dL"}, days[1]: {"HDL": 52}})
+    course = timeline(VH, panels, VH.given(age=60, sex="male")).unwrap().course("hdl")
+    assert course.shown == ("<20", "52")
+    assert course.values[0] == pytest.approx(20 / math.sqrt(2))
 
 
 def test_the_band_is_that_of_people_of_the_same_age_and_sex() -> None:

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from sciai.core.errors import BadInput
+from sciai.health.api.human import VirtualHuman
 from sciai.health.api.unusual import combination_score
 from tests.health.api.exact import COVARIANCE, NUMBERS, SCHEMA, centre, human
 
@@ -113,3 +114,40 @@ def test_shows_itself() -> None:
     answer = VH.given(FIXED | ODD).unusual(peers=PEERS)
     assert "<img" in answer._repr_html_()
     assert len(answer.unwrap().to_frame()) == 4
+
+
+def test_a_calculated_value_whose_inputs_are_unknown_is_judged_with_the_others() -> None:
+    told = VH.given(FIXED | {"hba1c": 5.6, "non_hdl": 200}).unusual(peers=PEERS).unwrap()
+    value = {v.name: v for v in told.values}["non_hdl"]
+    m, sd = centre((1, 0, 0, 0)), np.array([1.0, -1.0])
+    pair = [NUMBERS.index("chol_total"), NUMBERS.index("hdl")]
+    spread = float(np.sqrt(sd @ COVARIANCE[np.ix_(pair, pair)] @ sd))
+    share = norm.cdf((200 - (m[pair[0]] - m[pair[1]])) / spread)
+    assert value.percentile == pytest.approx(100 * share, abs=7)
+    assert value.unit == "mg/dL"
+    assert value.low < value.expected < value.high
+
+
+def test_the_issue_example_and_a_body_mass_that_does_not_fit_the_waist() -> None:
+    human = VirtualHuman.load()
+    me = human.given(age=64, sex="male", hba1c="5.5 %", ldl="140 mg/dL", rx_bp=True)
+    told = me.unusual().unwrap()
+    assert {v.name for v in told.values} == {"hba1c", "ldl"}
+    assert told.p_value > 0.05
+    odd = human.given(age=64, sex="male", bmi=38, waist_cm=80).unusual().unwrap()
+    assert odd.p_value <= 0.02
+    assert "Body mass index 38.0 kg/m2 is high for Waist circumference 80.0 cm" in odd.pairs[0].text
+
+
+@pytest.mark.parametrize(
+    ("known", "says"),
+    [
+        ({}, "nothing is"),
+        ({"weight_kg": 80}, "only weight_kg is"),
+        ({"bmi": 31, "non_hdl": 150}, "bmi, non_hdl"),
+    ],
+)
+def test_too_little_for_a_combination(known: dict[str, float], says: str) -> None:
+    with pytest.raises(BadInput, match=says) as caught:
+        VH.given(FIXED | known).unusual(peers=PEERS)
+    assert "two numbers" in str(caught.value)

@@ -50,6 +50,7 @@ class Reading:
         why: why it is not used; "" where it is.
         findings: what reading it brought up.
         where: place in the source.
+        bound: "<" or ">" where the laboratory gives only a limit; ``value`` is what it was taken as.
     """
 
     analyte: str
@@ -63,6 +64,7 @@ class Reading:
     why: str = ""
     findings: tuple[Finding, ...] = ()
     where: str = ""
+    bound: str = ""
 
 
 @dataclass(frozen=True)

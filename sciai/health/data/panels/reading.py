@@ -290,12 +290,14 @@ def _read(
         return None
     findings += quantity.findings
     refused = next((f.message for f in findings if f.level == Level.REFUSE), "")
+    number = _number_or_none(item.text)
     return Reading(
         value=quantity.value,
         range=_range(item, analyte, unit),
         used=not refused,
         why=refused,
         findings=tuple(findings),
+        bound=number.sign if number is not None else "",
         **base,
     )
 

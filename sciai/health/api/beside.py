@@ -1,0 +1,117 @@
+"""Calculated values whose inputs are not all known (an LDL without total cholesterol) beside values that are.
+
+The model has no density of them. They are drawn with their inputs, and placed on the scale on which peers are
+normally distributed (their normal scores); there the draws given other values are told by mean and spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+if TYPE_CHECKING:
+    from sciai.health.model.interface import Joint
+
+__all__ = ["Peers", "Placed", "draws_of"]
+
+Floats = npt.NDArray[np.float64]
+_NARROWEST: Final = 0.05  # of the spread among peers: fewer draws cannot tell less
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where one calculated value stands, given what else is known.
+
+    Attributes:
+        given_others: share of the draws below it, 0 to 1.
+        surprise: how much less likely it is than among peers, in nats.
+        draws: shape (m,), sorted.
+    """
+
+    given_others: float
+    surprise: float
+    draws: Floats
+
+
+@dataclass(frozen=True)
+class Peers:
+    """A calculated quantity among peers.
+
+    Attributes:
+        drawn: of virtual peers, sorted, shape (m,).
+    """
+
+    drawn: Floats
+
+    @classmethod
+    def of(cls, drawn: Floats) -> Peers:
+        """From draws in any order, gaps left out."""
+        return cls(np.sort(drawn[np.isfinite(drawn)]))
+
+    def share_below(self, x: float) -> float:
+        """Share of peers below a value, with those that have the same counted by half."""
+        low, high = np.searchsorted(self.drawn, x, "left"), np.searchsorted(self.drawn, x, "right")
+        return float((low + high) / 2 / len(self.drawn))
+
+    def scores(self, x: Floats) -> Floats:
+        """Normal scores; beyond the outermost peers with the slope of the middle, same shape."""
+        n = len(self.drawn)
+        z = ndtri((np.arange(n) + 0.5) / n)
+        slope = 2.0 / max(float(np.diff(np.quantile(self.drawn, [0.1587, 0.8413]))[0]), 1e-12)
+        inside = np.interp(x, self.drawn, z)
+        beyond = np.minimum(x - self.drawn[0], 0.0) + np.maximum(x - self.drawn[-1], 0.0)
+        return np.asarray(inside + slope * beyond)
+
+    def surprise(self, x: Floats, draws: Floats) -> Floats:
+        """How much less likely values are given what their draws were given than among peers, in nats.
+
+        Args:
+            x: values, shape (n,).
+            draws: of the same quantity given other values, shape (n, m); NaN where not defined.
+
+        Returns:
+            Shape (n,).
+
+        >>> rng = np.random.default_rng(0)
+        >>> peers = Peers.of(rng.normal(140, 30, 999))
+        >>> peers.surprise(np.array([140.0, 200.0]), rng.normal(140, 5, (2, 99))).round() + 0
+        array([ -2., 66.])
+        """
+        z, there = self.scores(draws), np.isfinite(draws)
+        mean = np.where(there, z, 0.0).sum(1) / np.maximum(there.sum(1), 1)
+        spread = np.sqrt(
+            np.where(there, (z - mean[:, None]) ** 2, 0.0).sum(1) / np.maximum(there.sum(1) - 1, 1)
+        )
+        spread, own = np.maximum(spread, _NARROWEST), self.scores(x)
+        told = -np.log(spread) - ((own - mean) / spread) ** 2 / 2
+        return np.where(there.sum(1) > 1, -(own**2) / 2 - told, 0.0)
+
+    def place(self, x: float, draws: Floats) -> Placed:
+        """One value, given draws of it, shape (m,)."""
+        own = Peers.of(draws)
+        gap = float(self.surprise(np.array([x]), draws[None, :])[0])
+        return Placed(own.share_below(x), gap, own.drawn)
+
+
+def draws_of(
+    joint: Joint, names: Sequence[str], rows: Floats, times: int, rng: np.random.Generator
+) -> dict[str, Floats]:
+    """Draws of calculated quantities given each row.
+
+    Args:
+        joint: the model.
+        names: the quantities.
+        rows: what is known, shape (n, d); side by side those with the same gaps.
+        times: draws for each row.
+        rng: the source of chance.
+
+    Returns:
+        name -> shape (n, times).
+    """
+    drawn = joint.schema.compute(joint.sample(np.repeat(rows, times, 0), rng))
+    return {name: np.asarray(drawn[name]).reshape(len(rows), times) for name in names}
