@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from sciai.core.errors import BadInput
 
-__all__ = ["looks_like_date", "parse_date"]
+__all__ = ["day_first", "looks_like_date", "parse_date", "year_first"]
 
 _ERAS: Final = {
     **dict.fromkeys(("m", "明治"), 1867),
@@ -80,6 +81,33 @@ def parse_date(text: str, where: str = "") -> dt.date:
         return dt.date(year, month, day)
     except ValueError as error:
         raise BadInput(f"{text!r} is not a day that exists", field=where or "date", fix=fix) from error
+
+
+def day_first(texts: Iterable[str]) -> bool | None:
+    """Whether day stands before month where the year is last; None where no date shows it, or they disagree.
+
+    >>> day_first(["1/2/2024", "5/28/2024"]), day_first(["01.02.2024", "15.08.2024"]), day_first(["1/2/2024"])
+    (False, True, None)
+    """
+    found = set()
+    for text in texts:
+        match = _YEAR_LAST.fullmatch(_plain(text))
+        if match and (int(match[1]) > 12) != (int(match[2]) > 12):
+            found.add(int(match[1]) > 12)
+    return found.pop() if len(found) == 1 else None
+
+
+def year_first(text: str, day_before_month: bool) -> str:
+    """A date with the year last as 2024-08-15; any other text as it is.
+
+    >>> year_first("01/02/2024", True), year_first("LDL", True)
+    ('2024-02-01', 'LDL')
+    """
+    match = _YEAR_LAST.fullmatch(_plain(text))
+    if match is None:
+        return text
+    day, month = (match[1], match[2]) if day_before_month else (match[2], match[1])
+    return f"{match[3]}-{int(month):02d}-{int(day):02d}"
 
 
 def _plain(text: str) -> str:

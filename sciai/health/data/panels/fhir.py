@@ -51,7 +51,13 @@ def sheet_of_bundle(bundle: Mapping[str, Any], file: object) -> Sheet:
         raise BadInput(
             f"observations of {len(subjects)} patients", file=file, fix="give one patient at a time"
         )
-    for patient in (r for r in resources if r.get("resourceType") == "Patient"):
+    patients = [r for r in resources if r.get("resourceType") == "Patient"]
+    if len(patients) > 1:
+        patients = [r for r in patients if any(s.endswith(f"/{r.get('id')}") for s in subjects)]
+        if len(patients) != 1:
+            problem = "several patients, and the observations do not say whose they are"
+            raise BadInput(problem, file=file, field="subject", fix="give one patient at a time")
+    for patient in patients:
         if patient.get("gender") in ("male", "female"):
             sheet.person["sex"] = patient["gender"]
         if patient.get("birthDate"):

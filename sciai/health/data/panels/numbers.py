@@ -32,6 +32,10 @@ _NUMBER: Final = re.compile(
     r"\s*(?P<after>未満|以下|以上|超)?(?P<rest>.*)",
     re.IGNORECASE,
 )
+# "152 mg/dL (calc)": how a value was come by is no unit
+_HOW: Final = re.compile(
+    r"\s*[(\[](calc(ulated|\.)?|direct|est(imated|\.)?|計算値?|計算法|直接法|推算値?)[)\]]$", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def parse_number(text: str | float | int) -> Number | None:
         raise BadInput(
             f"{text!r} is not a number", fix="give a number, or leave it empty if nothing was measured"
         )
-    rest = match["rest"].strip()
+    rest = _HOW.sub("", match["rest"].strip())
     for mark in (rest, rest.strip("()[] ")):
         if mark and mark.casefold() in _FLAGS:
             flag, rest = mark, ""

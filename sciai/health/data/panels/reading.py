@@ -16,8 +16,9 @@ from sciai.core.errors import BadInput
 from sciai.health.data.panels.analytes import Analyte, fold, table
 from sciai.health.data.panels.numbers import parse_number
 from sciai.health.data.panels.panel import Item, Panel, Reading, Unknown
-from sciai.health.data.panels.sheet import Sheet, decode, items_of_rows, read_bytes, rows_of_text
+from sciai.health.data.panels.sheet import Sheet, items_of_rows
 from sciai.health.data.panels.sources import of_frame, of_json, of_mapping
+from sciai.health.data.panels.text import decode, read_bytes, rows_of_text
 from sciai.health.data.panels.units import convert, guess_unit, parse_quantity, parse_unit
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def parse_sex(text: object, where: str = "sex") -> str:
 def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
     labels = " ".join(item.label for item in sheet.items)
     language = "ja" if _JAPANESE.search(labels) else "en"
-    sheet.items = [part for item in sheet.items for part in _pressures(item)]
+    sheet.items = [part for item in sheet.items for part in _pressures(_unit_behind(item))]
     found = {id(item): _look_up(item) for item in sheet.items}
     if not any(found.values()):
         seen = ", ".join(dict.fromkeys(item.label for item in sheet.items[:6])) or "nothing with a value"
@@ -142,6 +143,15 @@ def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
     if not any(panel.readings for panel in panels):
         raise BadInput("tests are named, but none has a value", file=name, fix="fill in the results")
     return panels
+
+
+def _unit_behind(item: Item) -> Item:
+    """ "HDL-C mmol/L" and "Total Cholesterol, mmol/L" as name and unit; anything else as it stands."""
+    both = re.fullmatch(r"(.+?)[\s,;_]+([^\s,;]+)", item.label)
+    if both is None or item.unit or _look_up(item):
+        return item
+    named = replace(item, label=both[1], unit=both[2])
+    return named if any(_measures(both[2], analyte) for analyte in _look_up(named)) else item
 
 
 def _pressures(item: Item) -> Sequence[Item]:
@@ -405,5 +415,8 @@ def _person(sheet: Sheet, date: dt.date | None, name: object) -> dict[str, objec
         person["age"] = float(date.year - sheet.birth.year - (not had))
     sex = sheet.person.get("sex")
     if sex is not None and str(sex).strip():
-        person["sex"] = parse_sex(sex)
+        try:
+            person["sex"] = parse_sex(sex)
+        except BadInput as error:
+            raise BadInput(error.problem, file=name, field=error.field, fix=error.fix) from None
     return person

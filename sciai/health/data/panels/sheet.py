@@ -6,14 +6,11 @@ test, value, unit, range on each line; dates down and tests across; and bare pai
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import functools
-import io
-import unicodedata
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -22,14 +19,13 @@ from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.core.resources import data_dir
 from sciai.health.data.panels.analytes import Analyte, fold, table
-from sciai.health.data.panels.dates import looks_like_date, parse_date
+from sciai.health.data.panels.dates import day_first, looks_like_date, parse_date, year_first
 from sciai.health.data.panels.numbers import parse_number
 from sciai.health.data.panels.panel import Item
+from sciai.health.data.panels.text import Rows
 from sciai.health.data.panels.units import parse_unit
 
-__all__ = ["Sheet", "decode", "items_of_rows", "rows_of_text"]
-
-Rows = list[list[str]]
+__all__ = ["Sheet", "items_of_rows"]
 
 
 @functools.lru_cache(maxsize=1)
@@ -47,6 +43,7 @@ def _is(cell: str, *kinds: str) -> bool:
     return any(key in _vocabulary()[kind] for kind in kinds)
 
 
+_SEXES: Final = frozenset(("f", "female", "m", "male", "女", "女性", "男", "男性"))
 _COLUMNS: Final = ("name", "value", "unit", "range", "date", "code", "flag")
 
 
@@ -67,53 +64,6 @@ class Sheet:
     birth: dt.date | None = None
 
 
-def decode(data: bytes, file: object) -> str:
-    """Text of a file: UTF-8 (with or without a mark), UTF-16 with a mark, Shift_JIS as Windows writes it.
-
-    Raises:
-        BadInput: an empty file, a spreadsheet or PDF, or bytes in none of these encodings.
-
-    >>> decode("血糖,99".encode("cp932"), "a.csv")
-    '血糖,99'
-    """
-    if not data.strip():
-        raise BadInput("the file is empty", file=file, fix="give a CSV of tests and values, or a FHIR bundle")
-    if data[:4] == b"PK\x03\x04" or data[:5] == b"%PDF-" or data[:4] == b"\xd0\xcf\x11\xe0":
-        kind = "a PDF" if data[:1] == b"%" else "a spreadsheet file"
-        raise BadInput(f"this is {kind}, not text", file=file, fix="save or copy the table as CSV")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16")
-    for encoding in ("utf-8-sig", "cp932"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    fix = "save it as CSV in UTF-8 (Excel: 'CSV UTF-8')"
-    raise BadInput("the text is neither UTF-8 nor Shift_JIS", file=file, fix=fix)
-
-
-def rows_of_text(text: str) -> tuple[Rows, list[int]]:
-    """Cells of a CSV, without comment lines (``#``) and empty lines, and the line number of each row.
-
-    >>> rows_of_text("# mine\\nLDL;140\\n\\nHDL;50")
-    ([['LDL', '140'], ['HDL', '50']], [2, 4])
-    """
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    head = lines[:40]
-    delimiter = max(",\t;", key=lambda mark: sum(line.count(mark) for line in head))
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-    rows: Rows = []
-    numbers: list[int] = []
-    for row in reader:
-        cells = [unicodedata.normalize("NFKC", cell).strip() for cell in row]
-        if any(cells) and not cells[0].startswith("#"):
-            rows.append(cells)
-            numbers.append(reader.line_num)
-    return rows, numbers
-
-
 def items_of_rows(rows: Rows, numbers: Sequence[int], file: object) -> Sheet:
     """Which cell is which test on which date.
 
@@ -125,10 +75,24 @@ def items_of_rows(rows: Rows, numbers: Sequence[int], file: object) -> Sheet:
     Raises:
         BadInput: two columns for one date, several rows without dates, or nothing that looks like results.
     """
+    rows = [_apart(row) for row in rows]
     width = max((len(row) for row in rows), default=0)
     rows = [row + [""] * (width - len(row)) for row in rows]
     sheet = Sheet()
+    order = day_first(cell for row in rows for cell in row)
+    if order is not None:
+        rows = [[year_first(cell, order) for cell in row] for row in rows]
     _about_person(rows, sheet)
+    try:
+        _read(rows, numbers, sheet, file)
+    except BadInput as error:
+        raise BadInput(
+            error.problem, file=error.file or file, field=error.field, unit=error.unit, fix=error.fix
+        ) from None
+    return sheet
+
+
+def _read(rows: Rows, numbers: Sequence[int], sheet: Sheet, file: object) -> None:
     header = _long_header(rows)
     dates = _date_row(rows, file)
     # one date above lines of test and value is the date of them all; two or more are columns
@@ -140,22 +104,37 @@ def items_of_rows(rows: Rows, numbers: Sequence[int], file: object) -> Sheet:
         _read_across(rows, numbers, across, sheet, file)
     else:
         _read_pairs(rows, numbers, sheet)
-    return sheet
 
 
 def _known(label: str) -> tuple[Analyte, ...]:
     return table().find(label) if label else ()
 
 
+_SAID: Final = re.compile(r"([^:]{1,40}?)\s*:\s*(\S.*)")
+
+
+def _apart(row: list[str]) -> list[str]:
+    """ "Sex: F" as the two cells that it is, where the word is about the person, the date or the sheet."""
+    cells: list[str] = []
+    for cell in row:
+        match = _SAID.fullmatch(cell)
+        cells += match.groups() if match and _is(match[1], "age", "sex", "aside", "date") else [cell]
+    return cells
+
+
 def _about_person(rows: Rows, sheet: Sheet) -> None:
     for row in rows:
-        rest = next((cell for cell in row[1:] if cell), "")
-        if _is(row[0], "age") and rest and not looks_like_date(rest):
-            sheet.person["age"] = rest
-        elif _is(row[0], "sex") and rest:
-            sheet.person["sex"] = rest
-        elif _is(row[0], "birth") and looks_like_date(rest):
-            sheet.birth = parse_date(rest)
+        for place, cell in enumerate(row[:-1]):
+            rest = next((cell for cell in row[place + 1 :] if cell), "")
+            if _is(cell, "birth") and looks_like_date(rest):
+                sheet.birth = parse_date(rest)
+            # at the head of a line anything is read, and refused if it is no age; further on only what fits
+            elif place and not (_is_number(rest) if _is(cell, "age") else fold(rest) in _SEXES):
+                continue
+            elif _is(cell, "age") and rest and not looks_like_date(rest):
+                sheet.person["age"] = rest
+            elif _is(cell, "sex") and rest:
+                sheet.person["sex"] = rest
 
 
 def _long_header(rows: Rows) -> tuple[int, dict[str, int]] | None:
@@ -353,8 +332,9 @@ def _code_column(body: list[tuple[int, list[str]]], places: Any, name: int) -> i
 def _single_date(rows: Rows) -> dt.date | None:
     """The date of a sheet of one visit, from a line such as "検査日,2024/5/18"."""
     for row in rows:
-        if _is(row[0], "date"):
-            for cell in row[1:]:
+        place = next((p for p, cell in enumerate(row) if _is(cell, "date")), None)
+        if place is not None:
+            for cell in row[place + 1 :]:
                 if looks_like_date(cell):
                     return parse_date(cell)
     return None
@@ -377,17 +357,3 @@ def _is_unit(cell: str) -> bool:
     except BadInput:
         return False
     return True
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file.
-
-    Raises:
-        BadInput: where it does not exist or cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise BadInput("there is no such file", file=path, fix="check the path") from None
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror}", file=path) from error

@@ -103,6 +103,35 @@ def test_other_layouts(tmp_path: Path) -> None:
     assert panels[0].readings[0].range == (10, 42)
 
 
+def test_a_sheet_from_excel_in_europe(tmp_path: Path) -> None:
+    text = (
+        '\ufeff"Test";"01.02.2024";"15.08.2024"\r\n"Hemoglobin (g/dL)";13,5;13,1\r\n'
+        '"Total Cholesterol, mmol/L";5,6;5,9\r\n"HDL-C mmol/L";1,3;1,25\r\n"Platelets";245,000;251,000\r\n'
+    )
+    first, second = read_panels(_write(tmp_path, text))
+    # the second date shows that days come first, so the first is no 2nd of January
+    assert [first.date, second.date] == [dt.date(2024, 2, 1), dt.date(2024, 8, 15)]
+    assert first.values == pytest.approx(
+        {"hemoglobin": 13.5, "chol_total": 216.6, "hdl": 50.3, "platelets": 245}, rel=1e-3
+    )
+
+
+def test_an_american_report(tmp_path: Path) -> None:
+    text = (
+        "Patient: Jane Roe,DOB: 07/04/1961,Sex: F\nCollected: 05/28/2024 09:12\n"
+        'Component,Your Value,Standard Range,Flag\n"Urea Nitrogen (BUN)",14 mg/dL,7 - 25 mg/dL,\n'
+        '"Cholesterol, Total",232 mg/dL,<200 mg/dL,H\nLDL-Cholesterol,152 mg/dL (calc),,H\n'
+        "Hemoglobin A1c,5.7 % of total Hgb,<5.7,H\n"
+    )
+    (panel,) = read_panels(_write(tmp_path, text))
+    assert panel.person == {"age": 62.0, "sex": "F"}
+    assert panel.date == dt.date(2024, 5, 28)
+    assert panel.values == {"bun": 14, "chol_total": 232, "ldl": 152, "hba1c": 5.7}
+    assert panel.readings[1].range == (None, 200)
+    assert not panel.unknown
+    assert "Roe" not in repr(panel)
+
+
 def test_mappings_and_frames() -> None:
     (panel,) = read_panels({"LDL": "3.6 mmol/L", "egfr": 70, "age": 64, "sex": "男"})
     assert panel.values == pytest.approx({"ldl": 139.2, "egfr": 70}, rel=1e-3)
@@ -371,6 +400,17 @@ def test_fhir_of_two_patients() -> None:
         entry["resource"]["subject"] = {"reference": f"Patient/{number}"}
     with pytest.raises(BadInput, match="2 patients"):
         read_panels(bundle)
+    bundle = _bundle()
+    other = {
+        "resource": {"resourceType": "Patient", "id": "b", "gender": "female", "birthDate": "1990-01-01"}
+    }
+    bundle["entry"].append(other)
+    with pytest.raises(BadInput, match="do not say whose they are"):
+        read_panels(bundle)
+    for entry in bundle["entry"]:
+        if entry["resource"]["resourceType"] == "Observation":
+            entry["resource"]["subject"] = {"reference": "Patient/b"}
+    assert read_panels(bundle)[0].person["sex"] == "F"
 
 
 def test_other_types_are_refused() -> None:
