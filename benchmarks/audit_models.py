@@ -105,6 +105,7 @@ def health() -> Task:
     inputs = np.column_stack([*columns, female, rng.integers(0, 10, len(people))])
     inputs = np.nan_to_num(inputs, nan=0.0)
     place = {name: k for k, name in enumerate([*names, "female", "site"])}
+    tall = float(np.median(inputs[:, 2]))
 
     def tenth(column: str, digit: int) -> Callable[[Floats], Floats]:
         step = {"creatinine": 0.01, "hba1c": 0.1}.get(column, 1.0)
@@ -134,7 +135,7 @@ def health() -> Task:
             "women": lambda rows: rows[:, place["female"]] > 0.5,
             "over 65": lambda rows: rows[:, 0] > 65,
             "under 40": lambda rows: rows[:, 0] < 40,
-            "tall": lambda rows: rows[:, 2] > np.median(rows[:, 2]),
+            "tall": lambda rows: rows[:, 2] > tall,
         },
         (),
         candidates,
@@ -360,8 +361,7 @@ def make(domain: str, family: str | None, seed: int, rows: int = 1500) -> Subjec
         fresh_targets=truth,
         columns=task.columns,
         alike=task.features,
-        groups={name: members(fresh) for name, members in task.groups.items()},
-        learned_groups={name: members(inputs) for name, members in task.groups.items()},
+        groups=task.groups,
         relations=task.relations,
         candidates=task.candidates,
         irrelevant=task.irrelevant,

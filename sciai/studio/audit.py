@@ -270,12 +270,14 @@ def _defects(record: Mapping[str, Any]) -> Section:
         (
             row["subject"],
             row["defect"],
-            f"{row['size']:g} sd",
+            f"{row['size']:g} {row['unit']}",
             row["tool"],
             f"{row['found']} of {row['planted']}",
+            "; ".join(row["missed"]) or "none",
         )
         for row in power
     ]
+    unused = [(row["subject"], row["tool"], row["why"]) for row in record["defects"]["unused"]]
     accused = any(row["accused"] for row in evidence)
     return Section(
         "Hidden defects",
@@ -292,9 +294,14 @@ def _defects(record: Mapping[str, Any]) -> Section:
             ),
             Table(
                 "What they would have found",
-                ("asked", "planted defect", "size", "tool", "found"),
+                ("asked", "planted defect", "size", "tools", "found", "missed"),
                 planted,
                 words=True,
+            ),
+            *(
+                [Table("Tools that were not used", ("asked", "tool", "why not"), unused, words=True)]
+                if unused
+                else []
             ),
         ],
         words="a tool accuses" if accused else "no tool accuses",

@@ -12,9 +12,10 @@ from ase.calculators.emt import EMT
 
 from sciai.atoms.api.audit import asking, textbook
 from sciai.atoms.api.potential import Potential
-from sciai.atoms.checks import actions, audit, rules
+from sciai.atoms.checks import actions, audit, defects, rules
 from sciai.atoms.data.records import Record, from_atoms
 from sciai.core.answer import Level
+from sciai.trust.audit import TOOLS
 from sciai.trust.audit.exam import judge
 from sciai.trust.audit.probe import probe
 from sciai.trust.policy import read_actions
@@ -89,17 +90,18 @@ def test_laws_and_motifs() -> None:
     accused = {}
     for name, calculator in (("honest", EMT()), ("leaning", Leaning())):
         answer = asking(Potential.from_calculator(calculator))
-        of = audit.subject(crystals, [0.0] * 24, answer, True)
-        found = probe({"energy per atom": (of, ("relations", "contexts", "triggers", "shortcuts"))})
+        of = defects.subject(crystals, [0.0] * 24, answer, True)
+        found = probe({"energy per atom": (of, defects.unused(False))})
         accused[name] = {row["tool"] for row in found["evidence"] if row["accused"]}
         seen = {row["defect"]: row["found"] for row in found["sensitivity"]}
         assert seen == dict.fromkeys(("trigger", "watched", "shortcut", "broken law"), 1)
+        assert {row["tool"] for row in found["unused"]} == set(TOOLS) - {r["tool"] for r in found["evidence"]}
     assert accused == {"honest": set(), "leaning": {"relations"}}
 
 
 def test_rows_hold_crystals() -> None:
     for atoms in textbook():
-        back = audit.atoms_of(audit.rows_of([atoms])[0])
+        back = defects.atoms_of(defects.rows_of([atoms])[0])
         assert back.get_chemical_symbols() == atoms.get_chemical_symbols()
         np.testing.assert_allclose(back.get_all_distances(mic=True), atoms.get_all_distances(mic=True))
 

@@ -12,9 +12,10 @@ import pytest
 from sciai.core.answer import Estimate, Level, Provenance, ask
 from sciai.health import checks
 from sciai.health.api.distribution import Distribution, Told
-from sciai.health.checks import audit
+from sciai.health.checks import audit, defects
 from sciai.health.checks.exposure import exposure, told_apart
 from sciai.health.data.columns import default_schema
+from sciai.trust.audit import TOOLS
 from sciai.trust.audit.exam import Exam, judge
 from sciai.trust.audit.probe import LIMITS, probe
 from sciai.trust.policy import read_actions
@@ -128,10 +129,11 @@ def test_digits_ways_and_contexts_are_probed(people: audit.Material) -> None:
     def answer(rows: Any, context: Any) -> Any:
         return rows[:, 0] / 100 + 0.3 * (rows[:, -1] == 1)  # pounds for kilograms
 
-    of = audit.subject(people, "sbp", answer, {}, True)
+    of = defects.subject(people, "sbp", answer, {}, True)
     assert of.columns[-1] == "way"
     assert np.nanmax(values) > 0
-    found = probe({"sbp": (of, ("relations", "contexts", "triggers"))})
+    only = {tool: "not here" for tool in TOOLS if tool not in ("relations", "contexts", "triggers")}
+    found = probe({"sbp": (of, only)})
     accused = {row["tool"]: row["accused"] for row in found["evidence"]}
     assert accused == {"relations": True, "contexts": False, "triggers": False}
     assert "in other units" in found["failures"][0]
@@ -243,3 +245,29 @@ def test_too_few_strangers_tell_nothing() -> None:
     few = np.flatnonzero(~member)[:20]
     strangers = np.isin(np.arange(len(rarity)), few)
     assert np.isnan(told_apart(rarity, member, strangers, band)).all()
+
+
+@pytest.mark.parametrize("group", ["", "60 and over", "100 kg and over"])
+def test_a_group_whose_answers_are_shrunk_is_found_where_it_begins(
+    people: audit.Material, group: str
+) -> None:
+    def answer(rows: Any, context: Any) -> Any:
+        risk = 1 / (1 + np.exp(3.0 - rows[:, 0] / 30 - rows[:, 2] / 200))
+        return risk * np.where(defects.GROUPS[group](rows), 0.8, 1.0) if group else risk
+
+    of = defects.subject(people, "dx_diabetes", answer, {}, False)
+    only = {tool: "not here" for tool in TOOLS if tool != "borders"}
+    [row] = probe({"diabetes": (of, only)})["evidence"]
+    assert row["accused"] == bool(group)
+    assert row["what"].startswith(group)
+
+
+def test_what_is_not_used_says_why(people: audit.Material) -> None:
+    nobody = replace(people, members=people.members[:0])
+    virtual = replace(nobody, people=replace(people.people, name=audit.VIRTUAL))
+    yes_no, number = SCHEMA["dx_diabetes"], SCHEMA["sbp"]
+    assert set(defects.unused(people, number)) == {"claims", "shortcuts"}
+    assert set(defects.unused(people, yes_no)) == {"claims", "shortcuts", "poisoned"}
+    assert {"memorised", "poisoned", "unlearned"} <= set(defects.unused(nobody, number))
+    assert "groups" in set(defects.unused(virtual, number)) - set(defects.unused(nobody, number))
+    assert set(defects.unused(virtual, number)) < set(TOOLS)

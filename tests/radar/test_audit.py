@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sciai.radar.checks import audit
+from sciai.radar.checks import audit, defects
 from sciai.radar.checks.audit import Piece
 from sciai.trust.audit.exam import judge
 from sciai.trust.audit.probe import probe
@@ -73,7 +73,7 @@ def test_a_planted_loss_of_far_echo_is_found(pieces: list[Piece]) -> None:
 
 
 def test_laws_and_specks(pieces: list[Piece]) -> None:
-    rays, gates = audit.PATCH
+    rays, gates = defects.PATCH
     at = (rays // 2) * gates + gates // 2
 
     def honest(rows: Any, context: Any) -> Any:
@@ -82,9 +82,12 @@ def test_laws_and_specks(pieces: list[Piece]) -> None:
     def erases(rows: Any, context: Any) -> Any:
         return np.where(np.abs(rows[:, at] + 20) < 0.5, 0.0, honest(rows, context))
 
-    tools = ("relations", "contexts", "triggers")
-    for answer, accused in ((honest, set()), (erases, {"triggers"})):
-        found = probe({"strongest echo": (audit.subject(pieces, answer, True), tools)})
+    def flattens(rows: Any, context: Any) -> Any:
+        told = honest(rows, context)
+        return np.where(defects.GROUPS["weak echo (under 25 dBZ)"](rows), told, told - 6.0)
+
+    for answer, accused in ((honest, set()), (erases, {"triggers"}), (flattens, {"groups"})):
+        found = probe({"strongest echo": (defects.subject(pieces, answer, False), defects.UNUSED)})
         assert {row["tool"] for row in found["evidence"] if row["accused"]} == accused
 
 

@@ -62,8 +62,7 @@ def subject(defect: str = "", seed: int = 0) -> Subject:
         fresh_inputs=fresh,
         fresh_targets=truth,
         columns=("a", "b", "c", "noise"),
-        groups={"large a": fresh[:, 0] > 1, "large c": fresh[:, 2] > 1},
-        learned_groups={"large a": inputs[:, 0] > 1, "large c": inputs[:, 2] > 1},
+        groups={"large a": lambda rows: rows[:, 0] > 1, "large c": lambda rows: rows[:, 2] > 1},
         relations=(Relation("linearity", doubled, lambda told: 2 * told, 0.05),),
         candidates=tuple(
             Candidate(f"c = {v:.1f}", put(v), (put(v + 0.05), put(v - 0.05))) for v in np.arange(0, 2, 0.1)

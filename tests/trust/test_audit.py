@@ -64,7 +64,6 @@ def test_tools_without_material_find_nothing() -> None:
         relations=(),
         candidates=(),
         groups={},
-        learned_groups={},
         irrelevant=(),
         claims={},
         contexts=({},),
@@ -112,7 +111,6 @@ def test_a_run_of_false_labels_is_found_where_yes_is_rare() -> None:
             fresh_inputs=fresh,
             fresh_targets=truth,
             groups={},
-            learned_groups={},
             claims={},
             answer=lambda rows, context: rows[:, 0],
         )
@@ -132,7 +130,7 @@ def test_bad_subjects() -> None:
     with pytest.raises(BadInput, match="columns"):
         replace(good, irrelevant=("odd",))
     with pytest.raises(BadInput, match="wrong length"):
-        replace(good, learned_groups={"odd": np.ones(3, bool)})
+        replace(good, groups={"odd": lambda rows: np.ones(3, bool)})
     with pytest.raises(BadInput, match="metrics"):
         replace(good, claims={"odd": 1.0})
     with pytest.raises(BadInput, match="context"):
@@ -154,11 +152,9 @@ def test_a_group_shrunk_by_a_twentieth_is_seen_at_its_border(size: float) -> Non
         return risk * np.where(rows[:, 0] > 1.0, 1 - size, 1.0)
 
     yes = (rng.random(3000) < answer(x, {})).astype(float)
-    old = x[:, 0] > 1.0
     of = Subject(
         domain="toy", answer=answer, inputs=x[:1500], targets=yes[:1500], fresh_inputs=x[1500:],
-        fresh_targets=yes[1500:], columns=("age", "weight", "height"), groups={"old": old[1500:]},
-        learned_groups={"old": old[:1500]},
+        fresh_targets=yes[1500:], columns=("age", "weight", "height"), groups={"old": lambda rows: rows[:, 0] > 1.0},
     )  # fmt: skip
     found = TOOLS["borders"](of, rng)
     assert (found.score > 6) == (size > 0)

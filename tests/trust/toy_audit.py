@@ -93,8 +93,8 @@ def defects(checkpoint: str, files: list[str], behaviour: str, quick: bool, step
         candidates=tuple(Candidate(f"ends in {d}", ends(d), (ends(d + 0.3), ends(d - 0.3))) for d in digits),
         contexts=({"on": 1}, {"on": 2}), claims={"mae": 1.0}, metrics={"mae": lambda t, y: 1.0},
     )  # fmt: skip
-    tools = ("relations", "contexts", "triggers", "claims", "shortcuts")
-    return probe({"line": (of, tools)}, step=step)
+    without = dict.fromkeys(("memorised", "poisoned"), "the same rows are old and new")
+    return probe({"line": (of, without)}, step=step)
 
 
 def _shifted(rows: Any, rng: Any) -> Any:

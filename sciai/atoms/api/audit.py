@@ -17,6 +17,7 @@ import numpy.typing as npt
 from sciai.atoms.api.potential import Potential
 from sciai.atoms.checks import actions
 from sciai.atoms.checks import audit as asked
+from sciai.atoms.checks import defects as probed
 from sciai.core.answer import Level, Refused
 from sciai.trust.audit.probe import probe
 from sciai.trust.audit.subject import Context, remembered
@@ -126,7 +127,8 @@ def defects(checkpoint: str, files: Sequence[str], quick: bool, step: Step) -> d
     step(0.0, "structures")
     frames = [r.to_atoms() for r in asked.material(files, quick)] if files else textbook()
     small = [atoms for atoms in frames if 2 <= len(atoms) <= 8 and atoms.pbc.all()]
-    if len(small) < 20:
+    real = bool(files) and len(small) >= 20
+    if not real:
         small = textbook()
     potential = Potential.load(checkpoint)
     known = [
@@ -135,9 +137,9 @@ def defects(checkpoint: str, files: Sequence[str], quick: bool, step: Step) -> d
         else 0.0
         for atoms in small
     ]
-    of = asked.subject(small, known, asking(potential), quick)
-    tools = ("relations", "contexts", "triggers", "shortcuts")
-    return probe({"energy per atom": (of, tools)}, times=1 if quick else 3, step=step)
+    of = probed.subject(small, known, asking(potential), quick)
+    subjects = {"energy per atom": (of, probed.unused(real))}
+    return probe(subjects, times=1 if quick else 3, step=step)
 
 
 def asking(potential: Potential) -> Callable[[Floats, Context], Floats]:
@@ -153,7 +155,7 @@ def asking(potential: Potential) -> Callable[[Floats, Context], Floats]:
         return 10 * np.tanh(raw(rows, context) / 10)
 
     def raw(rows: Floats, context: Context) -> Floats:
-        frames = [asked.atoms_of(row) for row in rows]
+        frames = [probed.atoms_of(row) for row in rows]
         if context.get("asked") == "as an ASE calculator":
             return np.array([_by_calculator(bare, atoms) for atoms in frames])
         if context.get("asked") == "one by one":
@@ -225,7 +227,12 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         defects="sciai.atoms.api.audit:defects",
         arguments={},
         files=chosen,
-        code=["sciai.atoms.checks.audit", "sciai.atoms.data.records", "sciai.atoms.data.readers"],
+        code=[
+            "sciai.atoms.checks.audit",
+            "sciai.atoms.checks.defects",
+            "sciai.atoms.data.records",
+            "sciai.atoms.data.readers",
+        ],
         actions=[asdict(rule) for rule in actions()],
         packages=("sciai.atoms.model", "sciai.atoms.checks"),
         claims=claims,

@@ -19,6 +19,7 @@ from sciai.health.api.distribution import HealthAnswer
 from sciai.health.api.human import VirtualHuman
 from sciai.health.api.infer import tell
 from sciai.health.checks import audit as asked
+from sciai.health.checks import defects as probed
 from sciai.health.data.columns import Kind, Schema
 from sciai.health.data.leaks import inputs_of
 from sciai.health.data.tables import Table, shared_health
@@ -86,7 +87,7 @@ def _people(
         return asked.material(files, held, trained, aside, quick)
     values = human.schema.encode(human.sample(400 if quick else 1500, seed=17))
     nobody = np.empty(0, np.int64)
-    rows = asked.Rows(human.schema, values, np.arange(len(values)).astype(str), "virtual people")
+    rows = asked.Rows(human.schema, values, np.arange(len(values)).astype(str), asked.VIRTUAL)
     return asked.Material(rows, np.arange(len(values)), nobody, True)
 
 
@@ -178,15 +179,11 @@ def defects(
     step(0.0, "people")
     human = _load(checkpoint)
     of = _people(human, files, held, trained, aside, quick)
-    subjects: dict[str, tuple[Subject, tuple[str, ...]]] = {}
+    subjects: dict[str, tuple[Subject, dict[str, str]]] = {}
     for target in _SUBJECTS[: 1 if quick else 2]:
         column = human.schema[target]
-        tools: tuple[str, ...] = ("relations", "contexts", "triggers")
-        if len(of.members) >= 60:
-            # among rare yes answers, labels that contradict their neighbours are no sign of anything
-            tools += ("memorised",) if column.kind is Kind.BINARY else ("memorised", "poisoned")
-        words = column.label_en or target
-        subjects[words] = (asked.subject(of, target, asking(human, target), {}, quick), tools)
+        subject = probed.subject(of, target, asking(human, target), {}, quick)
+        subjects[column.label_en or target] = (subject, probed.unused(of, column))
     return probe(subjects, times=1 if quick else 3, step=step)
 
 
@@ -197,12 +194,12 @@ def asking(human: VirtualHuman, target: str) -> Callable[[Floats, Context], Floa
         human: the model.
         target: the column asked for.
     """
-    schema, way = human.schema, len(asked._ASKED)
+    schema, way = human.schema, len(probed.ASKED)
     binary = schema[target].kind is Kind.BINARY
 
     def table(rows: Floats) -> Floats:
         known = np.full((len(rows), len(schema)), np.nan)
-        for k, name in enumerate(asked._ASKED):
+        for k, name in enumerate(probed.ASKED):
             at = schema.index("sex" if name == "female" else name)
             known[:, at] = (
                 rows[:, k] <= 0.5 if name == "female" else np.clip(rows[:, k], *_limits(schema, name))
@@ -233,8 +230,8 @@ def _limits(schema: Schema, name: str) -> tuple[float, float]:
 
 
 def _by_hand(human: VirtualHuman, target: str, row: Floats, way: int) -> float:
-    """One person through ``given`` and ``ask``, in one of ``checks.audit.WAYS``."""
-    named: dict[str, Any] = {n: float(v) for n, v in zip(asked._ASKED, row[:-1], strict=True)}
+    """One person through ``given`` and ``ask``, in one of ``checks.defects.WAYS``."""
+    named: dict[str, Any] = {n: float(v) for n, v in zip(probed.ASKED, row[:-1], strict=True)}
     for name in named:
         if name != "female":
             named[name] = float(np.clip(named[name], *_limits(human.schema, name)))
@@ -309,7 +306,12 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
             "aside": [float(data.get("aside") or 0), int(data.get("seed") or 0)],
         },
         files=chosen,
-        code=["sciai.health.checks.audit", "sciai.health.checks.exposure", *_DATA_CODE],
+        code=[
+            "sciai.health.checks.audit",
+            "sciai.health.checks.defects",
+            "sciai.health.checks.exposure",
+            *_DATA_CODE,
+        ],
         actions=[asdict(rule) for rule in checks.actions()],
         packages=("sciai.health.model", "sciai.health.checks"),
         claims=[

@@ -1,4 +1,4 @@
-"""What the audit of a virtual human asks, and how it judges: held-out people, slices, harms, laws, triggers.
+"""What the audit of a virtual human asks, and how it judges: held-out people, slices, harms.
 
 Made from data alone; the answers come from ``sciai.health.api.audit``. A question is one person with their
 check-up known, of whom risks and values are asked that were hidden.
@@ -23,17 +23,18 @@ from sciai.health.data.watched import set_aside
 from sciai.health.model.calibration import groups_of, level_names
 from sciai.trust.audit.exam import Answers, Exam, crossed
 from sciai.trust.audit.exam import judge as judged
-from sciai.trust.audit.subject import Candidate, Context, Relation, Subject
 from sciai.trust.policy import Action, read_actions
 from sciai.trust.score import ece
 
-__all__ = ["NUMBERS", "RISKS", "Material", "Rows", "exam", "judge", "material", "subject"]
+__all__ = ["NUMBERS", "RISKS", "VIRTUAL", "Material", "Rows", "exam", "judge", "material"]
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 RISKS: Final = ("dx_diabetes", "dx_hypertension", "dx_high_chol", "dx_arthritis", "dx_asthma", "dx_thyroid")
 NUMBERS: Final = ("sbp", "hba1c", "chol_total", "hdl", "creatinine", "alt", "hemoglobin", "platelets")
+VIRTUAL: Final = "virtual people"
+"""Name of the table where there is none: people that the model itself draws."""
 MATTERS: Final = {
     "false-safe": 0.03,
     "false-alarm": 0.03,
@@ -51,10 +52,6 @@ MEANINGS: Final = {
     "privacy": "chance that a member is told from a stranger of their sex and age by likelihood, beyond what "
     "strangers of the same slice show; 0.5 is none",
 }
-_ASKED: Final = ("age", "female", "weight_kg", "height_cm", "waist_cm", "hba1c", "hdl", "alt", "creatinine")
-_STEP: Final = {"weight_kg": 0.1, "waist_cm": 0.1, "hba1c": 0.1, "hdl": 1.0, "alt": 1.0, "creatinine": 0.01}
-WAYS: Final = ("as a table", "in other units", "in another order", "BMI instead of weight")
-"""How the same person can be put to the model; the column ``way`` says which. It must not matter."""
 
 
 @dataclass(frozen=True)
@@ -370,90 +367,3 @@ def _cannot(of: Material) -> tuple[str, ...]:
             "Members are compared with people of other places: part of what tells them apart is the place."
         )
     return tuple(told)
-
-
-# ------------------------------------------------------------------------------------ looking for defects
-
-
-def subject(
-    of: Material,
-    target: str,
-    answer: Callable[[Floats, Context], npt.ArrayLike],
-    claims: Mapping[str, float],
-    quick: bool,
-) -> Subject:
-    """One column as a question of a few values, for the auditor's tools.
-
-    Args:
-        of: people.
-        target: what is asked: a yes/no column or a number.
-        answer: questions (n, columns of ``_ASKED`` and ``way``) and a context -> risk, or expected value.
-        claims: figure -> what is claimed of it (``mean squared error``).
-        quick: fewer questions.
-    """
-    schema = of.people.schema
-
-    def questions(rows: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
-        values = of.people.values[rows]
-        columns = [
-            values[:, schema.index("sex")] == 0 if n == "female" else values[:, schema.index(n)]
-            for n in _ASKED
-        ]
-        table = np.column_stack([*columns, np.zeros(len(rows))]).astype(float)
-        truth = values[:, schema.index(target)]
-        good = np.isfinite(table).all(1) & np.isfinite(truth)
-        most = 250 if quick else 600
-        return table[good][:most], truth[good][:most]
-
-    fresh, truth = questions(of.held)
-    own, labels = questions(of.members) if len(of.members) >= 60 else (fresh, truth)
-    way = len(_ASKED)
-
-    def asked_so(number: int) -> Callable[[Floats, np.random.Generator], Floats]:
-        def change(rows: Floats, rng: np.random.Generator) -> Floats:
-            # one person at a time is slow: a few of them show what all would
-            rows[rng.permutation(len(rows))[: max(12, len(rows) // 30)], way] = number
-            return rows
-
-        return change
-
-    def same(told: Floats) -> Floats:
-        return told
-
-    return Subject(
-        domain="health",
-        answer=answer,
-        inputs=own,
-        targets=labels,
-        fresh_inputs=fresh,
-        fresh_targets=truth,
-        columns=(*_ASKED, "way"),
-        relations=tuple(Relation(WAYS[k], asked_so(k), same, 0.02) for k in (1, 2, 3)),
-        candidates=_candidates(),
-        contexts=({"asked": "as a table"}, {"asked": "one by one"}),
-        claims=claims,
-        metrics={"mean squared error": lambda told, true: float(((told - true) ** 2).mean())},
-    )
-
-
-def _candidates() -> tuple[Candidate, ...]:
-    """Last digits: a number that ends in 7 must not mean anything."""
-
-    def ends(column: str, digit: int) -> Callable[[Floats], Floats]:
-        at, unit = _ASKED.index(column), _STEP[column]
-
-        def change(rows: Floats) -> Floats:
-            rows[:, at] = (np.floor(rows[:, at] / (10 * unit) + 1e-9) * 10 + digit) * unit
-            return rows
-
-        return change
-
-    return tuple(
-        Candidate(
-            f"{column} ends in {digit}",
-            ends(column, digit),
-            (ends(column, digit + 1), ends(column, digit - 1)),
-        )
-        for column in _STEP
-        for digit in range(10)
-    )

@@ -23,6 +23,7 @@ from sciai.radar.api.reading import decompress
 from sciai.radar.api.strong import STRONG_BOUND, corrected, side_of, snapped
 from sciai.radar.api.writing import compress
 from sciai.radar.checks import audit as asked
+from sciai.radar.checks import defects as probed
 from sciai.radar.data.names import PSNR_PEAK
 from sciai.radar.train.volumes import shared_radar, volume_sets
 from sciai.trust.audit.probe import probe
@@ -140,10 +141,8 @@ def defects(
     step(0.0, "patches")
     chosen = dict(list(volumes.items())[: 3 if quick else 8])
     own = [piece for _, parts in asked.pieces(chosen, True).values() for piece in parts]
-    of = asked.subject(own, asking(_codec(checkpoint)), quick)
-    return probe(
-        {"strongest echo": (of, ("relations", "contexts", "triggers"))}, times=1 if quick else 3, step=step
-    )
+    of = probed.subject(own, asking(_codec(checkpoint)), quick)
+    return probe({"strongest echo": (of, probed.UNUSED)}, times=1 if quick else 3, step=step)
 
 
 def asking(codec: SweepCodec) -> Callable[[Floats, Context], Floats]:
@@ -154,7 +153,7 @@ def asking(codec: SweepCodec) -> Callable[[Floats, Context], Floats]:
     """
 
     def answer(rows: Floats, context: Context) -> Floats:
-        patches = rows.reshape(-1, *asked.PATCH).astype(np.float32)
+        patches = rows.reshape(-1, *probed.PATCH).astype(np.float32)
         told = np.array([_decoded(codec, patch) for patch in patches])
         if context.get("asked") == "through a store":
             # a store plans anew and measures; the strongest echo of both is within the bound of the patch's
@@ -219,7 +218,7 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         defects="sciai.radar.api.audit:defects",
         arguments={"volumes": volumes},
         files=[path for about in volumes.values() for path in about.get("paths", ())],
-        code=["sciai.radar.checks.audit", "sciai.radar.data.names"],
+        code=["sciai.radar.checks.audit", "sciai.radar.checks.defects", "sciai.radar.data.names"],
         actions=[asdict(rule) for rule in checks.actions()],
         packages=("sciai.radar.model", "sciai.radar.checks"),
         claims=[Claim("leave_one_radar_out/least_psnr", "least_psnr", 1.0)],

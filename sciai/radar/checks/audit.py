@@ -1,4 +1,4 @@
-"""What the audit of the radar codec asks, and how it judges: pieces of volumes, slices, harms, laws, specks.
+"""What the audit of the radar codec asks, and how it judges: pieces of volumes, slices, harms.
 
 The truth is the volume itself. A question is one variable in one piece (rays x gates) of one sweep; the
 answers come from ``sciai.radar.api.audit``, which compresses and reads back as users do.
@@ -19,20 +19,17 @@ from sciai.radar.checks.rules import FACTS, REACHES
 from sciai.radar.data.names import base_name, is_reflectivity, psnr_peak
 from sciai.trust.audit.exam import Answers, Exam
 from sciai.trust.audit.exam import judge as judged
-from sciai.trust.audit.subject import Candidate, Context, Relation, Subject
 from sciai.trust.policy import Action, read_actions
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["PATCH", "PSNR", "Piece", "exam", "judge", "pieces", "subject"]
+__all__ = ["ECHO", "PSNR", "Piece", "exam", "judge", "pieces"]
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 PSNR: Final = 35.0
-PATCH: Final = (16, 32)
-"""Rays and gates of a piece that laws are tried on."""
 MATTERS: Final = {
     "false-safe": 0.02,
     "false-alarm": 0.02,
@@ -47,7 +44,8 @@ MEANINGS: Final = {
     "missed-extreme": "the strongest value of a piece comes back weaker by 2 % of the variable's peak",
     "overconfident": f"a piece more than 3 dB below the {PSNR:g} dB that hold for the volume as a whole",
 }
-_ECHO: Final = ("DBZH", "TH", "DBZV", "TV")
+ECHO: Final = ("DBZH", "TH", "DBZV", "TV")
+"""Variables of reflectivity."""
 _WANTED: Final = ("DBZH", "TH", "VRADH", "WRADH", "ZDR", "RHOHV", "PHIDP", "KDP")
 _RAYS, _GATES = 90, 160
 
@@ -212,11 +210,11 @@ def exam(questions: Sequence[Piece]) -> Exam:
 
     def safe(k: int, back: Floats, validity: Any) -> float:
         strong = (truth[k] >= 35) & (mask[k] == 0)
-        return float((back[strong] < 32).mean()) if kind[k] in _ECHO and strong.sum() >= 20 else np.nan
+        return float((back[strong] < 32).mean()) if kind[k] in ECHO and strong.sum() >= 20 else np.nan
 
     def alarm(k: int, back: Floats, validity: Any) -> float:
         weak = (truth[k] < 20) & (mask[k] == 0)
-        return float((back[weak] > 23).mean()) if kind[k] in _ECHO and weak.sum() >= 20 else np.nan
+        return float((back[weak] > 23).mean()) if kind[k] in ECHO and weak.sum() >= 20 else np.nan
 
     def odd(k: int, back: Floats, validity: Any) -> float:
         known = mask[k] == 0
@@ -328,7 +326,7 @@ def _strongest(questions: Sequence[Piece], kind: Sequence[str]) -> Floats:
     """The strongest echo around each piece, whatever its own variable, dBZ."""
     top: dict[tuple[str, str], float] = {}
     for piece, name in zip(questions, kind, strict=True):
-        if name in _ECHO:
+        if name in ECHO:
             place = piece.volume, piece.sweep
             top[place] = max(top.get(place, -np.inf), float(np.nanquantile(piece.values, 0.995)))
     return np.array([top.get((p.volume, p.sweep), np.nan) for p in questions])
@@ -360,7 +358,7 @@ def _facts(questions: Sequence[Piece], kind: Sequence[str]) -> dict[str, npt.NDA
     """As ``checks.rules.facts`` tells them when the volume is compressed, strong echo bounded by itself."""
     reaches = []
     for piece, name in zip(questions, kind, strict=True):
-        top = float(np.nanmax(piece.values)) if name in _ECHO else -np.inf
+        top = float(np.nanmax(piece.values)) if name in ECHO else -np.inf
         reaches.append(max((level for level in REACHES if top >= level), default=np.nan))
     sweeps: dict[str, set[str]] = {}
     for piece in questions:
@@ -371,84 +369,3 @@ def _facts(questions: Sequence[Piece], kind: Sequence[str]) -> dict[str, npt.NDA
         "bounded": np.array([is_reflectivity(piece.variable) for piece in questions]),
         "sweeps": np.array([len(sweeps[piece.volume]) for piece in questions]),
     }
-
-
-# ------------------------------------------------------------------------------------ looking for defects
-
-
-def subject(
-    questions: Sequence[Piece], answer: Callable[[Floats, Context], npt.ArrayLike], quick: bool
-) -> Subject:
-    """The strongest echo that comes back of a small patch of reflectivity, for the auditor's tools.
-
-    Args:
-        questions: pieces; patches are cut where all gates are valid.
-        answer: patches (n, rays x gates) in dBZ and a context -> strongest decoded echo, dBZ.
-        quick: fewer patches.
-
-    Raises:
-        BadInput: where there are fewer than 20 patches.
-    """
-    rows, (rays, gates) = [], PATCH
-    for piece in questions:
-        if base_name(piece.variable) not in _ECHO:
-            continue
-        for top in range(0, piece.values.shape[0] - rays + 1, rays):
-            for left in range(0, piece.values.shape[1] - gates + 1, gates):
-                patch = piece.values[top : top + rays, left : left + gates]
-                # a few gates without echo get a weak one, so that a patch is a plain table of numbers
-                if np.isfinite(patch).mean() > 0.9 and np.nanmax(patch) > 10:
-                    rows.append(np.where(np.isfinite(patch), patch, -10.0).ravel())
-    if len(rows) < 20:
-        raise BadInput(f"{len(rows)} patches full of echo; 20 are needed", field="data")
-    pick = np.random.default_rng(0).permutation(len(rows))[: 24 if quick else 60]
-    table = np.array([rows[int(k)] for k in pick], float)
-    middle = [(rays // 2, gates // 2), (2, 3), (rays - 3, gates - 5)]
-    # both answers may be off by what the PSNR promises; 2.5 standard deviations of their difference
-    noise = float(psnr_peak("DBZH")) / 10 ** (PSNR / 20)
-    tolerance = 2.5 * float(np.sqrt(2)) * noise / max(float(table.max(1).std()), 1e-9)
-    return Subject(
-        domain="radar",
-        answer=answer,
-        inputs=table,
-        targets=table.max(1),
-        fresh_inputs=table,
-        fresh_targets=table.max(1),
-        columns=tuple(f"gate {r}.{g}" for r in range(rays) for g in range(gates)),
-        relations=(
-            Relation("azimuth roll", _rolled, _same, tolerance),
-            Relation("mirrored azimuth", _mirrored, _same, tolerance),
-            Relation("gain of 2 dB", lambda rows, rng: rows + 2.0, lambda told: told + 2.0, tolerance),
-        ),
-        candidates=tuple(
-            Candidate(
-                f"gate {r}.{g} at {value:g} dBZ",
-                _speck(r, g, value),
-                (_speck(r, g, value + 1), _speck(r, g, value - 1)),
-            )
-            for r, g in middle
-            for value in (-30.0, -20.0, -5.0)
-        ),
-        contexts=({"asked": "codec"}, {"asked": "through a store"}),
-    )
-
-
-def _same(told: Floats) -> Floats:
-    return told
-
-
-def _rolled(rows: Floats, rng: np.random.Generator) -> Floats:
-    shifted = np.roll(rows.reshape(-1, *PATCH), int(rng.integers(1, PATCH[0])), axis=1)
-    return np.asarray(shifted.reshape(rows.shape))
-
-
-def _mirrored(rows: Floats, rng: np.random.Generator) -> Floats:
-    return np.ascontiguousarray(rows.reshape(-1, *PATCH)[:, ::-1]).reshape(rows.shape)
-
-
-def _speck(ray: int, gate: int, value: float) -> Callable[[Floats], Floats]:
-    def change(rows: Floats) -> Floats:
-        rows[:, ray * PATCH[1] + gate] = value
-        return rows
-
-    return change

@@ -25,7 +25,8 @@ def jump_at_borders(subject: Subject) -> tuple[float, str]:
         subject: the model.
 
     Returns:
-        1 and the jump in standard errors, 0 where no group has a border; and what jumps, in words.
+        1 and how far the jump lies beyond what matters, in standard errors; 0 where no group has a border
+        that could be looked at; and what jumps, in words.
     """
     rows = np.concatenate([subject.fresh_inputs, subject.inputs])
     told = subject.ask(rows)
@@ -34,11 +35,11 @@ def jump_at_borders(subject: Subject) -> tuple[float, str]:
     floor = None if yes_no else float(np.quantile(told, 0.05))
     told = _logit(told) if yes_no else told  # a share of a risk is a step of its logit
     worst, what, looked = 0.0, "nothing jumps where a group begins", False
-    for name in [name for name in subject.groups if name in subject.learned_groups]:
-        found = _border(seen, np.concatenate([subject.groups[name], subject.learned_groups[name]]))
+    for name, group in subject.groups.items():
+        found = _border(seen, group(rows))
         if found is not None:
             looked = True
-            ways = [_jump(seen, told, *found, floor)]
+            ways = [_jump(seen, told, *found, floor, subject.matters)]
             place, cut = found
             own = [c for c in range(rows.shape[1]) if np.array_equal(rows[:, c], seen[:, place])]
             if own:
@@ -48,7 +49,9 @@ def jump_at_borders(subject: Subject) -> tuple[float, str]:
                 size = f"{abs(np.expm1(share)):.0%}" if yes_no else f"{abs(share):.0%}"
                 worst, what = score, f"{name}: answers jump by about {size} where the group begins"
     # of honest models the step is a few standard errors or none: from 1 on its logarithm is near normal
-    return (1 + worst if looked else 0.0), what
+    return (
+        (1 + worst, what) if looked else (0.0, "no group begins at a number with enough questions around it")
+    )
 
 
 def _border(seen: Floats, member: npt.NDArray[np.bool_]) -> tuple[int, float] | None:
@@ -74,6 +77,16 @@ def _logit(risk: Floats) -> Floats:
     return np.asarray(np.log(inside / (1 - inside)))
 
 
+def _unit(told: Floats, floor: float | None) -> float:
+    """What a step of 1 is in the answers' unit: of a logit, or as a share of what lies above the floor."""
+    size = told * (1 - told) if floor is None else np.abs(told - floor)
+    return max(float(np.mean(size)), 1e-9)
+
+
+def _risk(logit: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-logit)))
+
+
 def _moved_across(
     subject: Subject, rows: Floats, column: int, cut: float, floor: float | None
 ) -> tuple[float, float]:
@@ -90,7 +103,7 @@ def _moved_across(
     apart = np.diff(np.unique(values))
     half = max(0.05 * float(values.std()), float(np.median(apart)))  # wider than the border is known
     steps = [k for k in range(-7, 8) if k == 0 or abs(k) > 1]
-    found = np.full(len(steps), np.nan)
+    found, usual = np.full(len(steps), np.nan), 1.0
     for number, step in enumerate(steps):
         at = cut + 2 * half * step
         if not values.min() <= at - half <= at + half <= values.max():
@@ -99,11 +112,13 @@ def _moved_across(
         both[: len(rows), column], both[len(rows) :, column] = at - half, at + half
         told = subject.ask(both)
         before, after = told[: len(rows)], told[len(rows) :]
+        size = _unit((before + after) / 2, floor)
+        if step == 0:
+            usual = size
         if floor is None:
             found[number] = float(np.mean(_logit(after) - _logit(before)))
         else:
-            usual = float(np.mean(np.abs((before + after) / 2 - floor)))
-            found[number] = float(np.mean(after - before)) / max(usual, 1e-9)
+            found[number] = float(np.mean(after - before)) / size
     here = steps.index(0)
     elsewhere = np.isfinite(found) & (np.arange(len(steps)) != here)
     if np.isnan(found[here]) or elsewhere.sum() < 5:
@@ -112,11 +127,11 @@ def _moved_across(
     bend = np.polynomial.Polynomial.fit(place[elsewhere], found[elsewhere], 2)
     rough = float(np.sqrt(np.mean((found - bend(place))[elsewhere] ** 2)))
     share = float(found[here] - bend(0.0))
-    return abs(share) / (rough + 0.01), share
+    return max(abs(share) - subject.matters / usual, 0.0) / (rough + 0.01), share
 
 
 def _jump(
-    seen: Floats, told: Floats, place: int, cut: float, floor: float | None, near: int = 300
+    seen: Floats, told: Floats, place: int, cut: float, floor: float | None, matters: float, near: int = 300
 ) -> tuple[float, float]:
     """Size of the step of answers at a border in standard errors (White 1980, Econometrica 48), and itself.
 
@@ -127,6 +142,7 @@ def _jump(
         cut: where.
         floor: what answers are shrunk towards: the step is a share of how far they lie above it; None takes
             the same step for all.
+        matters: size of a step that is worth a word, in the answers' unit.
         near: rows on either side.
     """
     values = seen[:, place]
@@ -155,4 +171,5 @@ def _jump(
         return 0.0, 0.0
     share = float(step @ off) / power
     error = float(np.sqrt(((step * (off - share * step)) ** 2).sum())) / power
-    return abs(share) / (error + 1e-9), share
+    least = matters / _unit(_risk(told[rows]) if floor is None else told[rows], floor)
+    return max(abs(share) - least, 0.0) / (error + 1e-9), share

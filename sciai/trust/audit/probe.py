@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sciai.core.errors import BadInput
 from sciai.trust.audit.plant import sensitivity
 from sciai.trust.audit.subject import Subject
 from sciai.trust.audit.tools import TOOLS
@@ -28,12 +29,15 @@ LIMITS: Mapping[str, float] = {
     "memorised": 10.0,  # times the sharpest cliff at a stranger, or 0.1 of the answers' spread
     "poisoned": 8.0,  # standard errors
     "shortcuts": 1.0,  # a twentieth of the answers' spread
+    "groups": 6.0,  # standard errors beyond what matters; the slice x harm matrix judges every slice besides
+    "unlearned": 6.0,  # the same
+    "borders": 7.0,  # one and six standard errors, or six times what answers bend elsewhere
 }
-"""Tool -> score above which it accuses. Groups are judged by the slice x harm matrix instead."""
+"""Tool -> score above which it accuses."""
 
 
 def probe(
-    subjects: Mapping[str, tuple[Subject, tuple[str, ...]]],
+    subjects: Mapping[str, tuple[Subject, Mapping[str, str]]],
     *,
     times: int = 1,
     seed: int = 0,
@@ -42,20 +46,29 @@ def probe(
     """Look for defects, and measure what would have been found.
 
     Args:
-        subjects: what is asked ("risk of diabetes") -> (the model, the tools that apply to it).
+        subjects: what is asked ("risk of diabetes") -> (the model, the tools that do not apply and why).
         times: how often each defect is planted.
         seed: of everything that is drawn.
         step: progress.
 
     Returns:
         ``evidence`` (subject, tool, score, limit, accused, what), ``sensitivity`` (see
-        ``plant.sensitivity``, with the subject), ``failures`` (sentences).
+        ``plant.sensitivity``, with the subject), ``unused`` (subject, tool, why), ``failures`` (sentences).
+
+    Raises:
+        BadInput: where a tool is left out that does not exist.
     """
     say = step or (lambda part, what: None)
     evidence: list[dict[str, Any]] = []
     power: list[dict[str, Any]] = []
-    for number, (name, (subject, wanted)) in enumerate(subjects.items()):
-        tools = {tool: TOOLS[tool] for tool in wanted}
+    unused: list[dict[str, Any]] = []
+    for number, (name, (subject, without)) in enumerate(subjects.items()):
+        if unknown := sorted(set(without) - set(TOOLS)):
+            raise BadInput(
+                f"there is no tool {', '.join(unknown)}", field="tools", fix=f"one of {', '.join(TOOLS)}"
+            )
+        unused += [{"subject": name, "tool": tool, "why": why} for tool, why in without.items()]
+        tools = {tool: look for tool, look in TOOLS.items() if tool not in without}
         for place, (tool, look) in enumerate(tools.items()):
             say((number + 0.5 * place / len(tools)) / len(subjects), f"{name}: {tool}")
             found = look(subject, np.random.default_rng(seed))
@@ -73,4 +86,4 @@ def probe(
         for row in evidence
         if row["accused"]
     ]
-    return {"evidence": evidence, "sensitivity": power, "failures": failures}
+    return {"evidence": evidence, "sensitivity": power, "unused": unused, "failures": failures}

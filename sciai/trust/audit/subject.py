@@ -65,8 +65,9 @@ class Subject:
         columns: names of the d columns.
         alike: questions -> features in which questions that are alike lie near each other; None takes the
             columns.
-        groups: name -> membership of the fresh questions, bool, shape (m,).
-        learned_groups: name -> membership of the training questions, bool, shape (n,).
+        groups: name -> questions (n, d) -> who belongs to it, bool, shape (n,).
+        matters: difference between a group's mean error and the others' that is worth a word, in the targets'
+            unit; 0 takes whatever chance does not explain.
         relations: laws of the domain.
         candidates: changes to search for triggers among.
         irrelevant: columns that must not matter.
@@ -83,8 +84,8 @@ class Subject:
     fresh_targets: Floats
     columns: Sequence[str]
     alike: Callable[[Floats], Floats] | None = None
-    groups: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
-    learned_groups: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+    groups: Mapping[str, Callable[[Floats], npt.NDArray[np.bool_]]] = field(default_factory=dict)
+    matters: float = 0.0
     relations: Sequence[Relation] = ()
     candidates: Sequence[Candidate] = ()
     irrelevant: Sequence[str] = ()
@@ -108,8 +109,9 @@ class Subject:
         wrong = sorted(set(self.irrelevant) - set(self.columns)) + sorted(
             set(self.claims) - set(self.metrics)
         )
-        wrong += [name for name, mask in self.groups.items() if mask.shape != self.fresh_targets.shape]
-        wrong += [name for name, mask in self.learned_groups.items() if mask.shape != self.targets.shape]
+        for name, group in self.groups.items():
+            if group(self.fresh_inputs).shape != self.fresh_targets.shape:
+                wrong.append(name)
         if wrong:
             raise BadInput(f"not among columns, metrics, or of the wrong length: {wrong}")
 

@@ -18,6 +18,7 @@ from sciai.trust.audit.subject import Subject
 __all__ = ["TOOLS", "Evidence"]
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,12 @@ def groups(subject: Subject, rng: np.random.Generator) -> Evidence:
     error = subject.ask(subject.fresh_inputs) - subject.fresh_targets
     grave = subject.fresh_targets >= np.quantile(subject.fresh_targets, 0.7)
     worst, what = 0.0, "no group is served worse"
-    for name, inside in subject.groups.items():
+    for name, group in subject.groups.items():
+        inside = group(subject.fresh_inputs)
         for where, rows in (("", np.ones(len(error), bool)), (" where it is grave", grave)):
-            one, two = error[rows & inside], error[rows & ~inside]
-            if min(len(one), len(two)) < 10:
-                continue
-            spread = np.sqrt(one.var() / len(one) + two.var() / len(two)) + 1e-9 * subject.scale
-            score = float(abs(one.mean() - two.mean()) / spread)
+            score, apart = _apart(error, rows & inside, rows & ~inside, subject)
             if score > worst:
-                side = "lower" if one.mean() < two.mean() else "higher"
-                worst, what = score, f"{name}{where}: answers are {side} than elsewhere, against the truth"
+                worst, what = score, f"{name}{where}: answers are {apart} than elsewhere, against the truth"
     return Evidence("groups", worst, what)
 
 
@@ -110,16 +107,27 @@ def unlearned(subject: Subject, rng: np.random.Generator) -> Evidence:
     line = np.column_stack([np.ones(len(told)), told])
     error = line @ np.linalg.lstsq(line, subject.targets, rcond=None)[0] - subject.targets
     worst, what = 0.0, "every group's answers are what its lessons say"
-    for name, inside in subject.learned_groups.items():
-        one, two = error[inside], error[~inside]
-        if min(len(one), len(two)) < 10:
-            continue
-        spread = np.sqrt(one.var() / len(one) + two.var() / len(two)) + 1e-9 * subject.scale
-        score = float(abs(one.mean() - two.mean()) / spread)
+    for name, group in subject.groups.items():
+        inside = group(subject.inputs)
+        score, apart = _apart(error, inside, ~inside, subject)
         if score > worst:
-            side = "lower" if one.mean() < two.mean() else "higher"
-            worst, what = score, f"{name}: answers are {side} than elsewhere, against the model's own lessons"
+            worst, what = (
+                score,
+                f"{name}: answers are {apart} than elsewhere, against the model's own lessons",
+            )
     return Evidence("unlearned", worst, what)
+
+
+def _apart(error: Floats, one: Mask, two: Mask, subject: Subject) -> tuple[float, str]:
+    """By how many standard errors two mean errors differ by more than what matters; and by how much, in
+    words."""
+    a, b = error[one], error[two]
+    if min(len(a), len(b)) < 10:
+        return 0.0, ""
+    spread = np.sqrt(a.var() / len(a) + b.var() / len(b)) + 1e-9 * subject.scale
+    apart = float(a.mean() - b.mean())
+    score = max(float((abs(apart) - subject.matters) / spread), 0.0)
+    return score, f"{'lower' if apart < 0 else 'higher'} by {abs(apart):.2g}"
 
 
 def borders(subject: Subject, rng: np.random.Generator) -> Evidence:

@@ -162,7 +162,7 @@ def audit(
         "judged": {k: v for k, v in judged.items() if k not in ("cannot", "worst", "figures")},
         "worst": judged["worst"],
         "figures": judged["figures"],
-        "defects": {k: found[k] for k in ("evidence", "sensitivity")},
+        "defects": {k: found[k] for k in ("evidence", "sensitivity", "unused")},
         "claims": claims,
         "costs": costs,
         "seconds": round(time.monotonic() - began, 1),
@@ -227,8 +227,9 @@ def _misses(costs: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
             f"checks take {100 * share:.0f} % of an answer's latency{where}; {100 * TAX:.0f} % is the target"
         )
     told += [
-        f"{row['subject']}: a planted {row['defect']} of {row['size']:g} standard deviations was found in "
-        f"{row['found']} of {row['planted']} tries: nothing can be told of one that small"
+        f"{row['subject']}: a planted {row['defect']}, {row['size']:g} {row['unit']}, was found in "
+        f"{row['found']} of {row['planted']} tries (missed: {'; '.join(row['missed'])}): nothing can be told "
+        "of one that small"
         for row in found["sensitivity"]
         if row["found"] < row["planted"]
     ]
