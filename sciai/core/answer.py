@@ -321,8 +321,9 @@ def _judge(findings: Iterable[Finding], levels: Mapping[str, Level]) -> Iterable
     for finding in findings:
         if not isinstance(finding, Finding):
             raise TypeError(f"a check gave {type(finding).__name__}, not a Finding")
-        if finding.level > Level.OK and levels.get(finding.check, finding.level) is not finding.level:
-            finding = dataclasses.replace(finding, level=levels[finding.check])
+        level = finding.level
+        if level is not Level.OK and levels.get(finding.check, level) is not level:
+            finding = Finding(finding.check, levels[finding.check], finding.message, finding.where)
         yield finding
 
 

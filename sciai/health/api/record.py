@@ -252,7 +252,7 @@ def _panels(panels: Any) -> Any:
     """What a course depends on: values, what was set aside, and what was found on the sheets."""
     if not isinstance(panels, list | tuple):
         return panels
-    kept = ("column", "label", "value", "unit", "range", "used")
+    kept = ("column", "label", "value", "unit", "range", "used", "bound")
     return [
         {
             "date": panel.date,

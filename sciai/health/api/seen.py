@@ -26,16 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["Seen", "seen"]
 
 Floats = npt.NDArray[np.float64]
-CLEAR: Final = 0.05
-"""P-value by the copula above which a combination is not put to the network. It was set by 482 alarms (people
-whom the network calls rarer than one in a thousand: held-out people mixed in pairs, with a mistyped or an
-extreme value), none of them above .015. Of 293 alarms of other people, set aside and never looked at before,
-none was cleared, the highest at .049 (nor of 130 with the next checkpoint); of people as they are, one in
-fourteen is asked about."""
-MANY: Final = 20
+CLEAR: Final = ((8, 0.01), (20, 0.05))
+"""Up to so many numbers judged, the p-value by the copula above which a combination is not put to the
+network. The more numbers, the further the network is from the copula. Set by alarms: people whom the network
+calls rarer than one in a thousand, validation and calibration people as they are, with half of another's
+values, a mistyped or an extreme one. Of 2,460 on up to 8 numbers 2 were cleared, of 1,988 on 9 to 20 one. Of
+people as they are one in fifty is asked about, and one in fifteen."""
 CLEAR_OF_MANY: Final = 0.5
-"""The same where more than ``MANY`` numbers are judged: of 300 such alarms one was at .28; of 136 fresh ones
-none was cleared, one was at .13."""
+"""The same where more numbers are judged: of 300 such alarms one was at .28; of 136 fresh ones none was
+cleared, one was at .13."""
 _FORMS: Final = 64  # sets of known columns that are kept
 _AGES: Final = tuple(range(20, 81))
 _KNOWN: Final[WeakKeyDictionary[Any, Seen]] = WeakKeyDictionary()
@@ -71,7 +70,7 @@ class Seen:
         )
         self._predictive = joint.predictive
         self._tables: dict[int, tuple[list[float] | None, list[list[float]]]] = {}
-        self._forms: dict[bytes, Floats] = {}
+        self._forms: dict[bytes, tuple[list[int], int, Floats | None]] = {}
         self._cells: tuple[Any, dict[tuple[str | None, str | None], float]] | None = None
         self._index = {name: k for k, name in enumerate(self.schema.names)}
 
@@ -85,7 +84,7 @@ class Seen:
             False where it is not sure, or the model has no copula.
         """
         p, count = self._combination(values)
-        return p > (CLEAR_OF_MANY if count > MANY else CLEAR)
+        return p > next((limit for most, limit in CLEAR if count <= most), CLEAR_OF_MANY)
 
     def combination_p(self, values: Floats) -> float:
         """P-value of how the judged numbers go together given everything else that is known, by the copula.
@@ -103,17 +102,22 @@ class Seen:
     def _combination(self, values: Floats) -> tuple[float, int]:
         """Its p-value, and how many numbers are judged."""
         there = np.isfinite(values)
-        count = int(np.count_nonzero(there & self.judged))
+        key = there.tobytes()
+        form = self._forms.get(key)
+        if form is None:
+            if len(self._forms) >= _FORMS:
+                self._forms.clear()
+            form = self._forms[key] = self._form(there)
+        known, count, square = form
         if count < 2:
             return 1.0, count
-        if self.copula is None:
+        if square is None:
             return 0.0, count
-        known = np.flatnonzero(there)
         scores: list[float] = []
-        for i, x in zip(known.tolist(), values[known].tolist(), strict=True):
+        for i, x in zip(known, values[known].tolist(), strict=True):
             scores += self._scores(i, x)
         z = np.array(scores)
-        return float(chdtrc(count, max(float(z @ self._form(there) @ z), 0.0))), count
+        return float(chdtrc(count, max(float(z @ square @ z), 0.0))), count
 
     def _scores(self, i: int, x: float) -> list[float]:
         """Normal scores of a value of column i, from a table: one for each of its latents."""
@@ -138,21 +142,19 @@ class Seen:
         at = np.unique(self.copula.layout.margins[i].quantile(ndtr(np.linspace(-4.2, 4.2, 400))))
         return at.tolist(), score(i, at).tolist()
 
-    def _form(self, there: npt.NDArray[np.bool_]) -> Floats:
-        """The quadratic form of scores that is the squared distance, for these known columns."""
-        key = there.tobytes()
-        form = self._forms.get(key)
-        if form is None:
-            places = np.flatnonzero(there[self.copula.owner])
-            given = np.flatnonzero(~self.judged[self.copula.owner[places]])
-            whole = self.copula.correlation[np.ix_(places, places)]
-            form = np.linalg.inv(whole)
-            if len(given):
-                form[np.ix_(given, given)] -= np.linalg.inv(whole[np.ix_(given, given)])
-            if len(self._forms) >= _FORMS:
-                self._forms.clear()
-            self._forms[key] = form
-        return form
+    def _form(self, there: npt.NDArray[np.bool_]) -> tuple[list[int], int, Floats | None]:
+        """Which columns are known, how many numbers of them are judged, and the quadratic form of their
+        scores that is the squared distance; none where too few are judged or there is no copula."""
+        known, count = np.flatnonzero(there).tolist(), int(np.count_nonzero(there & self.judged))
+        if count < 2 or self.copula is None:
+            return known, count, None
+        places = np.flatnonzero(there[self.copula.owner])
+        given = np.flatnonzero(~self.judged[self.copula.owner[places]])
+        whole = self.copula.correlation[np.ix_(places, places)]
+        form = np.linalg.inv(whole)
+        if len(given):
+            form[np.ix_(given, given)] -= np.linalg.inv(whole[np.ix_(given, given)])
+        return known, count, form
 
     def similar(self, values: Floats, population: Mapping[str, tuple[int, float]]) -> float:
         """Expected number of people learned from of this sex and decade with the rarest given answer.

@@ -24,6 +24,7 @@ from sciai.health.api.beside import Peers, Placed, draws_of
 from sciai.health.api.describe import Blend, line_of, risk_of
 from sciai.health.api.infer import State, each, state_of
 from sciai.health.api.known import show
+from sciai.health.api.seen import seen
 from sciai.health.api.typicality import Pair, Resemblance, Typicality, ValueCheck
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Kind
@@ -305,18 +306,14 @@ def strangeness(person: Person) -> float:
     """Share of people whose values go together more strangely; ``chain_p`` in one call of the model."""
     from scipy.special import chdtrc, ndtri  # not scipy.stats: importing it takes half a second
 
-    schema = person.schema
-    names = judged(person, ("age", "sex"))
-    if len(names) < 2:
+    model, values = person.human.model, person.known.values
+    places = np.flatnonzero(np.isfinite(values) & seen(model).judged)
+    if len(places) < 2:
         return 1.0
-    rows = np.repeat(_only(person, [n for n in schema.names if n not in names]), len(names), 0)
-    for k, name in enumerate(names):
-        rows[k + 1 :, schema.index(name)] = person.known.values[schema.index(name)]
-    u = np.array(
-        [
-            middle(told, np.array([person.known.values[schema.index(name)]]))[0]
-            for told, name in zip(each(person.human.model, rows, names), names, strict=True)
-        ]
-    )
+    rows = np.repeat(values[None, :], len(places), 0)
+    for k, i in enumerate(places):
+        rows[: k + 1, i] = np.nan
+    told = each(model, rows, [person.schema.names[i] for i in places])
+    u = np.array([middle(one, values[i : i + 1])[0] for one, i in zip(told, places, strict=True)])
     total = float((ndtri(np.clip(u, 1e-9, 1 - 1e-9)) ** 2).sum())
-    return person.human.calibration.share_stranger(float(chdtrc(len(names), total)))
+    return person.human.calibration.share_stranger(float(chdtrc(len(places), total)))

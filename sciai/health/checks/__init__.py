@@ -267,9 +267,9 @@ def contradictions(question: Question) -> Iterable[Finding]:
     if v("alcohol_days_per_year") == 0 and (v("alcohol_drinks_per_day") or 0) > 0:
         yield found(Level.CAUTION, "alcohol_drinks_per_day", "drinks of somebody who does not drink")
     for diagnosis, treatments in TREATMENTS.items():
-        taken = [t for t in treatments if v(t) == 1.0]
-        if v(diagnosis) == 0.0 and taken:
-            yield found(Level.CAUTION, diagnosis, f"{taken[0]} is yes, {diagnosis} is no")
+        if v(diagnosis) == 0.0:
+            for taken in [t for t in treatments if v(t) == 1.0][:1]:
+                yield found(Level.CAUTION, diagnosis, f"{taken} is yes, {diagnosis} is no")
 
 
 def targets(question: Question) -> Iterable[Finding]:
@@ -296,10 +296,10 @@ def few_cases(question: Question, name: str) -> Iterable[Finding]:
     """A yes/no target that few of those learned from had."""
     cases, asked = question.calibration.cases.get(name, (FEW_CASES, FEW_CASES))
     if cases < FEWEST_CASES:
-        message = f"only {cases} of {asked} people who were learned from had it: too few to tell a risk"
+        message = f"only {cases} of the {asked} people it was learned from had it: too few to tell a risk"
         yield Finding("few_cases", Level.REFUSE, message, name)
     elif cases < FEW_CASES:
-        message = f"{cases} of {asked} people who were learned from had it: the risk is rough"
+        message = f"{cases} of the {asked} people it was learned from had it: the risk is rough"
         yield Finding("few_cases", Level.CAUTION, message, name)
 
 
@@ -310,20 +310,33 @@ def subgroup(question: Question, name: str) -> Iterable[Finding]:
         fit = fits.get(group or "")
         if fit is None or group == "all" or fit.n < 50:
             continue
-        if abs(fit.z) > 2.58 and abs(fit.gap) > 0.02:
+        if abs(fit.gap) > 0.02 and abs(fit.z) > 2.58:  # the cheap look first
             way = "too high" if fit.gap > 0 else "too low"
             message = (
-                f"held-out people of this group ({group}) had it in {100 * fit.cases / fit.n:.0f} % where "
-                f"{100 * fit.expected / fit.n:.0f} % was told: risks are {way} for them"
+                f"held-out {_people(str(group))} had it in {100 * fit.cases / fit.n:.0f} % where "
+                f"{100 * fit.expected / fit.n:.0f} % was told: for them this risk is {way}"
             )
             yield Finding("subgroup", Level.CAUTION, message, name)
+
+
+def _people(group: str) -> str:
+    """A group of ``group_of``, or an ethnicity, in words.
+
+    >>> _people("male|40-59"), _people("female|60+"), _people("non-Hispanic black")
+    ('men aged 40 to 59', 'women aged 60 and over', 'people (non-Hispanic black)')
+    """
+    sex, _, age = group.partition("|")
+    if not age:
+        return f"people ({group})"
+    years = age.replace("-", " to ") if "-" in age else f"{age.removesuffix('+')} and over"
+    return f"{'men' if sex == 'male' else 'women'} aged {years}"
 
 
 def revealed(question: Question, name: str) -> Iterable[Finding]:
     """A treatment that all but tells the diagnosis."""
     taken = [t for t in TREATMENTS.get(name, ()) if question.value(t) == 1.0]
     if taken:
-        message = f"{_listed(taken)} is taken because of it: the risk says how it was answered, not found"
+        message = f"{_listed(taken)} is taken because of it: this risk repeats that answer and finds nothing"
         yield Finding("revealed", Level.CAUTION, message, name)
 
 

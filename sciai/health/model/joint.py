@@ -15,10 +15,12 @@ from scipy.special import ndtr
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.errors import CheckpointError
 from sciai.health.data.columns import Kind
+from sciai.health.model.binned import Binned
 from sciai.health.model.chain import BinnedJoint, patterns
 from sciai.health.model.copula import Copula
 from sciai.health.model.drawer import Drawer
 from sciai.health.model.features import ZERO_TOGETHER
+from sciai.health.model.interface import Predictive
 from sciai.health.model.network import JointNet, Prepared
 from sciai.health.model.plan import BLOCKS, drawing_plan
 
@@ -31,7 +33,6 @@ _KEPT = 64  # masks whose conditionals are kept
 _SAME = 3  # blocks at the start of which few different people come in: the network sees each of them once
 _SHAPE = ("width", "blocks", "members", "dropout", "plain")  # as a checkpoint stores them
 _DRIFT = 0.006  # share of virtual humans; a smaller one may be the chance of the draws it was learned from
-_ALIKE = 4  # rows per mask from which one factorisation per mask is faster than one per row
 
 
 class NeuralJoint(BinnedJoint):
@@ -91,16 +92,7 @@ class NeuralJoint(BinnedJoint):
 
     def bins(self, known: Floats, columns: Sequence[int]) -> list[tuple[Floats, Floats | None]]:
         """See ``BinnedJoint``."""
-        there = ~np.isnan(known)
-        scores = self.copula.scores(known)
-        masks, _ = patterns(there)
-        numbers = [i for i in columns if i in self._numeric]
-        levels = [i for i in columns if i in self._discrete]
-        with torch.inference_mode():
-            alike = len(masks) * _ALIKE <= len(known) or len(known) < _ALIKE
-            prepared = (self.net.prepare_alike if alike else self.net.prepare)(scores, there)
-            told = self.net(prepared, self._places(numbers), self._places(levels))
-        place = {i: (k, j) for k, own in enumerate((numbers, levels)) for j, i in enumerate(own)}
+        told, place = self._told(known, columns)
         result: list[tuple[Floats, Floats | None]] = []
         for i in columns:
             kind, j = place[i]
@@ -108,6 +100,34 @@ class NeuralJoint(BinnedJoint):
             p = p / p.sum(-1, keepdims=True)
             result.append((p.mean(0), p if len(p) > 1 else None))
         return result
+
+    def each(self, rows: Floats, names: Sequence[str]) -> list[Predictive]:
+        """See ``BinnedJoint``."""
+        values, own = self._checked(rows), [self.schema.index(name) for name in names]
+        values[np.arange(len(own)), own] = np.nan
+        told, place = self._told(values, list(dict.fromkeys(own)))
+        found: dict[int, Predictive] = {}
+        for kind in (0, 1):
+            mine = [k for k, i in enumerate(own) if place[i][0] == kind]
+            # of each row its own column alone, all in one go
+            p = told[kind][:, mine, [place[own[k]][1] for k in mine]].double().exp().numpy()
+            p = p / p.sum(-1, keepdims=True)
+            for j, k in enumerate(mine):
+                margin = self.layout.margins[own[k]]
+                members = p[:, j : j + 1, : margin.n_bins]
+                found[k] = Binned(margin, members.mean(0), members if len(members) > 1 else None)
+        return [found[k] for k in range(len(own))]
+
+    def _told(
+        self, known: Floats, columns: Sequence[int]
+    ) -> tuple[tuple[torch.Tensor, torch.Tensor], dict[int, tuple[int, int]]]:
+        """What the network says of some columns of all rows, numbers and others apart; and where each is."""
+        numbers = [i for i in columns if i in self._numeric]
+        levels = [i for i in columns if i in self._discrete]
+        with torch.inference_mode():
+            prepared = self.net.prepare_alike(self.copula.scores(known), ~np.isnan(known))
+            told = self.net(prepared, self._places(numbers), self._places(levels))
+        return told, {i: (k, j) for k, own in enumerate((numbers, levels)) for j, i in enumerate(own)}
 
     def _places(self, columns: Sequence[int]) -> torch.Tensor:
         """Places of columns of one sort (numeric, or not) among those."""

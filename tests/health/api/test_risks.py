@@ -66,7 +66,7 @@ def test_too_few_cases_are_withheld_everywhere() -> None:
     answer = few.given(ME).risks()
     risk = answer.unwrap()["dx_diabetes"]
     assert (risk.status, risk.risk, risk.peers, risk.ratio) == ("cannot tell", None, None, None)
-    assert "20 of 5000" in risk.reason
+    assert "20 of the 5000" in risk.reason
     assert answer.level is Level.CAUTION
     assert "cannot_tell" in {f.check for f in answer.findings}
     frame = answer.unwrap().to_frame()
