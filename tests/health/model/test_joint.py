@@ -110,7 +110,7 @@ def test_a_question_is_answered_the_same_in_any_company() -> None:
 
 
 def test_training_and_answers_see_the_same_conditionals() -> None:
-    """Two ways to the copula's conditionals: one factorisation per row in training, one per mask in answers."""
+    """Two ways to the copula's conditionals: one factorisation per row, or one per mask."""
     known = _known(8, 1)
     scores, there = COPULA.scores(known), ~np.isnan(known)
     ways = JOINT.net.prepare(scores, there), JOINT.net.prepare_alike(scores, there)
