@@ -8,8 +8,10 @@ once for all ages, in one pass.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -35,7 +37,7 @@ people as they are one in fifty is asked about, and one in fifteen."""
 CLEAR_OF_MANY: Final = 0.5
 """The same where more numbers are judged: of 300 such alarms one was at .28; of 136 fresh ones none was
 cleared, one was at .13."""
-_FORMS: Final = 64  # sets of known columns that are kept
+_LOOKS: Final = 64  # sets of known columns that are kept
 _AGES: Final = tuple(range(20, 81))
 _KNOWN: Final[WeakKeyDictionary[Any, Seen]] = WeakKeyDictionary()
 
@@ -50,6 +52,27 @@ def seen(joint: Joint) -> Seen:
     if found is None:
         found = _KNOWN[joint] = Seen(joint)
     return found
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is the same for everybody of whom the same columns are known.
+
+    Attributes:
+        places, known: which columns are known, as an array and as a list.
+        answers: those of them that are no numbers.
+        judged: how many numbers of them are judged.
+        clear: p-value above which their combination is not put to the network.
+        form: the quadratic form of their scores that is the squared distance; None where too few are judged
+            or the model has no copula.
+    """
+
+    places: npt.NDArray[np.int64]
+    known: list[int]
+    answers: list[int]
+    judged: int
+    clear: float
+    form: Floats | None
 
 
 class Seen:
@@ -70,9 +93,10 @@ class Seen:
         )
         self._predictive = joint.predictive
         self._tables: dict[int, tuple[list[float] | None, list[list[float]]]] = {}
-        self._forms: dict[bytes, tuple[list[int], int, Floats | None]] = {}
+        self._looks: dict[bytes, _Look] = {}
         self._cells: tuple[Any, dict[tuple[str | None, str | None], float]] | None = None
         self._index = {name: k for k, name in enumerate(self.schema.names)}
+        self._sexes = self.schema["sex"].levels if "sex" in self._index else ()
 
     def surely_usual(self, values: Floats) -> bool:
         """Whether a person's numbers are so plain together that the network need not be asked about them.
@@ -83,8 +107,7 @@ class Seen:
         Returns:
             False where it is not sure, or the model has no copula.
         """
-        p, count = self._combination(values)
-        return p > next((limit for most, limit in CLEAR if count <= most), CLEAR_OF_MANY)
+        return self.combination_p(values) > self._look(values).clear
 
     def combination_p(self, values: Floats) -> float:
         """P-value of how the judged numbers go together given everything else that is known, by the copula.
@@ -97,27 +120,14 @@ class Seen:
         Returns:
             1 where fewer than two numbers are judged; 0 where the model has no copula.
         """
-        return self._combination(values)[0]
-
-    def _combination(self, values: Floats) -> tuple[float, int]:
-        """Its p-value, and how many numbers are judged."""
-        there = np.isfinite(values)
-        key = there.tobytes()
-        form = self._forms.get(key)
-        if form is None:
-            if len(self._forms) >= _FORMS:
-                self._forms.clear()
-            form = self._forms[key] = self._form(there)
-        known, count, square = form
-        if count < 2:
-            return 1.0, count
-        if square is None:
-            return 0.0, count
+        look = self._look(values)
+        if look.judged < 2 or look.form is None:
+            return 1.0 if look.judged < 2 else 0.0
         scores: list[float] = []
-        for i, x in zip(known, values[known].tolist(), strict=True):
+        for i, x in zip(look.known, values[look.places].tolist(), strict=True):
             scores += self._scores(i, x)
         z = np.array(scores)
-        return float(chdtrc(count, max(float(z @ square @ z), 0.0))), count
+        return float(chdtrc(look.judged, max(float(z @ look.form @ z), 0.0)))
 
     def _scores(self, i: int, x: float) -> list[float]:
         """Normal scores of a value of column i, from a table: one for each of its latents."""
@@ -142,19 +152,31 @@ class Seen:
         at = np.unique(self.copula.layout.margins[i].quantile(ndtr(np.linspace(-4.2, 4.2, 400))))
         return at.tolist(), score(i, at).tolist()
 
-    def _form(self, there: npt.NDArray[np.bool_]) -> tuple[list[int], int, Floats | None]:
-        """Which columns are known, how many numbers of them are judged, and the quadratic form of their
-        scores that is the squared distance; none where too few are judged or there is no copula."""
-        known, count = np.flatnonzero(there).tolist(), int(np.count_nonzero(there & self.judged))
-        if count < 2 or self.copula is None:
-            return known, count, None
+    def _look(self, values: Floats) -> _Look:
+        """What is the same for everybody of whom the same columns are known."""
+        there = values == values
+        key = there.tobytes()
+        found = self._looks.get(key)
+        if found is None:
+            if len(self._looks) >= _LOOKS:
+                self._looks.clear()
+            known, judged = np.flatnonzero(there), int(np.count_nonzero(there & self.judged))
+            found = self._looks[key] = _Look(
+                known, known.tolist(), np.flatnonzero(there & self._answers).tolist(), judged,
+                next((limit for most, limit in CLEAR if judged <= most), CLEAR_OF_MANY),
+                None if judged < 2 or self.copula is None else self._form(there),
+            )  # fmt: skip
+        return found
+
+    def _form(self, there: npt.NDArray[np.bool_]) -> Floats:
+        """The quadratic form of scores that is the squared distance, for these known columns."""
         places = np.flatnonzero(there[self.copula.owner])
         given = np.flatnonzero(~self.judged[self.copula.owner[places]])
         whole = self.copula.correlation[np.ix_(places, places)]
         form = np.linalg.inv(whole)
         if len(given):
             form[np.ix_(given, given)] -= np.linalg.inv(whole[np.ix_(given, given)])
-        return known, count, form
+        return form
 
     def similar(self, values: Floats, population: Mapping[str, tuple[int, float]]) -> float:
         """Expected number of people learned from of this sex and decade with the rarest given answer.
@@ -165,18 +187,18 @@ class Seen:
             values: what is known, shape (d,), NaN where unknown.
             population: "sex|decade|ethnicity" -> (people, mean survey weight) of those learned from.
         """
-        age, sex = (float(values[self._index[n]]) if n in self._index else np.nan for n in ("age", "sex"))
+        age, sex = self._age_and_sex(values)
         key = (
-            None if np.isnan(sex) else self.schema["sex"].levels[int(sex)],
-            None if np.isnan(age) else decade(age),
+            None if sex != sex else self._sexes[int(sex)],
+            None if age != age else decade(age),
         )
         if self._cells is None or self._cells[0] is not population:
             self._cells = population, _counted(population)
         people = self._cells[1].get(key, 0.0)
-        answers = np.flatnonzero(np.isfinite(values) & self._answers)
-        if not len(answers) or not people:
+        answers = self._look(values).answers
+        if not answers or not people:
             return people
-        return people * min(self.share(self.schema.names[i], values) for i in answers.tolist())
+        return people * min(self.share(self.schema.names[i], values) for i in answers)
 
     def share(self, name: str, values: Floats) -> float:
         """Share of people of this age and sex who gave the same answer.
@@ -195,19 +217,27 @@ class Seen:
                 asked[0, self._index[own]] = values[self._index[own]]
         return float(self._predictive(asked, [name])[name].probabilities()[0, level])
 
+    def _age_and_sex(self, values: Floats) -> tuple[float, float]:
+        """NaN where unknown, or no column."""
+        age, sex = (self._index.get(name) for name in ("age", "sex"))
+        return (
+            math.nan if age is None else float(values[age]),
+            math.nan if sex is None else float(values[sex]),
+        )
+
     def _row(self, values: Floats) -> int | None:
         """Row of the table for a person's age and sex, of which either may be unknown; None where none is."""
-        age, sex = (float(values[self._index[n]]) if n in self._index else np.nan for n in ("age", "sex"))
-        place = len(_AGES) if np.isnan(age) else int(age) - _AGES[0]
-        if not np.isnan(age) and (age != int(age) or not 0 <= place < len(_AGES)):
+        age, sex = self._age_and_sex(values)
+        place = len(_AGES) if age != age else int(age) - _AGES[0]
+        if age == age and (age != int(age) or not 0 <= place < len(_AGES)):
             return None
-        levels = len(self.schema["sex"].levels) if "sex" in self._index else 0
-        return place * (levels + 1) + (levels if np.isnan(sex) else int(sex))
+        levels = len(self._sexes)
+        return place * (levels + 1) + (levels if sex != sex else int(sex))
 
     @cached_property
     def _shares(self) -> dict[str, Floats]:
         """Of each column that is no number: probability of its levels at every age and sex, unknown last."""
-        levels = len(self.schema["sex"].levels) if "sex" in self._index else 0
+        levels = len(self._sexes)
         rows = np.full(((len(_AGES) + 1) * (levels + 1), len(self.schema)), np.nan)
         if "age" in self._index:
             rows[:, self._index["age"]] = np.repeat([*_AGES, np.nan], levels + 1)

@@ -99,8 +99,7 @@ class Question:
     @cached_property
     def known(self) -> dict[str, float]:
         """Free columns that are known, and their values."""
-        places, names = np.flatnonzero(np.isfinite(self.values)), self.schema.names
-        return {names[k]: float(self.values[k]) for k in places.tolist()}
+        return {name: x for name, x in zip(self.schema.names, self.values.tolist(), strict=True) if x == x}
 
     def value(self, name: str) -> float | None:
         """A free column's value, or None where it is unknown or there is no such column."""

@@ -85,4 +85,4 @@ def test_what_is_kept_is_kept_per_model_and_bounded(human: VirtualHuman) -> None
             column = human.schema[names[k]]
             values[human.schema.index(names[k])] = (column.low + column.high) / 2
         assert 0 <= usual.combination_p(values) <= 1
-    assert len(usual._forms) <= 64
+    assert len(usual._looks) <= 64
