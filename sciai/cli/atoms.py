@@ -246,6 +246,9 @@ def elastic(
     relax_atoms: Annotated[
         bool, typer.Option("--relax-atoms/--clamped", help="Let atoms move in the strained cell.")
     ] = True,
+    axes: Annotated[
+        str, typer.Option(help="standard: along the conventional axes, as in tables; given: as it lies.")
+    ] = "standard",
     model: Model = None,
     guard: Guard = "default",
     device: Device = None,
@@ -271,6 +274,7 @@ def elastic(
             folder,
             strain=strain,
             relax_atoms=relax_atoms,
+            axes=axes,
             overwrite=overwrite,
             progress=step,
         )

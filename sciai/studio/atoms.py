@@ -34,8 +34,7 @@ LIMITS: Final = {
     "adsorb": ("The sites tried are those of the given orientation of the molecule.",),
 }
 ALWAYS: Final = (
-    "The spread of derived figures is that of the fit or of the energies; the potential's own error comes on "
-    "top and is on its card.",
+    "A spread is one standard deviation: two of three answers are closer to the reference method than that.",
 )
 
 Row = tuple[str, str, str]
@@ -103,7 +102,7 @@ def _relax(v: Any, s: Any) -> list[Row]:
     ]
     if v.volume is not None:
         change = "" if v.volume_change is None else f" ({100 * v.volume_change:+.2f} %)"
-        rows.append(("volume per atom", f"{v.volume:.3f} Å³{change}", "-"))
+        rows.append(("volume per atom", f"{v.volume:.3f} Å³{change}", _sd(s.get("volume", np.nan), "Å³", 2)))
     if v.stress is not None:
         rows.append(("largest stress left", f"{float(np.abs(v.stress).max()):.3f} GPa", "-"))
     if v.spacegroup is not None:
@@ -150,12 +149,14 @@ def _elastic(v: Any, s: Any) -> list[Row]:
         for i, j in names
     ]
     return [
-        ("bulk modulus (Hill)", f"{v.bulk[0]:.1f} GPa", f"{v.bulk[1]:.1f} to {v.bulk[2]:.1f}"),
-        ("shear modulus (Hill)", f"{v.shear[0]:.1f} GPa", f"{v.shear[1]:.1f} to {v.shear[2]:.1f}"),
+        ("bulk modulus (Hill)", f"{v.bulk[0]:.1f} GPa", _sd(s["bulk"], "GPa", 2)),
+        ("shear modulus (Hill)", f"{v.shear[0]:.1f} GPa", _sd(s["shear"], "GPa", 2)),
+        ("shear modulus, Reuss to Voigt", f"{v.shear[1]:.1f} to {v.shear[2]:.1f} GPa", "-"),
         ("Young's modulus", f"{v.young:.1f} GPa", "-"),
         ("Poisson's ratio", f"{v.poisson:.3f}", "-"),
         ("anisotropy", f"{v.anisotropy:.3f}", "-"),
         ("stable", "yes" if v.stable else "no", "-"),
+        ("axes", v.axes, "-"),
         *constants,
     ]
 

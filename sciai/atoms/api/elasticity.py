@@ -13,7 +13,8 @@ from sciai.atoms.api.equation import _merge
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import INK, new_figure
 from sciai.atoms.api.record import recorded
-from sciai.atoms.api.relaxation import GPA
+from sciai.atoms.api.relaxation import GPA, SYMMETRY_TOLERANCE
+from sciai.atoms.api.typical import own_error
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.core.shown import Brief
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from sciai.atoms.api.potential import Potential
 
-__all__ = ["Elastic", "elastic", "voigt_reuss_hill"]
+__all__ = ["Elastic", "elastic", "standard_rotation", "voigt_reuss_hill"]
 
 Floats = npt.NDArray[np.float64]
 VOIGT: Final = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -37,7 +38,9 @@ class Elastic(Brief):
 
     Attributes:
         formula: of the structure.
-        constants: stiffness in Voigt notation along the given Cartesian axes, GPa, shape (6, 6), symmetric.
+        constants: stiffness in Voigt notation, GPa, shape (6, 6), symmetric.
+        axes: "standard", along the axes of the conventional cell (of a cubic crystal its edges; of others z
+            along c, x along a), or "given", along the Cartesian axes of the given structure.
         bulk: bulk modulus (Hill), GPa, with the bounds of Voigt and Reuss.
         shear: shear modulus (Hill), GPa, with its bounds.
         young: Young's modulus of a polycrystal, GPa.
@@ -49,6 +52,7 @@ class Elastic(Brief):
 
     formula: str
     constants: Floats
+    axes: str
     bulk: tuple[float, float, float]
     shear: tuple[float, float, float]
     young: float
@@ -67,6 +71,7 @@ def elastic(
     strain: float = 0.005,
     points: int = 4,
     relax_atoms: bool = True,
+    axes: str = "standard",
     overwrite: bool = False,
     progress: Step | None = None,
 ) -> Answer[Elastic]:
@@ -82,12 +87,16 @@ def elastic(
         strain: largest strain.
         points: strains of each kind, half of them negative.
         relax_atoms: let the atoms move in the strained cell, where the structure has such freedom.
+        axes: "standard" turns the crystal so that constants are along its conventional axes, as tables give
+            them; "given" leaves it as it lies.
         overwrite: start again in a folder that holds another run.
         progress: called with the part done and what is being done.
 
     Returns:
-        The answer. Its spread is the standard error of each constant, GPa, from the fit and from what the
-        two ways to measure it (C_ij, C_ji) differ by; the potential's own error comes on top.
+        The answer. The spread of each constant and of the moduli, GPa, is the error that the potential was
+        measured to have on crystals it did not learn from (``Potential.typical``), with the standard error of
+        the fit and what the two ways to measure it (C_ij, C_ji) differ by; of a potential that was never
+        measured the latter alone.
 
     Raises:
         BadInput: no crystal, a potential without stress, settings that make no sense.
@@ -108,8 +117,15 @@ def elastic(
         raise BadInput(
             f"{points} strains up to {strain:g}", field="strain", fix="use an even number, and 0.002 to 0.02"
         )
-    settings = {"strain": strain, "points": points, "relax_atoms": relax_atoms}
+    if axes not in ("standard", "given"):
+        raise BadInput(f"no axes are called {axes!r}", field="axes", fix="use standard or given")
+    turn = standard_rotation(atoms) if axes == "standard" else None
+    axes = "given" if turn is None else axes
+    settings = {"strain": strain, "points": points, "relax_atoms": relax_atoms, "axes": axes}
     folder = RunFolder(out, "elastic", atoms, potential, settings, overwrite=overwrite)
+    if turn is not None:
+        atoms = atoms.copy()
+        atoms.set_cell(atoms.cell[:] @ turn.T, scale_atoms=True)
     sizes = np.array([s for k in range(1, points // 2 + 1) for s in (-k, k)]) * strain / (points // 2)
     frames = [_strained(atoms, kind, size) for kind in range(6) for size in sizes]
     if relax_atoms and len(atoms) > 1:
@@ -124,12 +140,36 @@ def elastic(
     if any(stress is None for stress in stresses):
         raise BadInput(f"{potential.engine.name} gives no stress", field="potential")
     found = np.array(stresses) * GPA
-    answer = _answer(atoms, potential, sizes, found[0], found[1:].reshape(6, len(sizes), 6), findings)
+    answer = _answer(atoms, potential, sizes, found[0], found[1:].reshape(6, len(sizes), 6), findings, axes)
     folder.answer(answer)
     if answer.estimate is not None:
         folder.picture("elastic.png", elastic_figure(answer.estimate.value))
     step(1.0, "done")
     return answer
+
+
+def standard_rotation(atoms: Atoms) -> Floats | None:
+    """What turns a crystal so that its conventional axes lie as in tables; None where no symmetry is found.
+
+    Args:
+        atoms: a crystal.
+
+    Example:
+        >>> from ase.build import bulk
+        >>> primitive = bulk("Cu")
+        >>> primitive.rotate(30, "z", rotate_cell=True)
+        >>> turned = primitive.cell[:] @ standard_rotation(primitive).T
+        >>> bool(np.allclose(np.sort(abs(turned / turned.max()), axis=None)[-6:], 1))
+        True
+    """
+    import spglib
+
+    try:
+        data: Any = (np.asarray(atoms.cell[:]), atoms.get_scaled_positions(), atoms.numbers)
+        found = spglib.get_symmetry_dataset(data, symprec=SYMMETRY_TOLERANCE)
+    except Exception:  # what a release with the new error handling raises where this one returns None
+        return None
+    return None if found is None else np.array(found.std_rotation_matrix, float)
 
 
 def voigt_reuss_hill(constants: npt.ArrayLike) -> dict[str, tuple[float, float, float]]:
@@ -208,6 +248,7 @@ def _answer(
     rest: Floats,
     stresses: Floats,
     findings: tuple[Finding, ...],
+    axes: str,
 ) -> Answer[Elastic]:
     level = potential.guard.level
     raw, error = np.zeros((6, 6)), np.zeros((6, 6))
@@ -239,6 +280,7 @@ def _answer(
     value = Elastic(
         formula=atoms.get_chemical_formula(),
         constants=constants,
+        axes=axes,
         bulk=bulk,
         shear=shear,
         young=9 * bulk[0] * shear[0] / (3 * bulk[0] + shear[0]),
@@ -247,4 +289,17 @@ def _answer(
         stable=lowest > 0,
         stress=rest,
     )
-    return Answer(Estimate(value, {"constants": spread}, "GPa"), tuple(notes), potential.provenance)
+    known = potential.typical.get("elastic")
+    notes.append(own_error(known, "elastic", potential.guard))
+    if known is not None:
+        largest = float(np.abs(constants).max())
+        own = np.where(
+            np.abs(constants) > 1e-3 * largest, known.spread(largest), 0.0
+        )  # not where symmetry says 0
+        spread = np.hypot(spread, own)
+    told: dict[str, Any] = {"constants": spread}
+    for name, (mean_, low, high) in (("bulk", bulk), ("shear", shear)):
+        moduli = potential.typical.get(f"{name}_modulus")
+        # crystals without texture lie between the bounds; where is not known
+        told[name] = float("nan") if moduli is None else moduli.spread(mean_, (high - low) / np.sqrt(12))
+    return Answer(Estimate(value, told, "GPa"), tuple(notes), potential.provenance)

@@ -14,6 +14,7 @@ from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
+from sciai.atoms.api.typical import own_error
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -79,8 +80,10 @@ def eos(
         progress: called with the part done and what is being done.
 
     Returns:
-        The answer. Its spread is how far each number moves when any one point is left out (half the range);
-        the potential's own error comes on top, and is on its card.
+        The answer. The spread of volume, bulk modulus and derivative is the error that the potential was
+        measured to have on crystals it did not learn from (``Potential.typical``), that of the energy is the
+        potential's at the minimum; with how far each number moves when any one point is left out (half the
+        range), which is all of it where nothing else is known.
 
     Raises:
         BadInput: no crystal, or settings that make no sense.
@@ -124,7 +127,8 @@ def eos(
     n = len(atoms)
     volumes = np.array([frame.get_volume() / n for frame in scaled])
     energies = np.array([a.estimate.value.energy / n for a in answers if a.estimate is not None])
-    answer = _answer(atoms, potential, volumes, energies, findings)
+    told = [a.estimate.spread["energy_per_atom"] for a in answers if a.estimate is not None]
+    answer = _answer(atoms, potential, volumes, energies, np.array(told, float), findings)
     folder.answer(answer)
     if answer.estimate is not None and folder.out is not None:
         from ase.io.trajectory import Trajectory
@@ -232,7 +236,12 @@ def _merge(answers: list[Answer[Any]]) -> tuple[Finding, ...]:
 
 
 def _answer(
-    atoms: Atoms, potential: Potential, volumes: Floats, energies: Floats, findings: tuple[Finding, ...]
+    atoms: Atoms,
+    potential: Potential,
+    volumes: Floats,
+    energies: Floats,
+    told: Floats,
+    findings: tuple[Finding, ...],
 ) -> Answer[EquationOfState]:
     level, formula = potential.guard.level, atoms.get_chemical_formula()
     try:
@@ -274,4 +283,12 @@ def _answer(
         "bulk_modulus": float(half[2] * GPA),
         "derivative": float(half[3]),
     }
+    if np.isfinite(told).all():
+        spread["energy"] = float(np.hypot(half[0], told[np.argmin(np.abs(volumes - v0))]))
+    for name, size in (("volume", v0), ("bulk_modulus", b0 * GPA), ("derivative", b1)):
+        known = potential.typical.get(name)
+        if name != "derivative":
+            notes.append(own_error(known, name, potential.guard))
+        if known is not None:
+            spread[name] = known.spread(size, spread[name])
     return Answer(Estimate(value, spread, "eV, Å^3, GPa"), tuple(notes), potential.provenance)

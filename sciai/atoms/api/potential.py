@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from sciai.atoms.api.engines import (
     independent,
 )
 from sciai.atoms.api.record import Asked
+from sciai.atoms.api.typical import Typical, typical_of
 from sciai.atoms.checks import TIERS, Evidence, Guard, Scene, Surroundings, after, before, govern
 from sciai.atoms.checks import guard as guard_of
 from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, Provenance, findings
@@ -215,6 +216,11 @@ class Potential:
                 asked = {"atoms": atoms, "potential": self}
                 tell(Asked("energy", asked, self.distance(atoms, answer)), answer)
         return answers
+
+    @cached_property
+    def typical(self) -> Mapping[str, Typical]:
+        """Errors that its derived figures usually have, as measured; none where dispersion is added."""
+        return typical_of(self.card) if isinstance(self.engine, NetEngine) else {}
 
     def stage_findings(self) -> list[Finding]:
         """What its answers say of its release and of the declared use; see ``sciai.trust.stage``."""

@@ -13,6 +13,7 @@ from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import curves, structure_figure
 from sciai.atoms.api.record import recorded
+from sciai.atoms.api.typical import own_error
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused
 from sciai.core.errors import BadInput
 
@@ -103,7 +104,8 @@ def relax(
         progress: called with the part done and what is being done.
 
     Returns:
-        The answer; its spread is that of the energy (eV) and of the forces at the end. A structure that is
+        The answer; its spread is that of the energy (eV) and of the forces at the end, and, where the cell
+        relaxed too, of the volume (Å^3 per atom, see ``Potential.typical``). A structure that is
         refused, at the start or on its way, has no estimate; the trajectory up to there is in ``out``.
 
     Raises:
@@ -321,10 +323,13 @@ def _answer(
         converged=run.converged,
         history=np.asarray(run.history, float).reshape(-1, 2),
     )
+    spread = dict(last.estimate.spread)
+    if change is not None and relaxed.volume is not None:
+        known = potential.typical.get("volume")
+        notes.append(own_error(known, "volume", potential.guard))
+        spread["volume"] = float("nan") if known is None else known.spread(relaxed.volume)
     findings = (*notes, *last.findings)
-    return Answer(
-        Estimate(relaxed, last.estimate.spread, "eV, eV/Å, GPa, Å^3"), findings, potential.provenance
-    )
+    return Answer(Estimate(relaxed, spread, "eV, eV/Å, GPa, Å^3"), findings, potential.provenance)
 
 
 def _write(answer: Answer[Relaxed], run: _Run, folder: RunFolder) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import ACCENT, LINE, QUIET, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
+from sciai.atoms.api.typical import own_error
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -88,8 +89,10 @@ def phonons(
         progress: called with the part done and what is being done.
 
     Returns:
-        The answer. Its spread is, in THz, what frequencies change by when the displacements are half as
-        large (anharmonicity and noise of the forces); the potential's own error comes on top.
+        The answer. Its spread is, in THz, the error that the potential was measured to have on crystals it
+        did not learn from (``Potential.typical``), with what frequencies change by when the displacements
+        are half as large (anharmonicity and noise of the forces); where it was never measured the latter
+        alone.
 
     Raises:
         BadInput: no crystal, or settings that make no sense.
@@ -134,6 +137,10 @@ def phonons(
     if half is not None:
         other = _frequencies(half, found.path)
         spread = float(np.abs(other - found.frequencies).max())
+    known = potential.typical.get("frequencies")
+    findings.append(own_error(known, "frequencies", potential.guard))
+    if known is not None:
+        spread = known.spread(float(found.frequencies.max()), spread)
     if found.imaginary:
         message = (
             f"imaginary modes (down to {found.lowest:.2f} THz): the crystal lowers its energy by "

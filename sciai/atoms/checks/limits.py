@@ -32,7 +32,7 @@ CHECKS: Final = frozenset(
             "endpoint",
             "desorbed",
         ),
-        *("left_domain", "drift", "temperature", "labels", "skipped"),
+        *("left_domain", "drift", "temperature", "labels", "skipped", "own_error"),
     }
 )
 """Names of all findings on structures and workflows; ``conf/guard/atoms*.yaml`` may name these."""
