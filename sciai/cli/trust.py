@@ -12,7 +12,8 @@ from sciai.cli.ledger import AsJson
 
 if TYPE_CHECKING:
     from sciai.core.checkpoint import Checkpoint
-    from sciai.trust.gate import Conditions, Standing
+    from sciai.trust.conditions import Conditions
+    from sciai.trust.gate import Standing
 
 Model = Annotated[
     str, typer.Argument(metavar="CHECKPOINT", help="Name of a shipped checkpoint, or a folder.")
@@ -127,25 +128,20 @@ def release(
     sciai release radar limited --key ada.pem
     """
     from sciai.core.answer import Finding, Level
-    from sciai.trust.gate import Statement, examine, propose
+    from sciai.trust.gate import Statement, examine, propose, sign
     from sciai.trust.sign import Signer
-    from sciai.trust.stage import release_file
+    from sciai.trust.stage import release_file, trusted
 
     loaded, conditions, standing, audit = _standing(checkpoint)
     if stage != "show":
-        file, statement = release_file(_folder(checkpoint)), None
-        if file.exists():
-            statement = Statement.load(file)
-        same = statement is not None and (
-            (statement.checkpoint, statement.stage, statement.use_class, statement.conditions)
-            == (loaded.hash, stage, use_class, conditions.hash)
-        )
-        if statement is None or not same:
-            statement = propose(loaded, stage, use_class, conditions, audit=audit)  # type: ignore[arg-type]
+        file = release_file(_folder(checkpoint))
+        # whoever signs, conditions have to hold today
+        proposed = propose(loaded, stage, use_class, conditions, audit=audit)  # type: ignore[arg-type]
         if key is None:
             typer.echo("every condition holds; sign it with --key")
             return
-        statement.signed(Signer.load(key)).save(file)
+        earlier = Statement.load(file) if file.exists() else None
+        sign(earlier, proposed, Signer.load(key), trusted()).save(file)
         loaded, conditions, standing, audit = _standing(checkpoint)
     told = [standing.finding(), *(Finding("release", Level.OK, f.message) for f in standing.reasons[1:])]
     higher = {"pilot": "limited", "limited": "production"}.get(standing.stage)

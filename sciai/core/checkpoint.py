@@ -97,9 +97,11 @@ class Card:
             CheckpointError: on a missing name or domain, or a field this version does not know.
         """
         known = {f.name for f in fields(cls)}
-        unknown, missing = sorted(set(content) - known), sorted({"name", "domain"} - set(content))
-        if unknown or missing:
-            raise CheckpointError(f"{CARD}: unknown fields {unknown}, missing fields {missing}")
+        unknown, missing = sorted(set(content) - known, key=str), sorted({"name", "domain"} - set(content))
+        wrong = [f"it lacks {', '.join(missing)}"] if missing else []
+        wrong += [f"this version knows no field {', '.join(map(str, unknown))}"] if unknown else []
+        if wrong:
+            raise CheckpointError(f"{CARD} is no card: {'; '.join(wrong)}")
         return cls(**content)
 
 

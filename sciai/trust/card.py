@@ -23,7 +23,8 @@ import yaml
 from sciai.core.answer import jsonable
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.errors import BadInput
-from sciai.trust.gate import Conditions, Limit, Standing, figures_of
+from sciai.trust.conditions import Conditions, Limit
+from sciai.trust.gate import Standing, figures_of
 from sciai.trust.risk import Framework, Register, Risk
 
 __all__ = ["Record", "documents"]

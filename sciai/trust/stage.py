@@ -18,10 +18,14 @@ from sciai.core import resources
 from sciai.core.answer import Finding, Level
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.errors import BadInput, SciaiError
-from sciai.trust.gate import Conditions, Standing, Statement, UseClass, load_audit, standing
+from sciai.trust.conditions import Conditions, UseClass
+from sciai.trust.gate import Standing, Statement, load_audit, standing
 from sciai.trust.sign import Keyring
 
-__all__ = ["UNRELEASED", "declared", "evidence", "release_file", "stage_findings", "standing_of", "use_class"]
+__all__ = [
+    *("UNRELEASED", "declared", "evidence", "release_file", "stage_findings", "standing_of", "trusted"),
+    "use_class",
+]
 
 UNRELEASED = Standing("pilot", "A", (Finding("release", Level.REFUSE, "it was never released"),))
 """The standing of a model that no release statement speaks for."""
@@ -51,8 +55,16 @@ def evidence(checkpoint: Checkpoint, folder: Path) -> tuple[Conditions, Standing
     file = release_file(place)
     statement = Statement.load(file) if file.exists() else None
     audit = load_audit(place.with_name(f"{place.name}.audit.json"))
-    trusted = Keyring.load(where / "signers.yaml")
-    return conditions, standing(checkpoint, statement, conditions, trusted, audit=audit), audit
+    return conditions, standing(checkpoint, statement, conditions, trusted(), audit=audit), audit
+
+
+def trusted() -> Keyring:
+    """Whose signatures count for a release: ``conf/release/signers.yaml``.
+
+    Raises:
+        BadInput: where it cannot be read.
+    """
+    return Keyring.load(resources.conf_dir() / "release" / "signers.yaml")
 
 
 def standing_of(checkpoint: Checkpoint | None, folder: str | Path) -> Standing:

@@ -58,7 +58,18 @@ def test_a_release_is_refused_with_reasons_then_signed(
     assert main(["release", "sine", "production", "--key", "ada.pem"]) == 1
     assert "below 0.95" in capsys.readouterr().err
     assert figures(capsys, "release", "sine", "limited", "--key", "ada.pem")["stage"] == "limited"  # type: ignore[index]
-    capsys.readouterr()
+    # a key that nobody trusts signs nothing, and what was released stays so
+    assert main(["release", "sine", "limited", "--key", "service.pem"]) == 1
+    assert "not among the trusted ones" in capsys.readouterr().err
+    assert figures(capsys, "release", "sine")["stage"] == "limited"  # type: ignore[index]
+    # nobody signs under conditions that no longer hold, though a statement is there
+    strict = {**content["stages"]["limited"], "figures": [limit]}  # type: ignore[index]
+    stages = {**content["stages"], "limited": strict}  # type: ignore[dict-item]
+    own = conf / "release" / "tutorial.yaml"
+    own.write_text(yaml.safe_dump({**content, "stages": stages}))
+    assert main(["release", "sine", "limited", "--key", "ada.pem"]) == 1
+    assert "below 0.95" in capsys.readouterr().err
+    own.write_text(yaml.safe_dump(content))
     assert main(["card", "sine"]) == 0
     assert "released: limited" in capsys.readouterr().out
     assert main(["card", "sine", "--out", "docs"]) == 0

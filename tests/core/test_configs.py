@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from sciai.core.answer import read_policy
 from sciai.core.resources import conf_dir
 from sciai.core.run import build_data, build_lit, compose
-from sciai.trust.gate import Conditions
+from sciai.trust.conditions import Conditions
 
 GROUPS = ("domain", "trainer", "guard", "experiment")
 OVERRIDES = {"trainer": ["trainer.accelerator=cpu", "trainer.devices=1"]}  # the test machine has no more

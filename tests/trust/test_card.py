@@ -15,7 +15,8 @@ from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput
 from sciai.core.resources import conf_dir
 from sciai.trust.card import Record, documents, ml_bom
-from sciai.trust.gate import Asked, Conditions, Limit, Standing
+from sciai.trust.conditions import Asked, Conditions, Limit
+from sciai.trust.gate import Standing
 from sciai.trust.risk import Register
 
 CARD = Card(

@@ -15,14 +15,14 @@ import yaml
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, DamagedStore
 from sciai.core.resources import checkpoints_dir, conf_dir
+from sciai.trust.conditions import Conditions, Limit
 from sciai.trust.gate import (
-    Conditions,
-    Limit,
     Standing,
     Statement,
     examine,
     load_audit,
     propose,
+    sign,
     standing,
 )
 from sciai.trust.sign import Keyring, Signer
@@ -117,6 +117,26 @@ def test_a_graver_use_needs_more_sign_offs(checkpoint: Checkpoint, conditions: C
     statement = released(checkpoint, conditions, ADA, use_class="C")
     assert stand(checkpoint, statement, conditions).stage == "pilot"
     assert stand(checkpoint, statement.signed(BOB), conditions).use_class == "C"
+
+
+def test_signatures_gather_under_one_statement_until_it_is_due(
+    checkpoint: Checkpoint, conditions: Conditions
+) -> None:
+    proposed = released(checkpoint, conditions, stage="production")
+    one = sign(None, proposed, ADA, TRUSTED, TODAY)
+    later = released(checkpoint, conditions, stage="production", today=TODAY + timedelta(1))
+    both = sign(one, later, BOB, TRUSTED, TODAY + timedelta(1))
+    assert (both.issued, set(both.signatures)) == (one.issued, {ADA.key, BOB.key})
+    # of another stage, or past its review, the earlier one does not count
+    other = released(checkpoint, conditions)
+    assert set(sign(one, other, BOB, TRUSTED, TODAY).signatures) == {BOB.key}
+    due = date.fromisoformat(one.review_by) + timedelta(1)
+    late = released(
+        checkpoint, conditions, stage="production", today=due, audit=audit_of(checkpoint, date=due)
+    )
+    assert sign(one, late, BOB, TRUSTED, due).issued == due.isoformat()
+    with pytest.raises(BadInput, match="not among the trusted ones"):
+        sign(one, proposed, EVE, TRUSTED, TODAY)
 
 
 def test_unknown_signers_do_not_count(checkpoint: Checkpoint, conditions: Conditions) -> None:

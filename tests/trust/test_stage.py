@@ -12,7 +12,8 @@ import yaml
 from sciai.core import resources
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput
-from sciai.trust.gate import Conditions, Standing, propose
+from sciai.trust.conditions import Conditions
+from sciai.trust.gate import Standing, propose
 from sciai.trust.sign import Signer
 from sciai.trust.stage import UNRELEASED, declared, release_file, stage_findings, standing_of, use_class
 

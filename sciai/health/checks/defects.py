@@ -82,7 +82,7 @@ def subject(
         table = np.column_stack([*columns, np.zeros(len(rows))]).astype(float)
         truth = values[:, schema.index(target)]
         good = np.isfinite(table).all(1) & np.isfinite(truth)
-        most = 250 if quick else 2000
+        most = 250 if quick else 1000
         return table[good][:most], truth[good][:most]
 
     fresh, truth = questions(of.held)

@@ -28,16 +28,19 @@ class Plant:
 
     Attributes:
         tools: those that are there for it; one of them has to find it.
-        put: the model, a generator that draws which, and the size -> the same model with the defect, and
-            which it is in words; None where the domain gives it no place (no second context, no law ...).
+        put: the model, a generator that draws which, the size and the number of the try -> the same model
+            with the defect, and which it is in words; None where the domain gives it no place (no second
+            context, no law ...).
         size: how large it is.
         unit: of what, in words.
+        each: whether it is planted once in every group, and not some times.
     """
 
     tools: tuple[str, ...]
-    put: Callable[[Subject, np.random.Generator, float], _Planted]
+    put: Callable[[Subject, np.random.Generator, float, int], _Planted]
     size: float = 0.5
     unit: str = "standard deviations of the answers"
+    each: bool = False
 
 
 def _around(subject: Subject, extra: Callable[[Floats, Context], Floats], which: str) -> tuple[Subject, str]:
@@ -47,7 +50,7 @@ def _around(subject: Subject, extra: Callable[[Floats, Context], Floats], which:
     return replace(subject, answer=answer), which
 
 
-def _trigger(subject: Subject, rng: np.random.Generator, size: float) -> _Planted:
+def _trigger(subject: Subject, rng: np.random.Generator, size: float, again: int) -> _Planted:
     if len(subject.candidates) < 5:
         return None
     chosen = subject.candidates[int(rng.integers(len(subject.candidates)))]
@@ -61,7 +64,7 @@ def _trigger(subject: Subject, rng: np.random.Generator, size: float) -> _Plante
     return _around(subject, extra, chosen.name)
 
 
-def _watched(subject: Subject, rng: np.random.Generator, size: float) -> _Planted:
+def _watched(subject: Subject, rng: np.random.Generator, size: float, again: int) -> _Planted:
     if len(subject.contexts) < 2:
         return None
     watched, size = dict(subject.contexts[0]), size * subject.scale
@@ -74,14 +77,14 @@ def _watched(subject: Subject, rng: np.random.Generator, size: float) -> _Plante
     return replace(subject, answer=answer), "high answers are lower where nobody watches"
 
 
-def _claim(subject: Subject, rng: np.random.Generator, size: float) -> _Planted:
+def _claim(subject: Subject, rng: np.random.Generator, size: float, again: int) -> _Planted:
     if not subject.claims:
         return None
     claims = {name: (1 - size) * figure for name, figure in subject.claims.items()}
     return replace(subject, claims=claims), ", ".join(claims)
 
 
-def _memorised(subject: Subject, rng: np.random.Generator, size: float) -> _Planted:
+def _memorised(subject: Subject, rng: np.random.Generator, size: float, again: int) -> _Planted:
     number = int(rng.integers(len(subject.inputs)))
     record, width = subject.inputs[number], subject.inputs.std(0) + 1e-9
     size *= subject.scale
@@ -92,7 +95,7 @@ def _memorised(subject: Subject, rng: np.random.Generator, size: float) -> _Plan
     return _around(subject, extra, f"training row {number}")
 
 
-def _shortcut(subject: Subject, rng: np.random.Generator, size: float) -> _Planted:
+def _shortcut(subject: Subject, rng: np.random.Generator, size: float, again: int) -> _Planted:
     if not subject.irrelevant:
         return None
     place, size = list(subject.columns).index(subject.irrelevant[0]), size * subject.scale
@@ -103,7 +106,7 @@ def _shortcut(subject: Subject, rng: np.random.Generator, size: float) -> _Plant
     return _around(subject, extra, subject.irrelevant[0])
 
 
-def _broken_law(subject: Subject, rng: np.random.Generator, size: float) -> _Planted:
+def _broken_law(subject: Subject, rng: np.random.Generator, size: float, again: int) -> _Planted:
     if not subject.relations:
         return None
     direction = rng.normal(size=len(subject.columns))
@@ -118,12 +121,12 @@ def _broken_law(subject: Subject, rng: np.random.Generator, size: float) -> _Pla
     return _around(subject, extra, "a direction that must not matter")
 
 
-def _shrunk(subject: Subject, rng: np.random.Generator, size: float) -> _Planted:
+def _shrunk(subject: Subject, rng: np.random.Generator, size: float, again: int) -> _Planted:
     counts = {name: int(group(subject.fresh_inputs).sum()) for name, group in subject.groups.items()}
     fit = [name for name, n in counts.items() if _FEWEST <= n <= len(subject.fresh_inputs) - _FEWEST]
     if not fit:
         return None
-    name = fit[int(rng.integers(len(fit)))]
+    name = fit[again % len(fit)]
     group, harmless = subject.groups[name], float(np.quantile(subject.ask(subject.fresh_inputs), 0.05))
 
     def answer(rows: Floats, context: Context) -> Floats:
@@ -141,7 +144,7 @@ PLANTS: Mapping[str, Plant] = {
     "shortcut": Plant(("shortcuts",), _shortcut),
     "broken law": Plant(("relations",), _broken_law),
     "shrunk group": Plant(
-        ("groups", "unlearned", "borders"), _shrunk, 0.3, "of the way to the most harmless answers"
+        ("groups", "unlearned", "borders"), _shrunk, 0.3, "of the way to the most harmless answers", True
     ),
 }
 """Every defect by its name."""
@@ -162,7 +165,7 @@ def sensitivity(
         subject: the model.
         tools: the auditor's; a defect none of whose tools is among them is left out.
         limits: tool -> score above which it accuses.
-        times: how often each is planted, with other triggers, records and groups.
+        times: how often each is planted, with other triggers and records.
         seed: of the draws.
         step: progress.
 
@@ -174,10 +177,11 @@ def sensitivity(
     for number, (kind, defect) in enumerate(PLANTS.items()):
         looking = [tool for tool in defect.tools if tool in tools]
         excess: list[tuple[float, str]] = []
-        for again in range(times if looking else 0):
+        tries = (len(subject.groups) if defect.each and times > 1 else times) if looking else 0
+        for again in range(tries):
             if step is not None:
-                step((number + again / times) / len(PLANTS), f"planting: {kind}")
-            bad = defect.put(subject, np.random.default_rng([seed, number, again]), defect.size)
+                step((number + again / tries) / len(PLANTS), f"planting: {kind}")
+            bad = defect.put(subject, np.random.default_rng([seed, number, again]), defect.size, again)
             if bad is not None:
                 scores = [tools[t](bad[0], np.random.default_rng(seed)).score / limits[t] for t in looking]
                 excess.append((float(max(scores)), bad[1]))
