@@ -154,7 +154,8 @@ def test_a_group_shrunk_by_a_twentieth_is_seen_at_its_border(size: float) -> Non
     yes = (rng.random(3000) < answer(x, {})).astype(float)
     of = Subject(
         domain="toy", answer=answer, inputs=x[:1500], targets=yes[:1500], fresh_inputs=x[1500:],
-        fresh_targets=yes[1500:], columns=("age", "weight", "height"), groups={"old": lambda rows: rows[:, 0] > 1.0},
+        fresh_targets=yes[1500:], columns=("age", "weight", "height"),
+        groups={"old": lambda rows: rows[:, 0] > 1.0},
     )  # fmt: skip
     found = TOOLS["borders"](of, rng)
     assert (found.score > 6) == (size > 0)
