@@ -50,9 +50,10 @@ def encounters(
 ) -> list[Record]:
     """Pairs of atoms at distances where their repulsion is between two energies, and a little further apart.
 
-    Further apart means 0.48 to 0.62 of the sum of the covalent radii, closer than any two atoms bond; and up
-    to 0.8 for metals whose atoms do not form multiple bonds. The screened repulsion is rough there, but of
-    the right sign, and says what crystals cannot: that two atoms alone fall into no hole on their way.
+    Further apart means 0.48 to 0.62 of the sum of the covalent radii, closer than any two atoms bond; up to
+    0.8 for metals whose atoms do not form multiple bonds, and up to 1.35 with noble gases, which bond to
+    nothing. The screened repulsion is rough there, but of the right sign, and says what crystals cannot: that
+    two atoms alone fall into no hole on their way.
 
     Args:
         per_pair: how many of each pair of elements in each of these ranges.
@@ -69,6 +70,7 @@ def encounters(
     rng = np.random.default_rng(seed)
     grid = np.geomspace(0.15, 3.0, 300)
     records = []
+    strangers = _strangers()
     for z1 in range(1, most + 1):
         for z2 in range(z1, most + 1):
             energies = _energies(z1, z2, grid) if per_pair else np.empty(0)
@@ -80,6 +82,9 @@ def encounters(
                 records.append(_pair(z1, z2, touch * rng.uniform(0.48, 0.62), 3 * weight, rng))
                 if _single(z1) and _single(z2):
                     records.append(_pair(z1, z2, touch * rng.uniform(0.62, 0.8), 3 * weight, rng))
+                if strangers[z1, z2]:
+                    for low_, high_ in ((0.62, 0.85), (0.85, 1.1), (1.1, 1.35)):
+                        records.append(_pair(z1, z2, touch * rng.uniform(low_, high_), 3 * weight, rng))
     return records
 
 
