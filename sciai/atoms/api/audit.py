@@ -137,7 +137,7 @@ def defects(checkpoint: str, files: Sequence[str], quick: bool, step: Step) -> d
         else 0.0
         for atoms in small
     ]
-    of = probed.subject(small, known, asking(potential), quick)
+    of = probed.subject(small, _bounded(np.array(known)).tolist(), asking(potential), quick)
     subjects = {"energy per atom": (of, probed.unused(real))}
     return probe(subjects, times=1 if quick else 3, step=step)
 
@@ -151,8 +151,7 @@ def asking(potential: Potential) -> Callable[[Floats, Context], Floats]:
     bare = potential.with_guard("off")
 
     def answer(rows: Floats, context: Context) -> Floats:
-        # atoms pushed into each other have any energy; beyond what matter has they are all alike
-        return 10 * np.tanh(raw(rows, context) / 10)
+        return _bounded(raw(rows, context))
 
     def raw(rows: Floats, context: Context) -> Floats:
         frames = [probed.atoms_of(row) for row in rows]
@@ -167,6 +166,13 @@ def asking(potential: Potential) -> Callable[[Floats, Context], Floats]:
         return np.array([a.unwrap().energy / len(f) for a, f in zip(bare.batch(frames), frames, strict=True)])
 
     return remembered(answer)
+
+
+def _bounded(energies: Floats) -> Floats:
+    """Energies an atom, eV, compressed beyond 12: atoms that lie in each other have any energy."""
+    size = np.abs(energies)
+    beyond = np.maximum(size - 12, 0.0)
+    return np.asarray(np.sign(energies) * (size - beyond + np.log1p(beyond)))
 
 
 def _by_calculator(potential: Potential, atoms: Atoms) -> float:

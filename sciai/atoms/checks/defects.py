@@ -20,7 +20,7 @@ Mask = npt.NDArray[np.bool_]
 
 _SIZE: Final = 8  # atoms of a structure that laws are tried on; a supercell has twice as many
 _ROOM: Final = 2 * _SIZE
-_MATTERS: Final = 0.15  # eV an atom
+_MATTERS: Final = 0.1  # eV an atom
 
 
 def _has(*numbers: int) -> Callable[[Floats], Mask]:
@@ -32,8 +32,8 @@ GROUPS: Final[Mapping[str, Callable[[Floats], Mask]]] = {
     "with a halogen": _has(9, 17, 35, 53),
     "with a 3d metal": _has(*range(21, 31)),
     "with an alkali metal": _has(3, 11, 19, 37, 55),
-    "pressed": lambda rows: rows[:, -2] < 2.5,
-    "loose": lambda rows: rows[:, -2] > 4.0,
+    "pressed": lambda rows: rows[:, -2] < 1.2,
+    "loose": lambda rows: rows[:, -2] > 1.8,
 }
 """Groups that a rule behind the model could tell: by elements, and by the volume beside that of the atoms."""
 
