@@ -192,14 +192,11 @@ class Planned(Sequence[tuple[F32, U8]]):
     Args:
         source: The volume.
         var: The variable.
-        most: Of more sweeps than this, so many from the lowest to the highest; all by default.
+        only: The sweeps to look at; all that have the variable by default.
     """
 
-    def __init__(self, source: Source, var: str, most: int | None = None) -> None:
-        sweeps = source.having(var)
-        if most is not None and len(sweeps) > most:
-            sweeps = [sweeps[round(k * (len(sweeps) - 1) / (most - 1))] for k in range(most)]
-        self._sweeps = sweeps
+    def __init__(self, source: Source, var: str, only: Sequence[SweepSource] | None = None) -> None:
+        self._sweeps = source.having(var) if only is None else only
         self._var = var
 
     def __len__(self) -> int:

@@ -15,6 +15,7 @@ import xarray as xr
 from sciai.core.answer import Answer, Estimate, Level, Provenance, ask
 from sciai.core.atomic import terminable
 from sciai.radar import checks
+from sciai.radar.api import choosing
 from sciai.radar.api.atomic import FolderWriter, check_target, new_folder
 from sciai.radar.api.encode import Encoder, Plane
 from sciai.radar.api.figures import compressed, variable_report, with_record
@@ -27,7 +28,8 @@ from sciai.radar.api.source import Planned, Source, open_source
 from sciai.radar.api.store import write_metadata, write_models, write_quantisers, write_record
 from sciai.radar.api.strong import STRONG_BOUND
 from sciai.radar.api.targets import PerVariable, codecs_of, previous_of, targets_of
-from sciai.radar.data.names import family, psnr_peak
+from sciai.radar.data.memory import hand_back
+from sciai.radar.data.names import psnr_peak
 from sciai.radar.model.interface import QuantSpec, SweepCodec, Twinned
 from sciai.radar.model.plain import PlainCodec
 
@@ -35,8 +37,6 @@ __all__ = ["compress"]
 
 _ATTEMPTS = 7
 _IN_PART = 2  # of them may code a few planes only
-_ENOUGH = 16  # sweeps on which a network plans for the comparison of codecs: it is slow
-_SMOOTH = frozenset({"VRADH"})  # families for which the transform codec was ever measured ahead
 
 Volume = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | xr.DataTree
 
@@ -191,12 +191,14 @@ class _Job:
             # metadata come first: what they cannot hold is found before the work, and planes kept from a
             # first pass are read with their help
             described = pool.submit(write_metadata, self.source, writer)
-            found = pool.map(lambda var: self._plan(var, self.codecs), self.source.variables)
+            found = pool.map(self._plan, self.source.variables)
             plans = dict(zip(self.source.variables, found, strict=True))
         plans = self._share_steps(plans)
+        hand_back()
         trial: dict[str, Coded] = {}
         if len(self.codecs) > 1:
             plans, trial = self._choose(plans)
+            hand_back()
         metadata, coordinates = described.result()
         write_quantisers(writer, plans)
         encoder = self._encoder(plans, self._writing(writer), "encoding")
@@ -280,14 +282,12 @@ class _Job:
 
         return write
 
-    def _plan(self, var: str, codecs: Sequence[SweepCodec]) -> VariablePlan:
+    def _plan(self, var: str) -> VariablePlan:
         target, period = self.targets[var], self.source.period(var)
         peak = psnr_peak(var, self.source.some_values(var))
         packings = tuple(self.source.packings(var))
-        tried = [c for c in codecs if len(codecs) == 1 or c.name != "transform" or family(var) in _SMOOTH]
-        few = {c.name: _ENOUGH for c in tried if c.name == "transform" and len(codecs) > 1}
-        specs = [self._spec(c, var, target, peak, period, packings, few.get(c.name)) for c in tried]
-        values = tuple(zip(tried, specs, strict=True))
+        tried = choosing.cheap(self.codecs)
+        values = tuple((c, self._spec(c, var, target, peak, period, packings)) for c in tried)
         reflective = self.source.is_reflectivity(var)
         return VariablePlan(target, peak, period, values, tuple(tried), packings, reflective)
 
@@ -336,12 +336,11 @@ class _Job:
         peak: float,
         period: float | None,
         packings: Sequence[tuple[float, float]],
-        most: int | None = None,
     ) -> QuantSpec:
         more: dict[str, Any] = {"packings": packings} if isinstance(codec, PlainCodec | Twinned) else {}
         return codec.plan(
             var,
-            Planned(self.source, var, most),
+            Planned(self.source, var),
             psnr=target.psnr,
             max_error=target.max_error,
             lossless=target.lossless,
@@ -352,17 +351,27 @@ class _Job:
 
     def _choose(self, plans: dict[str, VariablePlan]) -> tuple[dict[str, VariablePlan], dict[str, Coded]]:
         """Code a few sweeps with every codec and keep, for each variable, what took the fewest bytes."""
-        trial = self._encoder(plans, None, "comparing codecs", _sample_of(len(self.source.sweeps))).run()
+        at = choosing.trial_sweeps(self.source)
+        trial = self._encoder(plans, None, "comparing codecs", at).run()
         chosen = {}
         for var, plan in plans.items():
-            sizes, mask_sizes = trial[var].tried, trial[var].tried_masks
-            weighed = [_handicapped(sizes.get(c.name), c) for c, _ in plan.values]
-            values = _worth_trying(list(plan.values), weighed)
-            if len(self.source.having(var)) > _ENOUGH:  # what was planned on a few of them is planned on all
-                how = var, plan.target, plan.peak, plan.period, plan.packings
-                values = [(c, self._spec(c, *how) if c.name == "transform" else s) for c, s in values]
-            masks = _worth_trying(list(plan.masks), [mask_sizes.get(c.name) for c in plan.masks])
-            chosen[var] = replace(plan, values=tuple(values), masks=tuple(masks))
+            sizes, masks = trial[var].tried, trial[var].tried_masks
+            candidates = [codec for codec, _ in plan.values]
+            last = choosing.costly(self.codecs, var, plan, trial[var])
+            if last is not None:
+                sizes[last.name] = choosing.size_at_equal_error(
+                    last, var, self.source, at, plan, trial[var].tally
+                )
+                candidates.append(last)
+            weighed = [choosing.handicapped(sizes.get(c.name), c) for c in candidates]
+            how = var, plan.target, plan.peak, plan.period, plan.packings
+            planned = {c.name: spec for c, spec in plan.values}
+            values = tuple(
+                (c, planned[c.name] if c.name in planned else self._spec(c, *how))
+                for c in choosing.worth_trying(candidates, weighed)
+            )
+            few = choosing.worth_trying(plan.masks, [masks.get(c.name) for c in plan.masks])
+            chosen[var] = replace(plan, values=values, masks=tuple(few))
         return chosen, trial
 
     def _aim_higher(self, plan: VariablePlan, var: str, missing: float, attempt: int) -> VariablePlan:
@@ -381,22 +390,3 @@ def _in_use(codecs: Mapping[str, SweepCodec], coded: Mapping[str, Coded]) -> dic
     """Codecs that a chunk of the final store was written by; a first pass may have used others."""
     names = {n for c in coded.values() for n in (*c.codecs, *c.mask_codecs)}
     return {name: codec for name, codec in codecs.items() if name in names}
-
-
-def _sample_of(count: int) -> list[int]:
-    """Sweeps to compare codecs on: one low, one high."""
-    return sorted({count // 4, 3 * count // 4})
-
-
-def _handicapped(size: float | None, codec: SweepCodec) -> float | None:
-    """A codec whose stores need torch to be read has to save a tenth to be worth that."""
-    return size if size is None or codec.name != "transform" else size / 0.9
-
-
-def _worth_trying(items: list[Any], sizes: Sequence[float | None]) -> list[Any]:
-    """The best first, and any within 8 % of it: sweeps differ, and each keeps what is smallest for it."""
-    known = [(size, k) for k, size in enumerate(sizes) if size is not None]
-    if not known:
-        return items
-    best = min(known)[0]
-    return [items[k] for size, k in sorted(known) if size <= 1.08 * best]

@@ -21,7 +21,10 @@ from sciai.core.errors import BadInput
 from sciai.radar.data.build import Array, Field, Sweep, from_codes, seconds_after, sweep_dataset, volume_tree
 from sciai.radar.data.inflate import Inflater
 from sciai.radar.data.loops import settle
+from sciai.radar.data.memory import hand_back
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, SUFFIX, VALID, is_companion
+
+_SOME = 16  # sweeps after which memory that reading them has left is handed back
 
 
 def read_netcdf(data: bytes, name: str) -> xr.DataTree:
@@ -325,7 +328,11 @@ def _cfradial2(nc: Any, name: str, chunks: Inflater) -> xr.DataTree:
         names = [g for g in listed if g in names] or names
     # the library reads on this thread only; what it found or has read is unpacked and decoded on others
     with ThreadPoolExecutor(2) as pool:
-        fields = [pool.submit(_decoded, _raw(nc.groups[g], slice(None), "range", chunks)) for g in names]
+        fields = []
+        for k, g in enumerate(names, 1):
+            fields.append(pool.submit(_decoded, _raw(nc.groups[g], slice(None), "range", chunks)))
+            if k % _SOME == 0:
+                pool.submit(hand_back)
     for g, decoded in zip(names, fields, strict=True):
         group = nc.groups[g]
         azimuth, elevation = (

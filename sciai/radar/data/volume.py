@@ -13,6 +13,7 @@ from pathlib import Path
 import xarray as xr
 
 from sciai.core.errors import BadInput
+from sciai.radar.data.memory import hand_back
 from sciai.radar.data.merge import merge_volumes
 from sciai.radar.data.tidy import tidy_tree
 
@@ -56,7 +57,7 @@ def open_volume(source: Source | Sequence[str | os.PathLike[str]]) -> xr.DataTre
     if isinstance(source, xr.DataTree):
         return tidy_tree(source)
     if isinstance(source, str | os.PathLike):
-        return _open_one(Path(source))
+        source = [source]
     if not isinstance(source, Sequence):
         raise BadInput(
             f"cannot open a {type(source).__name__} as a radar volume", fix="give a path, paths or a DataTree"
@@ -64,6 +65,12 @@ def open_volume(source: Source | Sequence[str | os.PathLike[str]]) -> xr.DataTre
     paths = [Path(p) for p in source]
     if not paths:
         raise BadInput("an empty list of files", field="source", fix="give at least one path")
+    volume = _open_paths(paths)
+    hand_back()
+    return volume
+
+
+def _open_paths(paths: Sequence[Path]) -> xr.DataTree:
     if len(paths) == 1:
         return _open_one(paths[0])
     chunks = _join_chunks(paths)

@@ -11,9 +11,7 @@ import xarray as xr
 
 from sciai.core.errors import BadInput
 from sciai.radar import compress, decompress, simulate
-from sciai.radar.api import verify, writing
-from sciai.radar.api.source import Planned, open_source
-from sciai.radar.model.transform import TransformCodec
+from sciai.radar.api import verify
 from tests.radar.synthetic import volume
 
 
@@ -77,30 +75,3 @@ def test_what_is_no_effort(tmp_path: Path, how: dict[str, Any], match: str) -> N
     with pytest.raises(BadInput, match=match):
         compress(volume(63), tmp_path / "a.zarr", **how)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_a_network_plans_on_all_sweeps_only_where_it_is_going_to_be_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
-) -> None:
-    seen = []
-    plan = TransformCodec.plan
-
-    def watched(self: Any, var: str, sweeps: Any, **how: Any) -> Any:
-        seen.append((var, len(sweeps)))
-        return plan(self, var, sweeps, **how)
-
-    monkeypatch.setattr(TransformCodec, "plan", watched)
-    monkeypatch.setattr(writing, "_ENOUGH", 2)
-    monkeypatch.setattr(writing, "_worth_trying", lambda items, sizes: items[: None if kept else 1])
-    tree = volume(62, ((36, 50),) * 4, ("DBZH", "VRADH"))
-    answer = compress(tree, tmp_path / "a.zarr").unwrap()
-    assert seen == [("VRADH", 2), ("VRADH", 4)][: 1 + kept]
-    assert all(v.psnr >= 35 for v in answer.variables.values())
-    verify(tree, tmp_path / "a.zarr").unwrap()
-
-
-def test_a_few_sweeps_are_spread_from_the_lowest_to_the_highest() -> None:
-    source = open_source(volume(63, ((4, 9), (5, 9), (6, 9), (7, 9), (8, 9)), ("DBZH",)))
-    assert [len(values) for values, _ in Planned(source, "DBZH", 3)] == [4, 6, 8]
-    assert [len(values) for values, _ in Planned(source, "DBZH", 9)] == [4, 5, 6, 7, 8]

@@ -1,0 +1,101 @@
+"""Which codecs a variable is coded with: those that measure smallest on a few of its sweeps.
+
+The transform codec needs torch and is slow, and it was ahead on smooth fields only. So it is asked only about
+those, after the others: what would it take for the same planes at the error that they came out with?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Final
+
+from sciai.radar.api.measure import Tally
+from sciai.radar.api.plans import Coded, VariablePlan
+from sciai.radar.api.source import Planned, Source
+from sciai.radar.data.names import family
+from sciai.radar.model.interface import SweepCodec
+
+__all__ = ["cheap", "costly", "handicapped", "size_at_equal_error", "trial_sweeps", "worth_trying"]
+
+_SMOOTH: Final = frozenset({"VRADH"})  # families for which the transform codec was ever measured ahead
+_ROUGH: Final = 0.25  # roughness beyond which it was 14 % behind at least (50 real volumes: ahead up to 0.15)
+_NEAR: Final = 1.08  # sweeps differ: what takes up to so much more than the best may be it for some
+
+
+def cheap(codecs: Sequence[SweepCodec]) -> list[SweepCodec]:
+    """The codecs that are compared on every variable: all but the transform codec, where there are others."""
+    return [c for c in codecs if len(codecs) == 1 or c.name != "transform"]
+
+
+def costly(codecs: Sequence[SweepCodec], var: str, plan: VariablePlan, trial: Coded) -> SweepCodec | None:
+    """The transform codec, where it may be ahead on a variable after what a trial of the others has shown."""
+    known = next((c for c in codecs if c not in cheap(codecs)), None)
+    steps, spread = trial.tally.pairs
+    possible = family(var) in _SMOOTH and steps <= _ROUGH * spread and not plan.target.lossless
+    return known if possible and trial.value_bytes and isfinite(trial.tally.psnr(plan.peak)) else None
+
+
+def trial_sweeps(source: Source) -> list[int]:
+    """Positions of sweeps to compare codecs on: one low and one high, and such of variables in neither."""
+    chosen = _low_and_high(range(len(source.sweeps)))
+    for var in source.variables:
+        having = [at for at, sweep in enumerate(source.sweeps) if var in sweep.fields]
+        if chosen.isdisjoint(having):
+            chosen |= _low_and_high(having)
+    return sorted(chosen)
+
+
+def _low_and_high(positions: Sequence[int]) -> set[int]:
+    return {positions[len(positions) // 4], positions[3 * len(positions) // 4]}
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """What a codec that looks at nothing but its own plane's mask needs to know of the sweep."""
+
+    full_circle: bool
+
+
+def size_at_equal_error(
+    codec: SweepCodec, var: str, source: Source, at: Sequence[int], plan: VariablePlan, reached: Tally
+) -> int:
+    """Bytes that a codec takes for a variable's values on some sweeps at the error that others reached there.
+
+    Args:
+        codec: the transform codec.
+        var: the variable.
+        source: the volume.
+        at: positions of the sweeps.
+        plan: of the variable.
+        reached: what was measured there with other codecs.
+    """
+    sweeps = [source.sweeps[k] for k in at if var in source.sweeps[k].fields]
+    spec = codec.plan(
+        var,
+        Planned(source, var, only=sweeps),
+        psnr=reached.psnr(plan.peak),
+        max_error=plan.target.max_error,
+        peak=plan.peak,
+        period=plan.period,
+    )
+    size = 0
+    for sweep in sweeps:
+        context: Any = _Alone(sweep.full_circle)
+        size += len(codec.encode_values(var, *sweep.load(var), spec, context)[0])
+    return size
+
+
+def handicapped(size: float | None, codec: SweepCodec) -> float | None:
+    """A codec whose stores need torch to be read has to save a tenth to be worth that."""
+    return size if size is None or codec.name != "transform" else size / 0.9
+
+
+def worth_trying(items: Sequence[Any], sizes: Sequence[float | None]) -> list[Any]:
+    """The best first, and any within 8 % of it: sweeps differ, and each keeps what is smallest for it."""
+    known = [(size, k) for k, size in enumerate(sizes) if size is not None]
+    if not known:
+        return list(items)
+    best = min(known)[0]
+    return [items[k] for size, k in sorted(known) if size <= _NEAR * best]
