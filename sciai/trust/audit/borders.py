@@ -159,6 +159,8 @@ def _jump(
     x = (seen[rows] - seen[rows].mean(0)) / (seen[rows].std(0) + 1e-9)
     along = x[:, place]
     smooth = np.column_stack([np.ones(len(rows)), x, x**2, x * along[:, None], along**3])
+    if len(rows) < 3 * smooth.shape[1]:
+        return 0.0, 0.0  # so many features explain any step away, or make one
     gram = smooth.T @ smooth
     gram[np.diag_indices(len(gram))] += 1e-6 * np.trace(gram) / len(gram)
     fit = smooth @ np.linalg.solve(gram, smooth.T)
