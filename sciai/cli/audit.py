@@ -66,8 +66,12 @@ def audit(
     plan: Plan = importlib.import_module(f"sciai.{domain}.api.audit").plan(
         loaded, [str(path) for path in data or ()]
     )
-    with show.progress(f"auditing {folder.name}") as step:
-        record = audited(plan, folder, where / "parts", quick=quick, progress=step)
+    try:
+        with show.progress(f"auditing {folder.name}") as step:
+            record = audited(plan, folder, where / "parts", quick=quick, progress=step)
+    except KeyboardInterrupt:
+        show.stderr().print("interrupted: the same command goes on where this one stopped")
+        raise
     save(record, where / "audit.json")
     report = page(record, where / "report.html")
     kept = None if quick else _keep(record, folder)

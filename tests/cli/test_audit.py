@@ -32,6 +32,17 @@ def test_what_cannot_be_audited_is_said(here: Path, capsys: pytest.CaptureFixtur
     assert not (here / "audits").exists()
 
 
+def test_an_interrupted_audit_says_how_to_go_on(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sciai.trust.audit.whole.audit", stopped)
+    assert main(["audit", "radar", "--quick"]) == 130
+    assert "goes on where this one stopped" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("domain", ["atoms", "health", "radar"])
 def test_a_quick_look_at_each_shipped_checkpoint(

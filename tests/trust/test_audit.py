@@ -160,3 +160,12 @@ def test_a_group_shrunk_by_a_twentieth_is_seen_at_its_border(size: float) -> Non
     found = TOOLS["borders"](of, rng)
     assert (found.score > 6) == (size > 0)
     assert size == 0 or found.what.startswith("old")
+
+
+def test_a_border_with_nobody_around_it_is_not_called_smooth() -> None:
+    few = subject()
+    few = replace(few, inputs=few.inputs[:40], targets=few.targets[:40], fresh_inputs=few.fresh_inputs[:40],
+                  fresh_targets=few.fresh_targets[:40], alike=lambda rows: rows[:, :1] + 1.0)  # fmt: skip
+    found = TOOLS["borders"](few, np.random.default_rng(0))
+    assert found.score == 0.0
+    assert "enough questions" in found.what

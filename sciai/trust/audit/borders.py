@@ -38,13 +38,13 @@ def jump_at_borders(subject: Subject) -> tuple[float, str]:
     for name, group in subject.groups.items():
         found = _border(seen, group(rows))
         if found is not None:
-            looked = True
             ways = [_jump(seen, told, *found, floor, subject.matters)]
             place, cut = found
             own = [c for c in range(rows.shape[1]) if np.array_equal(rows[:, c], seen[:, place])]
             if own:
                 ways.append(_moved_across(subject, rows, own[0], cut, floor))
-            score, share = max(ways)
+            looked |= any(way is not None for way in ways)
+            score, share = max((way for way in ways if way is not None), default=(0.0, 0.0))
             if score > worst:
                 size = f"{abs(np.expm1(share)):.0%}" if yes_no else f"{abs(share):.0%}"
                 worst, what = score, f"{name}: answers jump by about {size} where the group begins"
@@ -89,8 +89,9 @@ def _risk(logit: Floats) -> Floats:
 
 def _moved_across(
     subject: Subject, rows: Floats, column: int, cut: float, floor: float | None
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """What moving everybody across a border changes, beside steps as wide elsewhere; and its size as a share.
+    None where there is too little around it.
 
     Args:
         subject: the model.
@@ -122,7 +123,7 @@ def _moved_across(
     here = steps.index(0)
     elsewhere = np.isfinite(found) & (np.arange(len(steps)) != here)
     if np.isnan(found[here]) or elsewhere.sum() < 5:
-        return 0.0, 0.0
+        return None
     place = np.array(steps, float)
     bend = np.polynomial.Polynomial.fit(place[elsewhere], found[elsewhere], 2)
     rough = float(np.sqrt(np.mean((found - bend(place))[elsewhere] ** 2)))
@@ -132,8 +133,9 @@ def _moved_across(
 
 def _jump(
     seen: Floats, told: Floats, place: int, cut: float, floor: float | None, matters: float, near: int = 300
-) -> tuple[float, float]:
+) -> tuple[float, float] | None:
     """Size of the step of answers at a border in standard errors (White 1980, Econometrica 48), and itself.
+    None where there are too few questions around it.
 
     Args:
         seen: features, shape (n, d).
@@ -148,7 +150,7 @@ def _jump(
     values = seen[:, place]
     above, below = np.flatnonzero(values > cut), np.flatnonzero(values <= cut)
     if min(len(above), len(below)) < 60:
-        return 0.0, 0.0
+        return None
     near = min(near, len(above), len(below))
     rows = np.concatenate(
         [
@@ -160,7 +162,7 @@ def _jump(
     along = x[:, place]
     smooth = np.column_stack([np.ones(len(rows)), x, x**2, x * along[:, None], along**3])
     if len(rows) < 3 * smooth.shape[1]:
-        return 0.0, 0.0  # so many features explain any step away, or make one
+        return None  # so many features explain any step away, or make one
     gram = smooth.T @ smooth
     gram[np.diag_indices(len(gram))] += 1e-6 * np.trace(gram) / len(gram)
     fit = smooth @ np.linalg.solve(gram, smooth.T)
@@ -170,7 +172,7 @@ def _jump(
     off, step = answers - fit @ answers, step - fit @ step
     power = float(step @ step)
     if power <= 1e-12 * len(rows):
-        return 0.0, 0.0
+        return None
     share = float(step @ off) / power
     error = float(np.sqrt(((step * (off - share * step)) ** 2).sum())) / power
     least = matters / _unit(_risk(told[rows]) if floor is None else told[rows], floor)
