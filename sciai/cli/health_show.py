@@ -26,6 +26,10 @@ _FIRST = ("age", "sex", "bmi", "sbp", "hba1c", "chol_total", "egfr", "smoking", 
 NOT_A_DIAGNOSIS = (
     "A reference value, not a diagnosis: US adults, self-reported, ever told; not validated elsewhere."
 )
+_DRIVEN = (
+    "In brackets the change of the log-odds against peers (+0.7 doubles the odds): association, not cause. The "
+    "known ill are mostly treated, so a high LDL can go with fewer known heart diseases."
+)
 
 
 def risk_figures(report: PanelReport, panel: Panel, page: Path | None) -> dict[str, Any]:
@@ -80,7 +84,8 @@ def print_risk(report: PanelReport, panel: Panel, dates: int, page: Path | None)
             if risk.risk is not None
         ]
         headings = ["ever told of", "risk", "90 % interval", "peers", "ratio", "driven by (log-odds)"]
-        show.print_table(f"Risks beside {risks.peers}", headings, rows, notes=NOT_A_DIAGNOSIS)
+        notes = f"{NOT_A_DIAGNOSIS} {_DRIVEN}"
+        show.print_table(f"Risks beside {risks.peers}", headings, rows, notes=notes)
         without = [(_short(risk.label), risk.status, risk.reason) for risk in risks if risk.risk is None]
         if without:
             show.print_table("Without a risk", ["disease", "why", "reason"], without)

@@ -25,6 +25,7 @@ __all__ = ["Blend", "describe", "describe_draws", "line_of", "risk_of"]
 
 Floats = npt.NDArray[np.float64]
 GRID: Final = 81
+_MUCH: Final = 0.06  # share of people in one cell of a picture
 
 
 @dataclass(frozen=True)
@@ -173,12 +174,11 @@ def _yes_no(
 def _picture(blend: Blend, low: float, high: float) -> tuple[Floats, Floats]:
     if not high > low:
         low, high = low - 0.5, low + 0.5
-    # half of the cells are equally wide, half equally likely: wide ones may hold most people in few
-    even = np.linspace(low, high, GRID // 2 + 1)
-    below = blend.cdf(even)
-    likely = np.interp(np.linspace(below[0], below[-1], GRID // 2 + 2)[1:-1], below, even)
-    finest = (high - low) / 500
-    edges = low + finest * np.unique(np.round((np.concatenate([even, likely]) - low) / finest))
+    edges = np.linspace(low, high, GRID + 1)
+    # of a skewed column, a few of these cells hold most people: they are divided
+    parts = np.clip(np.ceil(np.diff(blend.cdf(edges)) / _MUCH), 1, 20).astype(int)
+    inside = [np.linspace(a, b, n, endpoint=False) for a, b, n in zip(edges, edges[1:], parts, strict=False)]
+    edges = np.append(np.concatenate(inside), high)
     share = np.maximum(np.diff(blend.cdf(edges)), 0.0)
     return (edges[1:] + edges[:-1]) / 2, share / np.diff(edges)
 
