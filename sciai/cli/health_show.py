@@ -27,8 +27,8 @@ NOT_A_DIAGNOSIS = (
     "A reference value, not a diagnosis: US adults, self-reported, ever told; not validated elsewhere."
 )
 _DRIVEN = (
-    "In brackets the change of the log-odds against peers (+0.7 doubles the odds): association, not cause. The "
-    "known ill are mostly treated, so a high LDL can go with fewer known heart diseases."
+    "In brackets the change of the log-odds against peers (+0.7 doubles the odds): association, not cause. "
+    "The known ill are mostly treated, so a high LDL can go with fewer known heart diseases."
 )
 
 

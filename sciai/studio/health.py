@@ -28,7 +28,8 @@ LIMITS: Final = (
     'Diagnoses are self-reported and prevalent ("has a doctor ever told you"), not a forecast. Death within '
     "5 years is the one prospective outcome.",
     "Everything here is association. A value that drives a risk need not cause it, and changing it need not "
-    "change the risk. Who is known to be ill is mostly treated: a high LDL can go with fewer known heart diseases.",
+    "change the risk. Who is known to be ill is mostly treated: a high LDL can go with fewer known heart "
+    "diseases.",
 )
 FOOTER: Final = "A reference value, not a diagnosis; not for any decision about a person on its own."
 _WORDS: Final = {
