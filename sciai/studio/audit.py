@@ -53,7 +53,7 @@ def _verdict(record: Mapping[str, Any]) -> Section:
             "the audit",
             f"{len(record['failures'])} reason{'' if len(record['failures']) == 1 else 's'} against",
         ),
-        Tile(f"{judged['questions']:,}", "held-out questions", f"in {judged['groups']:,} independent groups"),
+        Tile(f"{judged['questions']:,}", "questions", f"in {judged['groups']:,} independent groups"),
         Tile(str(len(judged["cells"])), "slices × harms", f"{_count(judged, 'cannot tell')} cannot be told"),
         Tile(
             str(len(judged["harmed"])), "block a release", f"{len(judged['harmed_before'])} without the rules"
@@ -61,7 +61,7 @@ def _verdict(record: Mapping[str, Any]) -> Section:
     ]
     if "answer_ms" in costs:
         own = costs.get("by_size", [costs])[0]["checks_share"]  # the largest of all sizes is in the table
-        share = f"checks take {100 * own:.1f} % of it"
+        share = f"checks take {100 * own:.1f} % of it" if own >= 0.001 else "checks take under 0.1 % of it"
         tiles.append(Tile(f"{costs['answer_ms']:.3g} ms", str(costs.get("what", "an answer")), share))
     lead = judged["about"] or "There was no held-out truth: only defects were looked for."
     return Section(
@@ -90,7 +90,10 @@ def _worst(rows: Sequence[Mapping[str, Any]]) -> Table:
         for row in rows
     ]  # fmt: skip
     columns = ("slice", "harm", "n", "rate", "elsewhere", "difference, 95 %", "verdict")
-    note = "Put here, and on the card, by the audit itself; there is no switch for it."
+    note = (
+        "As the model answers by itself, before the rules of the runtime policy. Put here, and on the card, "
+        "by the audit itself; there is no switch for it."
+    )
     return Table("The ten worst slices", columns, lines, note)
 
 
@@ -113,7 +116,9 @@ def _harm(record: Mapping[str, Any]) -> Section | None:
     if not judged["cells"]:
         return None
     policy = judged["policy"]
-    pictures = [Picture(png_of(_heat(judged["cells"], judged["matters"])), _HEAT)]
+    count = len({cell["slice"] for cell in judged["cells"]})
+    shown = f"Of {count} slices the {_MOST} with the largest effects." if count > _MOST else ""
+    pictures = [Picture(png_of(_heat(judged["cells"], judged["matters"])), _HEAT.format(shown=shown).strip())]
     tables = [
         Table(
             "Harms",
@@ -125,7 +130,7 @@ def _harm(record: Mapping[str, Any]) -> Section | None:
     if policy["rules"]:
         rules = [
             (f"{rule['do']} ({_when(rule['when'])})", rule["harm"],
-             f"{100 * rule['share']:.1f} %", rule["why"], _alone(rule))
+             f"{100 * rule['share']:.1f} %", rule["why"], _alone(rule) or "no question here is of that kind")
             for rule in policy["rules"]
         ]  # fmt: skip
         tables.append(
@@ -146,14 +151,16 @@ def _harm(record: Mapping[str, Any]) -> Section | None:
             for row in moved
         ]  # fmt: skip
         columns = ("slice", "harm", "before", "after", "change", "verdict")
-        tables.append(Table("Before and after the rules, side effects included", columns, lines))
+        if lines:
+            tables.append(Table("Before and after the rules, side effects included", columns, lines))
     if judged["tax"]:
         pictures.append(Picture(png_of(_curve(judged["tax"])), _CURVE))
     small = ", ".join(f"{name} ({n})" for name, n in judged["small"].items())
     harmed = bool(judged["harmed"])
     lead = (
         "Every slice of the questions against every kind of harm, compared with everybody else. "
-        "Harmed: holds after Holm's correction over all cells; suspect: after Benjamini and Yekutieli's."
+        "Harmed: holds after Holm's correction over all cells; suspect: after Benjamini and Yekutieli's. "
+        "No harm found: one that matters would have been seen, and is ruled out; else it cannot be told."
     ) + (f" Too few to judge: {small}." if small else "")
     return Section(
         "Who is harmed, and how",
@@ -198,7 +205,7 @@ def _costs(costs: Mapping[str, Any]) -> list[Table]:
 
 _HEAT = (
     "Difference between a slice and everybody else, in units of what matters for that harm; red is worse, "
-    "blue better. A dot: harmed; a ring: suspect; grey: too few questions to tell."
+    "blue better. A dot: harmed; a ring: suspect; hatched: cannot be told; white: not defined there. {shown}"
 )
 _CURVE = (
     "The safety tax turned round: mean error of the answers that are kept when the most doubtful ones are "
@@ -209,6 +216,7 @@ _CURVE = (
 
 def _heat(cells: Sequence[Mapping[str, Any]], matters: Mapping[str, float]) -> Figure:
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
     harms = list(dict.fromkeys(cell["harm"] for cell in cells))
     worst: dict[str, float] = {}
@@ -225,12 +233,15 @@ def _heat(cells: Sequence[Mapping[str, Any]], matters: Mapping[str, float]) -> F
         if cell["slice"] not in keep or not isinstance(cell["effect"], int | float):
             continue
         place = slices.index(cell["slice"]), harms.index(cell["harm"])
-        if cell["verdict"] != "cannot tell":
+        if cell["verdict"] == "cannot tell":
+            corner = place[1] - 0.5, place[0] - 0.5
+            axes.add_patch(Rectangle(corner, 1, 1, fc="#eef1f4", ec="#b9c2cc", hatch="////", lw=0))
+        else:
             values[place] = np.clip(cell["effect"] / matters[cell["harm"]], -3, 3)
         if cell["verdict"] in ("harmed", "suspect"):
             fill = _INK if cell["verdict"] == "harmed" else "none"
             axes.plot(place[1], place[0], "o", ms=5, mfc=fill, mec=_INK)
-    axes.set_facecolor("#e7ebef")
+    axes.set_facecolor("white")
     image = axes.imshow(values, cmap="RdBu_r", vmin=-3, vmax=3, aspect="auto")
     axes.set_xticks(range(len(harms)), harms, fontsize=8)
     axes.set_yticks(range(len(slices)), slices, fontsize=8)

@@ -23,6 +23,7 @@ __all__ = ["Cell", "benjamini_yekutieli", "holm", "matrix", "worst"]
 Floats = npt.NDArray[np.float64]
 _BEYOND = 7.0  # standard deviations of the shuffles beyond which none of some ten thousand will come
 _FEWEST = 5  # questions below which nothing is said of a slice, unless it is surely harmed
+_FEWEST_GROUPS = 3  # the same of independent groups
 _ENOUGH, _MOST = 20, 20  # shuffles at least as bad after which p is clear; times `draws` at the most
 Verdict = Literal["harmed", "suspect", "no harm found", "cannot tell"]
 
@@ -43,8 +44,9 @@ class Cell:
         p_explore: the same after Benjamini-Yekutieli over all cells (false discovery rate).
         p_block: the same after Holm over all cells (family-wise error).
         detectable: smallest effect that n questions show with 80 % power at the 5 % level.
-        verdict: "harmed" (holds after Holm), "suspect" (holds after Benjamini-Yekutieli), "no harm found", or
-            "cannot tell" (an effect that matters could not have been seen, or fewer than five questions).
+        verdict: "harmed" (holds after Holm), "suspect" (holds after Benjamini-Yekutieli), "no harm found" (an
+            effect that matters would have been seen, and the interval rules it out), or "cannot tell" (else,
+            and of fewer than five questions or three independent groups).
     """
 
     slice: str
@@ -114,7 +116,7 @@ def matrix(
     if wrong:
         raise BadInput(f"{length} questions, but {wrong}", fix="give one value for each question")
     rng = np.random.default_rng(seed)
-    raw: list[tuple[str, str, int, float, float, float, float, float, float]] = []
+    raw: list[tuple[str, str, int, float, float, float, float, float, float, int]] = []
     for slice_name, inside in members.items():
         for harm_name, harm in values.items():
             raw.append((slice_name, harm_name, *_compare(harm, inside, labels.astype(np.int64), draws, rng)))
@@ -122,15 +124,17 @@ def matrix(
     explore, block = benjamini_yekutieli(p), holm(p)
     cells: list[Cell] = []
     for row, one, two in zip(raw, explore, block, strict=True):
-        slice_name, harm_name, n, rate, elsewhere, low, high, p_value, detectable = row
+        slice_name, harm_name, n, rate, elsewhere, low, high, p_value, detectable, apart = row
         limit = matters if isinstance(matters, int | float) else matters[harm_name]
         verdict: Verdict
         if two <= alpha:
             verdict = "harmed"
         elif one <= alpha:
             verdict = "suspect"
-        elif not detectable <= limit or n < _FEWEST:  # so few have no spread that a bootstrap could see
-            verdict = "cannot tell"
+        elif not detectable <= limit or n < _FEWEST or apart < _FEWEST_GROUPS:
+            verdict = "cannot tell"  # so few have no spread that a bootstrap could see
+        elif not high <= limit:
+            verdict = "cannot tell"  # chance may explain it, but one that matters is not ruled out either
         else:
             verdict = "no harm found"
         effect = rate - elsewhere
@@ -218,13 +222,13 @@ def _compare(
     labels: npt.NDArray[np.int64],
     draws: int,
     rng: np.random.Generator,
-) -> tuple[int, float, float, float, float, float, float]:
-    """n, rate, rate elsewhere, low, high, p, detectable effect."""
+) -> tuple[int, float, float, float, float, float, float, int]:
+    """n, rate, rate elsewhere, low, high, p, detectable effect, groups in or outside of it (the fewer)."""
     defined = ~np.isnan(harm)
     n = int((defined & inside).sum())
     if not n or not (defined & ~inside).any():
         nan = float("nan")
-        return n, nan, nan, nan, nan, nan, math.inf
+        return n, nan, nan, nan, nan, nan, math.inf, 0
     # everything below works on sums by group, so that a draw costs one product and no loop
     count = int(labels.max()) + 1
 
@@ -256,7 +260,8 @@ def _compare(
     # one-sided 5 % level, 80 % power: 1.645 + 0.842 standard errors
     detectable = 2.487 * spread
     rate, elsewhere = float(in_sum.sum() / in_n.sum()), float(out_sum.sum() / out_n.sum())
-    return n, rate, elsewhere, float(low), float(high), p, detectable
+    apart = int(min((in_n > 0).sum(), (out_n > 0).sum()))
+    return n, rate, elsewhere, float(low), float(high), p, detectable, apart
 
 
 def _far(

@@ -57,6 +57,21 @@ def test_too_few_cannot_tell() -> None:
     assert cell.detectable > 0.05
 
 
+def test_no_harm_found_means_that_one_that_matters_is_ruled_out() -> None:
+    rng = np.random.default_rng(2)
+    inside = np.arange(600) < 40
+    harm = np.where(inside, 0.25, 0.0) + 0.1 * rng.normal(size=600)
+    # too many looks for it to survive, but far from ruled out
+    noise = {f"noise {k}": rng.random(600) < 0.5 for k in range(300)}
+    clusters = np.arange(600) // 10
+    cells = matrix({"h": harm}, {"in": inside, **noise}, 0.2, groups=clusters, draws=200)
+    assert cells[0].high > 0.2
+    assert cells[0].verdict != "no harm found"
+    # two volumes are no sample of volumes, however many questions they hold
+    two = matrix({"h": 0.1 * rng.normal(size=600)}, {"in": clusters < 2}, 0.2, groups=clusters, draws=200)
+    assert two[0].verdict == "cannot tell"
+
+
 def test_groups_that_move_together_widen_the_interval() -> None:
     rng = np.random.default_rng(1)
     groups = np.repeat(np.arange(30), 50)
