@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from sciai.core.answer import Estimate
 from sciai.core.errors import BadInput
+from sciai.health.api.constraints import measured_otherwise, solve_for
 from sciai.health.api.describe import Blend, describe, describe_draws, line_of
 from sciai.health.api.distribution import Distribution, Told
-from sciai.health.api.known import Known, measured_otherwise, solve_for
+from sciai.health.api.known import Known
 from sciai.health.data.columns import Derived
 
 if TYPE_CHECKING:

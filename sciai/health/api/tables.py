@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
-from sciai.health.api.known import OLDEST, solve_for
+from sciai.health.api.constraints import solve_for
+from sciai.health.api.known import OLDEST
 from sciai.health.api.record import handed_out
-from sciai.health.checks import YOUNGEST
-from sciai.health.data.columns import Kind, Schema
+from sciai.health.api.table_notes import Notes, at_odds, checked, possible, too_young
+from sciai.health.api.words import level_of
+from sciai.health.data.columns import Column, Kind, Schema
 from sciai.health.model.calibration import groups_of
 
 if TYPE_CHECKING:
@@ -32,29 +32,6 @@ _MANY: Final = 20_000
 _LEVELS: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-@dataclass
-class Notes:
-    """What was found in a table, counted over its chunks: one finding for each column and check."""
-
-    fixed: list[Finding] = field(default_factory=list)
-    counted: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
-
-    def count(self, check: str, column: str, rows: npt.NDArray[np.intp], start: int, message: str) -> None:
-        """Rows of a chunk that share a finding; ``message`` is of the first of them."""
-        if len(rows):
-            entry = self.counted.setdefault((check, column), [0, start + int(rows[0]), message])
-            entry[0] += len(rows)
-
-    def findings(self) -> tuple[Finding, ...]:
-        """All of them."""
-        more = []
-        for (check, column), (count, first, message) in self.counted.items():
-            level = Level.OK if check == "era" else Level.CAUTION
-            rows = f"{count} row" + ("" if count == 1 else f"s, the first is {first}")
-            more.append(Finding(check, level, f"{message} ({rows})", column))
-        return (*self.fixed, *more)
-
-
 @handed_out
 def predict(human: VirtualHuman, table: pd.DataFrame, column: str, *, progress: bool | None) -> pd.DataFrame:
     """See ``VirtualHuman.predict``."""
@@ -62,7 +39,7 @@ def predict(human: VirtualHuman, table: pd.DataFrame, column: str, *, progress: 
 
     schema = human.schema
     free = column in schema
-    notes = Notes(_checked(schema, table, column))
+    notes = Notes(checked(schema, table, column))
     told: list[Floats] = []
     names = _columns(human, column)
     with _bar(len(table), progress, f"predict {column}") as advance:
@@ -70,7 +47,7 @@ def predict(human: VirtualHuman, table: pd.DataFrame, column: str, *, progress: 
             part = table.iloc[start : start + CHUNK]
             rows = encode(schema, part, column, start, notes)
             values = _one(human, rows, column) if free else _calculated(human, rows, column)
-            values[_too_young(schema, part, start, notes)] = np.nan
+            values[too_young(schema, part, start, notes)] = np.nan
             told.append(values)
             advance(len(part))
     result = pd.DataFrame(
@@ -151,7 +128,7 @@ def impute(
 ) -> pd.DataFrame:
     """See ``VirtualHuman.impute``."""
     schema = human.schema
-    notes = Notes(_checked(schema, table, None))
+    notes = Notes(checked(schema, table, None))
     result = table.copy()
     wanted = [n for n in schema.names if n in table.columns]
     rng = np.random.default_rng(seed)
@@ -207,7 +184,7 @@ def log_prob(
     """See ``VirtualHuman.log_prob``."""
     import pandas as pd
 
-    notes = Notes(_checked(human.schema, table, None))
+    notes = Notes(checked(human.schema, table, None))
     told = [
         human.model.log_prob(
             encode(human.schema, table.iloc[start : start + CHUNK], None, start, notes),
@@ -241,8 +218,11 @@ def encode(
     Raises:
         BadInput: naming row and column of a value that does not fit.
     """
+    notes = Notes() if notes is None else notes
     known = part.copy(deep=False)
     for column in schema.columns:
+        if column.name in known and not column.numeric:
+            known[column.name] = _in_words(column, known[column.name])
         if column.name in known and column.group == "design" and not column.numeric:
             own = known[column.name]
             strange = ~own.isin(column.codes) & own.notna()
@@ -250,7 +230,7 @@ def encode(
                 era = (
                     f"{column.name} {own[strange].iloc[0]!r} was not learned: a mixture over those that were"
                 )
-                _note(notes, "era", column.name, np.flatnonzero(strange), start, era)
+                notes.count("era", column.name, np.flatnonzero(strange), start, era)
                 known[column.name] = own.where(~strange)
     try:
         rows = schema.encode(known)
@@ -264,23 +244,49 @@ def encode(
                 f"row {start + bad}: age is {rows[bad, i]:g}", field="age", unit="a", fix="give years"
             )
         rows[:, i] = np.minimum(np.floor(rows[:, i]), schema.columns[i].high)
-    _possible(schema, rows, start, notes)
+    possible(schema, rows, start, notes)
     if "w_mec" in schema:
         rows[:, schema.index("w_mec")] = np.nan  # a property of the survey, not of a body
     if target is not None and target in schema:
         rows[:, schema.index(target)] = np.nan
-    _constrain(schema, part, rows, target)
+    at_odds(schema, part, rows, start, notes)
+    _constrain(schema, part, rows, target, start, notes)
     return rows
 
 
-def _constrain(schema: Schema, part: pd.DataFrame, rows: Floats, target: str | None) -> None:
-    """Where one input of a calculated value is unknown it is solved for; where two are, it is ignored."""
+def _in_words(column: Column, values: pd.Series) -> pd.Series:
+    """Levels as people write them ("male", "女性") as the table's own codes."""
+    if values.dtype.kind in "biuf":
+        return values
+    found = {}
+    for value in values.dropna().unique():
+        if isinstance(value, str) and value not in column.codes:
+            with contextlib.suppress(BadInput):  # what it is not either is told with its row
+                found[value] = column.codes[int(level_of(column, value))]
+    return (
+        values.map(lambda value: found.get(value, value) if isinstance(value, str) else value)
+        if found
+        else values
+    )
+
+
+def _constrain(
+    schema: Schema, part: pd.DataFrame, rows: Floats, target: str | None, start: int, notes: Notes
+) -> None:
+    """Where one input of a calculated value is unknown it is solved for; where two are, it is not used."""
     for derived in schema.derived:
-        if derived.name not in part or derived.name == target or target in derived.inputs:
+        if derived.name not in part or derived.name == target:
             continue
         wanted = part[derived.name].to_numpy(float, na_value=np.nan)
+        if target in derived.inputs:
+            message = f"{derived.name} is calculated from {target}, so it is not used"
+            notes.count("ignored", derived.name, np.flatnonzero(np.isfinite(wanted)), start, message)
+            continue
         places = [schema.index(n) for n in derived.inputs]
         gaps = np.isnan(rows[:, places])
+        open_ = np.flatnonzero((gaps.sum(1) > 1) & np.isfinite(wanted))
+        message = f"{derived.name} is not used where more than one of {', '.join(derived.inputs)} is unknown"
+        notes.count("ignored", derived.name, open_, start, message)
         for k, name in enumerate(derived.inputs):
             own = np.flatnonzero((gaps.sum(1) == 1) & gaps[:, k] & np.isfinite(wanted))
             if not len(own) or not schema[name].numeric:
@@ -289,49 +295,6 @@ def _constrain(schema: Schema, part: pd.DataFrame, rows: Floats, target: str | N
             found = solve_for(schema, derived, inputs, name, wanted[own])
             good = np.isfinite(found) & (found >= schema[name].low) & (found <= schema[name].high)
             rows[own[good], schema.index(name)] = found[good]
-
-
-def _note(
-    notes: Notes | None, check: str, column: str, rows: npt.NDArray[np.intp], start: int, message: str
-) -> None:
-    if notes is not None:
-        notes.count(check, column, rows, start, message)
-
-
-def _too_young(schema: Schema, part: pd.DataFrame, start: int, notes: Notes) -> npt.NDArray[np.intp]:
-    """Rows of people who are too young to be answered for."""
-    if "age" not in schema or "age" not in part:
-        return np.empty(0, int)
-    young = np.flatnonzero(schema["age"].encode(part["age"]) < YOUNGEST)
-    message = f"under {YOUNGEST:g} years nobody was learned from, so nothing is told"
-    notes.count("age", "age", young, start, message)
-    return young
-
-
-def _possible(schema: Schema, rows: Floats, start: int, notes: Notes | None) -> None:
-    """Negative numbers are errors; impossible ones count as unknown, and are said to."""
-    for i, column in enumerate(schema.columns):
-        if column.numeric and column.name not in ("age", "w_mec"):
-            with np.errstate(invalid="ignore"):
-                out = np.flatnonzero(
-                    (rows[:, i] > column.high) | ((rows[:, i] >= 0) & (rows[:, i] < column.low))
-                )
-            if len(out):
-                message = (
-                    f"{rows[out[0], i]:g} {column.unit} is not possible ({column.low:g} to {column.high:g}); "
-                    "it counts as unknown: check its unit"
-                )
-                _note(notes, "implausible", column.name, out, start, message)
-                rows[out, i] = np.nan
-        if column.numeric and column.low >= 0:
-            bad = np.flatnonzero(rows[:, i] < 0)
-            if len(bad):
-                raise BadInput(
-                    f"row {start + int(bad[0])}: {column.name} is {rows[bad[0], i]:g}",
-                    field=column.name,
-                    unit=column.unit,
-                    fix="it cannot be negative",
-                )
 
 
 def _at_row(error: BadInput, start: int, part: pd.DataFrame) -> BadInput:
@@ -344,33 +307,6 @@ def _at_row(error: BadInput, start: int, part: pd.DataFrame) -> BadInput:
 
     problem = re.sub(r"^row (\d+)", shifted, error.problem)
     return BadInput(problem, file=error.file, field=error.field, unit=error.unit, fix=error.fix)
-
-
-def _checked(schema: Schema, table: pd.DataFrame, target: str | None) -> list[Finding]:
-    import pandas as pd
-
-    if not isinstance(table, pd.DataFrame):
-        raise BadInput(f"a {type(table).__name__} is no table", field="table", fix="give a DataFrame")
-    names = [str(c) for c in table.columns]
-    if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise BadInput(f"columns named twice: {', '.join(twice)}", field="table", fix="keep one of each")
-    derived = {d.name for d in schema.derived}
-    known = [n for n in names if n in schema or n in derived]
-    if not [n for n in known if n != target]:
-        raise BadInput(
-            "the table has no column that the model knows",
-            field="table",
-            fix=f"it knows {', '.join(schema.names[:6])} ...",
-        )
-    findings = []
-    ignored = [n for n in names if n not in known]
-    if ignored:
-        shown = ", ".join(ignored[:8]) + (f" and {len(ignored) - 8} more" if len(ignored) > 8 else "")
-        findings.append(Finding("ignored", Level.OK, f"columns that are not modelled are ignored: {shown}"))
-    if target is not None and target in names:
-        message = f"the table's own {target} is not used, nor what is calculated from it"
-        findings.append(Finding("target_given", Level.OK, message, target))
-    return findings
 
 
 @contextlib.contextmanager

@@ -21,9 +21,9 @@ from sciai.core.answer import Estimate
 from sciai.core.errors import BadInput
 from sciai.health import checks
 from sciai.health.api.beside import Peers, Placed, draws_of
+from sciai.health.api.constraints import show
 from sciai.health.api.describe import Blend, line_of, risk_of
 from sciai.health.api.infer import State, each, state_of
-from sciai.health.api.known import show
 from sciai.health.api.seen import seen
 from sciai.health.api.typicality import Pair, Resemblance, Typicality, ValueCheck
 from sciai.health.api.words import column_named

@@ -46,6 +46,26 @@ def test_a_percentile_is_that_of_the_model_where_values_are_skewed_too(name: str
     assert (told.percentile(-1), told.percentile(1e6)) == (0, 100)
 
 
+def test_a_table_says_what_it_could_not_use_and_what_contradicts_itself() -> None:
+    table = pd.DataFrame(
+        {"sex": ["male", "女性", "F"], "age": [50, 60, 70], "height_cm": [170, None, None],
+         "weight_kg": [70, None, 60], "bmi": [40, 24, None], "hdl": [40, 220, 50],
+         "chol_total": [200, 180, 190]}
+    )  # fmt: skip
+    told = VH.predict(table, "dx_diabetes")
+    assert told["p"].notna().all()
+    assert VH.predict(table.assign(sex=["M", "F", "F"]), "dx_diabetes").equals(told)
+    said = {(f.check, f.where): f.message for f in told.attrs["findings"]}
+    assert "40 was given, weight_kg, height_cm make 24.22" in said["contradiction", "bmi"]
+    assert "(1 row)" in said["contradiction", "bmi"]
+    assert "hdl 220 is not below chol_total 180" in said["contradiction", "hdl"]
+    assert "not used where more than one of weight_kg, height_cm is unknown" in said["ignored", "bmi"]
+    weight = {(f.check, f.where): f.message for f in VH.predict(table, "weight_kg").attrs["findings"]}
+    assert "calculated from weight_kg, so it is not used (2 rows" in weight["ignored", "bmi"]
+    with pytest.raises(BadInput, match=r"index 1.*'other' is not a level"):
+        VH.predict(table.assign(sex=["M", "other", "F"]), "dx_diabetes")
+
+
 def test_levels_and_calculated_conditions() -> None:
     both = VH.marginal("height_cm", where={"sex": ["F", "M"]})["height_cm"]
     assert both.mean == pytest.approx(168.5, abs=0.1)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput
+from sciai.health.api.constraints import solve_for
 from sciai.health.api.human import VirtualHuman
-from sciai.health.api.known import Known, read_value, solve_for
+from sciai.health.api.known import Known, read_value
 from sciai.health.data.columns import default_schema
 
 SCHEMA = default_schema()

@@ -1,0 +1,149 @@
+"""What is found in a whole table: impossible values, values that contradict each other, columns of no use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sciai.core.answer import Finding, Level
+from sciai.core.errors import BadInput
+from sciai.health.api.constraints import apart
+from sciai.health.checks import YOUNGEST
+from sciai.health.data.columns import Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Notes", "at_odds", "checked", "possible", "too_young"]
+
+Floats = npt.NDArray[np.float64]
+_PARTS: Final = (("hdl", "chol_total"), ("albumin", "protein_total"), ("dbp", "sbp"))
+
+
+@dataclass
+class Notes:
+    """What was found in a table, counted over its chunks: one finding for each column and check."""
+
+    fixed: list[Finding] = field(default_factory=list)
+    counted: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+
+    def count(self, check: str, column: str, rows: npt.NDArray[np.intp], start: int, message: str) -> None:
+        """Rows of a chunk that share a finding; ``message`` is of the first of them."""
+        if len(rows):
+            entry = self.counted.setdefault((check, column), [0, start + int(rows[0]), message])
+            entry[0] += len(rows)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """All of them."""
+        more = []
+        for (check, column), (count, first, message) in self.counted.items():
+            level = Level.OK if check == "era" else Level.CAUTION
+            rows = f"{count} row" + ("" if count == 1 else f"s, the first is {first}")
+            more.append(Finding(check, level, f"{message} ({rows})", column))
+        return (*self.fixed, *more)
+
+
+def too_young(schema: Schema, part: pd.DataFrame, start: int, notes: Notes) -> npt.NDArray[np.intp]:
+    """Rows of people who are too young to be answered for."""
+    if "age" not in schema or "age" not in part:
+        return np.empty(0, int)
+    young = np.flatnonzero(schema["age"].encode(part["age"]) < YOUNGEST)
+    message = f"under {YOUNGEST:g} years nobody was learned from, so nothing is told"
+    notes.count("age", "age", young, start, message)
+    return young
+
+
+def possible(schema: Schema, rows: Floats, start: int, notes: Notes) -> None:
+    """Negative numbers are errors; impossible ones count as unknown, and are said to."""
+    for i, column in enumerate(schema.columns):
+        if column.numeric and column.name not in ("age", "w_mec"):
+            with np.errstate(invalid="ignore"):
+                out = np.flatnonzero(
+                    (rows[:, i] > column.high) | ((rows[:, i] >= 0) & (rows[:, i] < column.low))
+                )
+            if len(out):
+                message = (
+                    f"{rows[out[0], i]:g} {column.unit} is not possible ({column.low:g} to {column.high:g}); "
+                    "it counts as unknown: check its unit"
+                )
+                notes.count("implausible", column.name, out, start, message)
+                rows[out, i] = np.nan
+        if column.numeric and column.low >= 0:
+            bad = np.flatnonzero(rows[:, i] < 0)
+            if len(bad):
+                raise BadInput(
+                    f"row {start + int(bad[0])}: {column.name} is {rows[bad[0], i]:g}",
+                    field=column.name,
+                    unit=column.unit,
+                    fix="it cannot be negative",
+                )
+
+
+def at_odds(schema: Schema, part: pd.DataFrame, rows: Floats, start: int, notes: Notes) -> None:
+    """Values that cannot be together: a calculated one beside what it follows from, a part beside its whole.
+
+    Args:
+        schema: the columns.
+        part: rows of the table.
+        rows: the same as the model sees them.
+        start: number of the first row.
+        notes: where it is said.
+    """
+    for derived in (d for d in schema.derived if d.name in part):
+        wanted = part[derived.name].to_numpy(float, na_value=np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            own = derived.compute({n: rows[:, schema.index(n)] for n in derived.inputs})
+            far = np.abs(own - wanted) > apart(derived.name)[1] * np.maximum(np.abs(own), 1e-9)
+        if len(bad := np.flatnonzero(far)):
+            both = f"{wanted[bad[0]]:g} was given, {', '.join(derived.inputs)} make {own[bad[0]]:.4g}"
+            notes.count("contradiction", derived.name, bad, start, f"{both}; the calculated one is used")
+    for some, whole in _PARTS:
+        if some in schema and whole in schema:
+            a, b = rows[:, schema.index(some)], rows[:, schema.index(whole)]
+            with np.errstate(invalid="ignore"):
+                bad = np.flatnonzero(a >= b)
+            if len(bad):
+                message = (
+                    f"{some} {a[bad[0]]:g} is not below {whole} {b[bad[0]]:g}: do not rely on these rows"
+                )
+                notes.count("contradiction", some, bad, start, message)
+
+
+def checked(schema: Schema, table: pd.DataFrame, target: str | None) -> list[Finding]:
+    """What is told of a table before any row is read.
+
+    Args:
+        schema: the columns.
+        table: the people.
+        target: the column that is asked for; None for none.
+
+    Raises:
+        BadInput: no table, a column named twice, or none that the model knows.
+    """
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        raise BadInput(f"a {type(table).__name__} is no table", field="table", fix="give a DataFrame")
+    names = [str(c) for c in table.columns]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise BadInput(f"columns named twice: {', '.join(twice)}", field="table", fix="keep one of each")
+    derived = {d.name for d in schema.derived}
+    known = [n for n in names if n in schema or n in derived]
+    if not [n for n in known if n != target]:
+        raise BadInput(
+            "the table has no column that the model knows",
+            field="table",
+            fix=f"it knows {', '.join(schema.names[:6])} ...",
+        )
+    findings = []
+    ignored = [n for n in names if n not in known]
+    if ignored:
+        shown = ", ".join(ignored[:8]) + (f" and {len(ignored) - 8} more" if len(ignored) > 8 else "")
+        findings.append(Finding("ignored", Level.OK, f"columns that are not modelled are ignored: {shown}"))
+    if target is not None and target in names:
+        message = f"the table's own {target} is not used, nor what is calculated from it"
+        findings.append(Finding("target_given", Level.OK, message, target))
+    return findings
