@@ -16,6 +16,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,8 @@ __all__ = ["Part", "Seals", "Tampered", "changed_packages", "edited_code", "pack
 Arrays = dict[str, npt.NDArray[Any]]
 Step = Callable[[float, str], None]
 _SAID = "@sciai "
+TOOK = "took_seconds"
+"""Beside what a function gives: how long it took, also where its result comes from an earlier run."""
 
 
 class Tampered(SciaiError):
@@ -196,7 +199,7 @@ def run(part: Part, out: str | Path, progress: Step | None = None) -> dict[str, 
         progress: called with the part done and what is being done.
 
     Returns:
-        What the function gave.
+        What the function gave, and under ``TOOK`` how long that took.
 
     Raises:
         Tampered: where code or data changed.
@@ -257,9 +260,10 @@ def _child() -> int:
         seals.check("before the evaluation")
         module, _, name = job["call"].partition(":")
         function = getattr(importlib.import_module(module), name)
+        began = time.monotonic()
         found = function(**job["arguments"], step=lambda part, what: say(part=float(part), what=str(what)))
         seals.check("while it ran")
-        _write(Path(job["out"]), found)
+        _write(Path(job["out"]), {**found, TOOK: time.monotonic() - began})
     except SciaiError as error:
         say(problem=str(error), kind=type(error).__name__)
         return 1
