@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from sciai.core.answer import Answer, Finding
     from sciai.health import VirtualHuman
+    from sciai.health.api.course import Timeline
     from sciai.health.api.evaluate import Evaluation
     from sciai.health.api.privacy import Audit
     from sciai.health.api.report import PanelReport
-    from sciai.health.api.timeline import Timeline
     from sciai.health.data.panels import Panel
 
 _FIRST = ("age", "sex", "bmi", "sbp", "hba1c", "chol_total", "egfr", "smoking", "dx_diabetes", "rx_bp")

@@ -13,9 +13,9 @@ from sciai.studio.report import Picture, Report, Section, Table, Tile, write
 
 if TYPE_CHECKING:
     from sciai.core.answer import Answer
+    from sciai.health.api.course import Timeline
     from sciai.health.api.report import PanelReport
     from sciai.health.api.risks import Risk
-    from sciai.health.api.timeline import Timeline
     from sciai.health.api.typicality import Typicality
     from sciai.health.data.panels.panel import Panel
 

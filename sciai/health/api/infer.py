@@ -34,6 +34,7 @@ Floats = npt.NDArray[np.float64]
 DRAWS: Final = 24  # rows that stand for a person with a constraint: more cost latency, fewer cost accuracy
 MANY: Final = 1024  # rows behind virtual people of whom a constraint is known
 LEVELS: Final = 128  # of probability, at which many rows are drawn
+FINE: Final = 192  # rows behind a column that a constraint is about
 POINTS: Final = 400  # draws behind the distribution of a calculated quantity
 
 
@@ -212,7 +213,7 @@ def tell(
     for name in names:
         if name in state.filled:
             # the model alone would forget the constraint: its rows hold what is left of the column
-            fine = state.about([name], POINTS)
+            fine = state.about([name], FINE)
             own = fine.rows[:, schema.index(name)]
             parts[name] = describe_draws(schema[name], own, fine.weights, *calibration.width(name, group))
         elif name in told:
@@ -221,7 +222,7 @@ def tell(
             parts[name] = describe(name, schema, blend, calibration, group, line=line)
         else:
             derived = schema.derived_named(name)
-            drawn, weights = calculated(joint, state.about(derived.inputs, POINTS), derived)
+            drawn, weights = calculated(joint, state.about(derived.inputs, FINE), derived)
             parts[name] = describe_draws(derived, drawn, weights, *calibration.width(name, group))
     return Estimate(Told(parts), {name: part.interval for name, part in parts.items()})
 

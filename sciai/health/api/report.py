@@ -16,9 +16,9 @@ from sciai.health.api.unusual import enough
 from sciai.health.data.panels.analytes import analyte_of_column
 
 if TYPE_CHECKING:
+    from sciai.health.api.course import Timeline
     from sciai.health.api.distribution import Distribution
     from sciai.health.api.person import Person
-    from sciai.health.api.timeline import Timeline
     from sciai.health.data.panels.panel import Panel
 
 __all__ = ["PanelReport", "panel_report", "timeline_pictures"]

@@ -11,9 +11,9 @@ from sciai.health.api.distribution import percent
 from sciai.health.api.report_svg import BAND, INK, LINE, OWN, PEER, QUIET, Canvas, number, ticks
 
 if TYPE_CHECKING:
+    from sciai.health.api.course import Course, RiskCourse
     from sciai.health.api.distribution import Distribution
     from sciai.health.api.risks import Risk
-    from sciai.health.api.timeline import Course, RiskCourse
 
 __all__ = ["course_grid", "peer_grid", "risk_bars", "risk_courses"]
 

@@ -148,7 +148,7 @@ def test_what_if_of_a_number_that_is_not_known_starts_in_the_middle() -> None:
 
 
 def test_a_column_that_a_constraint_is_about(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sciai.health.api.infer.POINTS", 150)
+    monkeypatch.setattr("sciai.health.api.infer.FINE", 150)
     known = {"sex": "M", "dx_diabetes": 0, "rx_insulin": 0, "death_5y": 0}
     me = VH.given(known).given(non_hdl=200)
     i, j = NUMBERS.index("chol_total"), NUMBERS.index("hdl")

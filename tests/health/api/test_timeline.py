@@ -61,6 +61,7 @@ def test_a_limit_of_detection_is_shown_as_one() -> None:
     course = timeline(VH, panels, VH.given(age=60, sex="male")).unwrap().course("hdl")
     assert course.shown == ("<20", "52")
     assert course.values[0] == pytest.approx(20 / math.sqrt(2))
+    assert course.change == pytest.approx(160)  # it was below 20, so it rose by that at least
 
 
 def test_the_band_is_that_of_people_of_the_same_age_and_sex() -> None:
