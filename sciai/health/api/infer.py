@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float64]
 DRAWS: Final = 24  # rows that stand for a person with a constraint: more cost latency, fewer cost accuracy
 MANY: Final = 1024  # rows behind virtual people of whom a constraint is known
 LEVELS: Final = 128  # of probability, at which many rows are drawn
-FINE: Final = 192  # rows behind a column that a constraint is about
+FINE: Final = 160  # rows behind a column that a constraint is about
 POINTS: Final = 400  # draws behind the distribution of a calculated quantity
 
 

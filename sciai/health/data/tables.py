@@ -83,7 +83,7 @@ class Table:
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """A table of people, one a row: .parquet, .csv (or .txt) with commas, .tsv with tabs.
+    """A table of people, one a row: .parquet, .csv (or .txt) with commas, .tsv with tabs; UTF-8 or Shift_JIS.
 
     Args:
         path: the file.
@@ -99,7 +99,11 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         if kind in (".parquet", ".pq"):
             table = pd.read_parquet(file)
         elif kind in (".csv", ".tsv", ".txt"):
-            table = pd.read_csv(file, sep="\t" if kind == ".tsv" else ",", encoding="utf-8-sig")
+            sep = "\t" if kind == ".tsv" else ","
+            try:
+                table = pd.read_csv(file, sep=sep, encoding="utf-8-sig")
+            except UnicodeDecodeError:  # as Excel saves it on a Japanese computer
+                table = pd.read_csv(file, sep=sep, encoding="cp932")
         else:
             raise BadInput("neither CSV nor Parquet", file=file, fix="give a .csv or .parquet file")
     except BadInput:

@@ -12,7 +12,7 @@ from sciai.core.data import DataModule
 from sciai.core.errors import BadInput
 from sciai.health.data.columns import default_schema
 from sciai.health.data.synthetic import invent
-from sciai.health.data.tables import People, Table, death_within
+from sciai.health.data.tables import People, Table, death_within, read_table
 
 
 def _table(folder: Path, n: int = 60) -> Path:
@@ -132,3 +132,13 @@ def test_the_real_table(shared_data: Path) -> None:
         gap = np.abs(told[name] - frame[name].to_numpy(float))
         assert np.nanmax(gap) < most, name
     assert 600 < np.nansum(people.values[:, people.schema.index("death_5y")]) < 640
+
+
+def test_a_table_that_excel_saved_in_japan(tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_bytes("sex,age,メモ\n男性,64,なし\n女性,50,\n".encode("cp932"))
+    table = read_table(file)
+    assert table["sex"].tolist() == ["男性", "女性"]
+    file.write_bytes(b"sex,age\n\xff\xfe\x81,64\n")
+    with pytest.raises(BadInput, match="cannot be read"):
+        read_table(file)
