@@ -9,6 +9,7 @@ once for all ages, in one pass.
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc, ndtr
+from scipy.special import chdtrc, chdtri, ndtr
 
 from sciai.health.model.calibration import JUDGED, decade
 
@@ -37,6 +38,7 @@ people as they are one in fifty is asked about, and one in fifteen."""
 CLEAR_OF_MANY: Final = 0.5
 """The same where more numbers are judged: of 300 such alarms one was at .28; of 136 fresh ones none was
 cleared, one was at .13."""
+_Table = tuple["array[float]", "array[float]", list[list[float]] | None]
 _LOOKS: Final = 64  # sets of known columns that are kept
 _AGES: Final = tuple(range(20, 81))
 _KNOWN: Final[WeakKeyDictionary[Any, Seen]] = WeakKeyDictionary()
@@ -59,16 +61,17 @@ class _Look:
     """What is the same for everybody of whom the same columns are known.
 
     Attributes:
-        places, known: which columns are known, as an array and as a list.
+        places: which columns are known.
+        tables: their scores; none where the model has no copula.
         answers: those of them that are no numbers.
         judged: how many numbers of them are judged.
-        clear: p-value above which their combination is not put to the network.
+        clear: squared distance up to which their combination is not put to the network.
         form: the quadratic form of their scores that is the squared distance; None where too few are judged
             or the model has no copula.
     """
 
     places: npt.NDArray[np.int64]
-    known: list[int]
+    tables: list[_Table]
     answers: list[int]
     judged: int
     clear: float
@@ -92,7 +95,7 @@ class Seen:
             [not c.numeric and c.group != "design" and c.name != "sex" for c in self.schema.columns]
         )
         self._predictive = joint.predictive
-        self._tables: dict[int, tuple[list[float] | None, list[list[float]]]] = {}
+        self._tables: dict[int, _Table] = {}
         self._looks: dict[bytes, _Look] = {}
         self._cells: tuple[Any, dict[tuple[str | None, str | None], float]] | None = None
         self._index = {name: k for k, name in enumerate(self.schema.names)}
@@ -107,7 +110,8 @@ class Seen:
         Returns:
             False where it is not sure, or the model has no copula.
         """
-        return self.combination_p(values) > self._look(values).clear
+        look = self._look(values)
+        return look.judged < 2 or (look.form is not None and self._distance(look, values) < look.clear)
 
     def combination_p(self, values: Floats) -> float:
         """P-value of how the judged numbers go together given everything else that is known, by the copula.
@@ -123,34 +127,37 @@ class Seen:
         look = self._look(values)
         if look.judged < 2 or look.form is None:
             return 1.0 if look.judged < 2 else 0.0
+        return float(chdtrc(look.judged, self._distance(look, values)))
+
+    def _distance(self, look: _Look, values: Floats) -> float:
+        """Squared, of the judged numbers given everything else."""
         scores: list[float] = []
-        for i, x in zip(look.known, values[look.places].tolist(), strict=True):
-            scores += self._scores(i, x)
+        for (at, told, levels), x in zip(look.tables, values[look.places].tolist(), strict=True):
+            if levels is not None:
+                scores += levels[int(x)]
+                continue
+            # of one number, plain Python is quicker than numpy
+            k = bisect_right(at, x)
+            if k == 0 or k == len(at):
+                scores.append(told[min(k, len(at) - 1)])
+            else:
+                share = (x - at[k - 1]) / (at[k] - at[k - 1])
+                scores.append(told[k - 1] + share * (told[k] - told[k - 1]))
         z = np.array(scores)
-        return float(chdtrc(look.judged, max(float(z @ look.form @ z), 0.0)))
+        return max(float(z @ look.form @ z), 0.0)
 
-    def _scores(self, i: int, x: float) -> list[float]:
-        """Normal scores of a value of column i, from a table: one for each of its latents."""
-        table = self._tables.get(i)
-        if table is None:
-            table = self._tables[i] = self._table(i)
-        at, told = table
-        if at is None:
-            return told[int(x)]
-        # of one number, plain Python is quicker than numpy
-        k = bisect_right(at, x)
-        if k == 0 or k == len(at):
-            return told[0] if k == 0 else told[-1]
-        share = (x - at[k - 1]) / (at[k] - at[k - 1])
-        return [told[k - 1][0] + share * (told[k][0] - told[k - 1][0])]
-
-    def _table(self, i: int) -> tuple[list[float] | None, list[list[float]]]:
-        """Values and their scores of a number; the scores of each level of anything else."""
-        column, score = self.schema.columns[i], self.copula.score
-        if not column.numeric:
-            return None, score(i, np.arange(len(column.levels), dtype=float)).tolist()
-        at = np.unique(self.copula.layout.margins[i].quantile(ndtr(np.linspace(-4.2, 4.2, 400))))
-        return at.tolist(), score(i, at).tolist()
+    def _table(self, i: int) -> _Table:
+        """Values of a number and their scores; of anything else the scores of each level."""
+        found = self._tables.get(i)
+        if found is None:
+            column, score = self.schema.columns[i], self.copula.score
+            if not column.numeric:
+                found = array("d"), array("d"), score(i, np.arange(len(column.levels), dtype=float)).tolist()
+            else:
+                at = np.unique(self.copula.layout.margins[i].quantile(ndtr(np.linspace(-4.2, 4.2, 400))))
+                found = array("d", at), array("d", score(i, at)[:, 0]), None
+            self._tables[i] = found
+        return found
 
     def _look(self, values: Floats) -> _Look:
         """What is the same for everybody of whom the same columns are known."""
@@ -162,8 +169,9 @@ class Seen:
                 self._looks.clear()
             known, judged = np.flatnonzero(there), int(np.count_nonzero(there & self.judged))
             found = self._looks[key] = _Look(
-                known, known.tolist(), np.flatnonzero(there & self._answers).tolist(), judged,
-                next((limit for most, limit in CLEAR if judged <= most), CLEAR_OF_MANY),
+                known, [self._table(i) for i in known.tolist()] if self.copula is not None else [],
+                np.flatnonzero(there & self._answers).tolist(), judged,
+                float(chdtri(max(judged, 1), next((p for n, p in CLEAR if judged <= n), CLEAR_OF_MANY))),
                 None if judged < 2 or self.copula is None else self._form(there),
             )  # fmt: skip
         return found
