@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.data.panels.analytes import Analyte, fold, table
+from sciai.health.data.panels.doubles import without_doubles
 from sciai.health.data.panels.numbers import parse_number
 from sciai.health.data.panels.panel import Item, Panel, Reading, Unknown
 from sciai.health.data.panels.sheet import Sheet, items_of_rows
@@ -33,7 +34,7 @@ _SEXES: Final = {
 _WORDS_ONLY: Final = re.compile(
     r"\(?[-+±]{1,3}\)?|\d?\(?\+{1,4}\)?|\d\+|陰性|陽性|negative|positive|neg|pos|trace|normal|正常"
 )
-_PRESSURE: Final = ("血圧", "血圧値", "bp", "bloodpressure")
+_PRESSURE: Final = re.compile(r"(血圧値?|bp|bloodpressure)([1-3](回目|st|nd|rd)?|(1st|2nd|3rd)reading)?")
 _JAPANESE: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
 
@@ -136,7 +137,7 @@ def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
                 )
                 if reading is not None:
                     readings.append(reading)
-        readings = _without_doubles(readings, name)
+        readings = without_doubles(readings, name)
         notes = [*sheet.notes, *_notes(by_date[date], readings, said, language)]
         person = _person(sheet, date, name)
         panels.append(Panel(date, tuple(readings), tuple(unknown), person, tuple(notes), str(name)))
@@ -157,7 +158,7 @@ def _unit_behind(item: Item) -> Item:
 def _pressures(item: Item) -> Sequence[Item]:
     """ "血圧, 135/82" as the two tests that it is; anything else as it stands."""
     both = re.fullmatch(r"\s*(\d{2,3})\s*/\s*(\d{2,3})\s*(mm\s*\[?Hg\]?)?\s*", str(item.text), re.IGNORECASE)
-    if both is None or fold(item.label) not in _PRESSURE:
+    if both is None or not _PRESSURE.fullmatch(fold(item.label)):
         return (item,)
     unit = item.unit or "mm[Hg]"
     return (
@@ -339,36 +340,6 @@ def _ends(text: str) -> tuple[float | None, float | None]:
         if re.search(r"以上|>|≧|≥|[-~〜～]$", plain):
             return numbers[0], None
     return None, None
-
-
-def _without_doubles(readings: list[Reading], name: object) -> list[Reading]:
-    """One reading for each column: equal ones are merged; a sheet that contradicts itself is an error."""
-    kept: dict[str, Reading] = {}
-    result: list[Reading] = []
-    for reading in readings:
-        key = reading.column or f"{reading.analyte}:{reading.label}"
-        before = kept.get(key)
-        if before is None or reading.value is None or before.value is None:
-            kept.setdefault(key, reading)
-            result.append(reading)
-        elif abs(before.value - reading.value) > 1e-9 * max(abs(before.value), 1.0) and reading.column:
-            raise BadInput(
-                f"{reading.column} is given twice for one date, as {before.written} ({before.label}, "
-                f"{before.where}) and as {reading.written} ({reading.label}, {reading.where})",
-                file=name,
-                field=reading.column,
-                fix="leave one of them out, or give each its date",
-            )
-    columns = {reading.column for reading in result if reading.used}
-    if "creatinine" in columns:
-        why = "computed from creatinine, age and sex instead"
-        result = [_set_aside(r, why) if r.column in ("egfr", "egfr_japan") else r for r in result]
-    return result
-
-
-def _set_aside(reading: Reading, why: str) -> Reading:
-    finding = Finding("derived", Level.OK, f"eGFR of the sheet ({reading.written}): not used; {why}", "egfr")
-    return replace(reading, used=False, why=why, findings=(*reading.findings, finding))
 
 
 def _notes(

@@ -114,11 +114,20 @@ _SAID: Final = re.compile(r"([^:]{1,40}?)\s*:\s*(\S.*)")
 
 
 def _apart(row: list[str]) -> list[str]:
-    """ "Sex: F" as the two cells that it is, where the word is about the person, the date or the sheet."""
+    """ "Sex: F" or "年齢 64歳" as two cells, where the word is about the person, the date or the sheet."""
     cells: list[str] = []
     for cell in row:
-        match = _SAID.fullmatch(cell)
-        cells += match.groups() if match and _is(match[1], "age", "sex", "aside", "date") else [cell]
+        match, words = _SAID.fullmatch(cell), cell.split(maxsplit=1)
+        if match and _is(match[1], "age", "sex", "aside", "date"):
+            cells += match.groups()
+        elif len(words) == 2 and (
+            (_is(words[0], "age") and _is_number(words[1]))
+            or (_is(words[0], "sex") and fold(words[1]) in _SEXES)
+            or (_is(words[0], "date", "birth") and looks_like_date(words[1]))
+        ):
+            cells += words
+        else:
+            cells.append(cell)
     return cells
 
 
@@ -230,6 +239,13 @@ def _read_long(rows: Rows, numbers: Sequence[int], header: tuple[int, dict[str, 
             date = parse_date(row[kinds["date"]], f"row {number}")
         column = name if name is not None else code or 0
         sheet.items.append(_item(row, row[kinds["value"]], f"row {number}", column, code, kinds, date))
+    for place, head in enumerate(rows[start]):
+        # results of another day, as in "今回, 前回"; a column that counts the lines holds none
+        cells = [row[place] for row in rows[start + 1 :] if _is_number(row[place])]
+        counts = cells[:1] == ["1"] and cells == [str(k + 1) for k in range(len(cells))]
+        if head and place not in kinds.values() and cells and not counts:
+            said = f"the column {head!r} was not read: without a date it is no visit of its own"
+            sheet.notes.append(Finding("stray-column", Level.OK, said))
 
 
 def _tests_across(rows: Rows) -> int | None:

@@ -103,6 +103,20 @@ def test_other_layouts(tmp_path: Path) -> None:
     assert panels[0].readings[0].range == (10, 42)
 
 
+def test_a_check_up_with_two_blood_pressures_and_the_results_of_last_year(tmp_path: Path) -> None:
+    text = (
+        "健診結果票,,,,\n年齢 64歳,,,,\n性別：男,,,,\n受診日：令和6年5月18日,,,,\nNo,項目,今回,前回,単位\n"
+        "1,血圧（1回目）,142/90,,mmHg\n2,血圧（2回目）,138/86,,mmHg\n3,LDLコレステロール,＊139,121,mg/dL\n"
+    )
+    (panel,) = read_panels(_write(tmp_path, text))
+    assert (panel.date, panel.person) == (dt.date(2024, 5, 18), {"age": 64.0, "sex": "M"})
+    assert panel.values == {"sbp": 140, "dbp": 88, "ldl": 139}
+    said = " ".join(f.message for f in panel.findings)
+    assert "2 readings of one day, the mean 140" in said
+    assert "'前回' was not read" in said
+    assert "'No'" not in said
+
+
 def test_a_sheet_from_excel_in_europe(tmp_path: Path) -> None:
     text = (
         '\ufeff"Test";"01.02.2024";"15.08.2024"\r\n"Hemoglobin (g/dL)";13,5;13,1\r\n'
