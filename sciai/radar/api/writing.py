@@ -289,7 +289,7 @@ class _Job:
         tried = choosing.cheap(self.codecs)
         values = tuple((c, self._spec(c, var, target, peak, period, packings)) for c in tried)
         reflective = self.source.is_reflectivity(var)
-        return VariablePlan(target, peak, period, values, tuple(tried), packings, reflective)
+        return VariablePlan(target, peak, period, values, choosing.for_masks(tried), packings, reflective)
 
     def _share_steps(self, plans: dict[str, VariablePlan]) -> dict[str, VariablePlan]:
         """Give variables that predict each other (TH and DBZH) one step, where that costs either little.
@@ -359,10 +359,10 @@ class _Job:
             candidates = [codec for codec, _ in plan.values]
             last = choosing.costly(self.codecs, var, plan, trial[var])
             if last is not None:
-                sizes[last.name] = choosing.size_at_equal_error(
-                    last, var, self.source, at, plan, trial[var].tally
-                )
-                candidates.append(last)
+                size = choosing.size_at_equal_error(last, var, self.source, at, plan, trial[var].tally)
+                if size is not None:
+                    sizes[last.name] = size
+                    candidates.append(last)
             weighed = [choosing.handicapped(sizes.get(c.name), c) for c in candidates]
             how = var, plan.target, plan.peak, plan.period, plan.packings
             planned = {c.name: spec for c, spec in plan.values}

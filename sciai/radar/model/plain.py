@@ -34,6 +34,7 @@ __all__ = ["PlainCodec", "pack_bytes", "pack_symbols", "unpack_bytes", "unpack_s
 _LEFT, _UP = 0, 1
 _CONSTANT = 0x80
 _SAMPLE = 65_536  # values per sweep that planning looks at
+_SAMPLES = 1 << 20  # and of the volume
 
 
 class PlainCodec:
@@ -324,11 +325,12 @@ def _survey(sweeps: Sequence[tuple[F32, U8]]) -> tuple[F32, NDArray[np.int64], f
     """Distinct values of a sample with their counts, and the exact extremes over all sweeps."""
     samples: list[F32] = []
     low, high = np.inf, -np.inf
+    most = min(_SAMPLE, 1 + _SAMPLES // max(1, len(sweeps)))
     for values, validity in sweeps:
         valid = values[validity == 0]
         if valid.size:
             low, high = min(low, float(valid.min())), max(high, float(valid.max()))
-            samples.append(valid[:: 1 + valid.size // _SAMPLE])
+            samples.append(valid[:: 1 + valid.size // most].copy())  # a view would keep all of them
     if not samples:
         return np.empty(0, np.float32), np.empty(0, np.int64), 0.0, 0.0
     unique, counts = np.unique(np.concatenate(samples), return_counts=True)

@@ -24,6 +24,7 @@ import lzma
 import struct
 from collections.abc import Sequence
 from functools import cached_property
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -174,6 +175,34 @@ class TransformCodec:
         packings: Sequence[tuple[float, float]] = (),
     ) -> QuantSpec:
         """Step, dead zone and shift with the fewest bits that reach the PSNR; see `SweepCodec.plan`."""
+        how = psnr, max_error, lossless, peak, period, packings
+        return self._planned(var, sweeps, *how)[0]
+
+    def expected_bits(
+        self,
+        var: str,
+        sweeps: Sequence[tuple[F32, U8]],
+        *,
+        psnr: float,
+        max_error: float | None,
+        peak: float,
+        period: float | None,
+    ) -> float:
+        """Bits of the values at that PSNR, as planning finds them; NaN where it would not help."""
+        return self._planned(var, sweeps, psnr, max_error, False, peak, period)[1]
+
+    def _planned(
+        self,
+        var: str,
+        sweeps: Sequence[tuple[F32, U8]],
+        psnr: float | None,
+        max_error: float | None,
+        lossless: bool,
+        peak: float,
+        period: float | None,
+        packings: Sequence[tuple[float, float]] = (),
+    ) -> tuple[QuantSpec, float]:
+        """The quantiser, and the bits that are to be expected of it, NaN where they are not known."""
         valid = [values[validity == 0] for values, validity in sweeps]
         total = sum(v.size for v in valid)
         exact = self._plain.plan(
@@ -190,7 +219,7 @@ class TransformCodec:
             v.max() for v in valid if v.size
         )
         if lossless or constant or exact.step == 0:
-            return exact
+            return exact, nan
         # with a bound, gates at the fold would need finer steps than the rest: phases are then plain numbers
         turn = fold_of(var, np.concatenate(valid), period) if max_error is None else 0.0
         origin = origin_of(var, np.concatenate(valid), turn)
@@ -200,13 +229,12 @@ class TransformCodec:
             largest = max(float(np.abs(v).max()) for v in valid if v.size) + max_error
             room = max_error - 0.51 * float(np.spacing(np.float32(largest)))
             if room <= 0.05 * max_error:
-                return exact
+                return exact, nan
             cap = 2.0 * room * (1 - 1e-6)
         extra: dict[str, Any] = {"codec": self.name, "peak": float(peak)}
         if psnr is None:
-            return QuantSpec(
-                cap / FINE, origin, bound=max_error or np.inf, extra={**extra, "round": 0.5, "shift": 0}
-            )
+            extra.update(round=0.5, shift=0)
+            return QuantSpec(cap / FINE, origin, bound=max_error or np.inf, extra=extra), nan
         # 0.005 dB in hand for what sampling misses
         allowed = (peak * 10 ** (-psnr / 20)) ** 2 * 10**-0.0005
         default = self._default_rows[variable_class(var)]
@@ -221,12 +249,12 @@ class TransformCodec:
             if with_latents and best is not None and spent < 0.03 * best[0]:
                 break  # latents that are nearly free: going without them cannot pay
         assert best is not None  # there is at least one rounding
-        _, sample, step, rounding, shift = best
+        bits, sample, step, rounding, shift = best
         step, shift = settle(sample, step, rounding, shift, allowed, cap)
         extra.update(round=rounding, shift=shift, mse=allowed)
         bound = max_error or np.inf
         if not turn:
-            return QuantSpec(step / FINE, origin, bound=bound, extra=extra)
+            return QuantSpec(step / FINE, origin, bound=bound, extra=extra), bits
         least, most = (f(float(f(v)) for v in valid if v.size) for f in (min, max))
         while True:
             count = int(np.ceil(turn / (step / FINE)))  # a whole number of indices to the turn
@@ -235,7 +263,7 @@ class TransformCodec:
             extra["low"] = int(np.rint((least - origin - max(0.0, turn - (most - least)) / 2) / fine))
             spec = QuantSpec(fine, origin, period=count, bound=bound, extra=dict(extra))
             if circular_error(sample, spec) <= allowed:
-                return spec
+                return spec, bits
             step *= 0.98  # gates at the fold keep their side at the price of a larger error
 
     def encode_values(

@@ -20,13 +20,13 @@ from tests.radar.synthetic import volume
 def planned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """(variable, number of sweeps) of each time that the transform codec plans."""
     seen = []
-    plan = TransformCodec.plan
+    plan = TransformCodec._planned
 
-    def watched(self: Any, var: str, sweeps: Any, **how: Any) -> Any:
+    def watched(self: Any, var: str, sweeps: Any, *how: Any) -> Any:
         seen.append((var, len(sweeps)))
-        return plan(self, var, sweeps, **how)
+        return plan(self, var, sweeps, *how)
 
-    monkeypatch.setattr(TransformCodec, "plan", watched)
+    monkeypatch.setattr(TransformCodec, "_planned", watched)
     return seen
 
 
