@@ -21,6 +21,7 @@ __all__ = ["Peers", "Placed", "draws_of"]
 
 Floats = npt.NDArray[np.float64]
 _NARROWEST: Final = 0.05  # of the spread among peers: fewer draws cannot tell less
+_LEAST: Final = -30.0  # nats: one value that is called impossible must not outweigh all others
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,9 @@ class Peers:
 
         >>> rng = np.random.default_rng(0)
         >>> peers = Peers.of(rng.normal(140, 30, 999))
-        >>> peers.surprise(np.array([140.0, 200.0]), rng.normal(140, 5, (2, 99))).round() + 0
-        array([ -2., 66.])
+        >>> near, far = peers.surprise(np.array([140.0, 200.0]), rng.normal(140, 5, (2, 99)))
+        >>> bool(near < -1), bool(far > 20)
+        (True, True)
         """
         z, there = self.scores(draws), np.isfinite(draws)
         mean = np.where(there, z, 0.0).sum(1) / np.maximum(there.sum(1), 1)
@@ -88,7 +90,7 @@ class Peers:
             np.where(there, (z - mean[:, None]) ** 2, 0.0).sum(1) / np.maximum(there.sum(1) - 1, 1)
         )
         spread, own = np.maximum(spread, _NARROWEST), self.scores(x)
-        told = -np.log(spread) - ((own - mean) / spread) ** 2 / 2
+        told = np.maximum(-np.log(spread) - ((own - mean) / spread) ** 2 / 2, _LEAST)
         return np.where(there.sum(1) > 1, -(own**2) / 2 - told, 0.0)
 
     def place(self, x: float, draws: Floats) -> Placed:
