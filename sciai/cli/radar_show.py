@@ -25,7 +25,7 @@ def print_compressed(done: Compressed, title: str) -> None:
     assumed = "" if done.interval_from == "volume" else ", assumed"
     console.print(
         f"[bold]{size(done.store_bytes)}[/] for {done.gates / 1e6:.1f} M values, 1/{done.ratio:.0f} "
-        f"of 16-bit words, {done.total_mbps:.2f} Mbps at a volume in {done.interval_s:.0f} s{assumed}",
+        f"of 16-bit words, {rate(done.total_mbps)} at a volume in {done.interval_s:.0f} s{assumed}",
         soft_wrap=True,
     )
     if done.seconds:
@@ -65,7 +65,7 @@ def _row(v: VariableReport) -> list[Any]:
 
     return [
         v.name,
-        "exact" if v.lossless else f"{v.psnr:.2f}",
+        "no values" if not v.valid_fraction else "exact" if v.lossless else f"{v.psnr:.2f}",
         "" if v.psnr_target is None else f"≥ {v.psnr_target:g}",
         f"{v.max_error:.3g}",
         "" if v.max_error_bound is None else f"≤ {v.max_error_bound:g}",
@@ -89,6 +89,16 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} GB"
+
+
+def rate(mbps: float) -> str:
+    """A bit rate as people read it.
+
+    Example:
+        >>> rate(7.314), rate(0.0035)
+        ('7.31 Mbps', '3.5 kbps')
+    """
+    return f"{mbps:.2f} Mbps" if mbps >= 0.1 else f"{1000 * mbps:.1f} kbps"
 
 
 def volume_figures(volume: xr.DataTree) -> dict[str, Any]:

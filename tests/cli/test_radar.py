@@ -154,7 +154,9 @@ def test_verify_refuses_another_volume(run: Run) -> None:
     assert any(finding["level"] == "refuse" for finding in answer["findings"])
 
 
-def test_verify_of_a_damaged_store_is_not_0(run: Run, folder: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def damaged(folder: Path, tmp_path: Path) -> str:
+    """A store whose values of DBZH in sweep_1 are damaged."""
     import shutil
 
     store = tmp_path / "damaged.zarr"
@@ -163,10 +165,40 @@ def test_verify_of_a_damaged_store_is_not_0(run: Run, folder: Path, tmp_path: Pa
     data = bytearray(chunk.read_bytes())
     data[len(data) // 2] ^= 0x10
     chunk.write_bytes(bytes(data))
-    code, out, err = run("verify", "storm.nc", str(store))
+    return str(store)
+
+
+def test_verify_of_a_damaged_store_is_not_0(run: Run, damaged: str) -> None:
+    code, out, err = run("verify", "storm.nc", damaged)
     assert code in (1, 3)
     assert "DBZH" in out + err
     assert "sweep_1" in out + err
+
+
+def test_what_is_left_of_a_damaged_store_can_be_had(run: Run, damaged: str, tmp_path: Path) -> None:
+    from sciai.radar.data import open_volume
+
+    out = tmp_path / "rest.nc"
+    code, _, err = run("decompress", damaged, str(out))
+    assert code == 1
+    assert "--salvage" in err
+    assert not out.exists()
+    code, _, err = run("decompress", damaged, str(out), "--salvage")
+    assert code == 0
+    assert "lost: " in err
+    assert "sweep_1/DBZH" in err
+    back, stored = open_volume(out), open_volume("storm.zarr")
+    assert np.isnan(back["sweep_1/DBZH"]).all()
+    for field in ("sweep_0/DBZH", "sweep_1/ZDR"):
+        np.testing.assert_array_equal(back[field].values, stored[field].values)
+
+
+def test_info_of_a_damaged_store_says_what_it_held(run: Run, damaged: str) -> None:
+    code, out, err = run("info", damaged)
+    assert code == 1
+    assert "altered" in out
+    assert "DBZH" in out
+    assert "sweep_1/DBZH" in err
 
 
 def test_info_of_a_store_and_of_a_file(run: Run) -> None:

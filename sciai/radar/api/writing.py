@@ -79,7 +79,7 @@ def compress(
         codec: ``auto`` takes for each variable what measures smallest; or ``context``, ``transform``,
             ``plain``, ``quick``, or a codec object.
         effort: ``best`` takes the time that the smallest store needs; ``fast`` leaves networks out (codec
-            ``quick``): several times faster, some 5 % more bits, the same promises, all of it decoded and
+            ``quick``): some 60 % of the time, some 5 % more bits, the same promises, all of it decoded and
             measured too.
         overwrite: Replace an existing store.
         embed_model: Put the learned model inside the store: always, never, or (None) where it costs at most 2
