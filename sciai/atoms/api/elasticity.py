@@ -290,9 +290,9 @@ def _answer(
         stress=rest,
     )
     known = potential.typical.get("elastic")
-    notes.append(own_error(known, "elastic", potential.guard))
+    largest = float(np.abs(constants).max())
+    notes.append(own_error(known, "elastic", largest, potential.guard))
     if known is not None:
-        largest = float(np.abs(constants).max())
         own = np.where(
             np.abs(constants) > 1e-3 * largest, known.spread(largest), 0.0
         )  # not where symmetry says 0

@@ -288,7 +288,7 @@ def _answer(
     for name, size in (("volume", v0), ("bulk_modulus", b0 * GPA), ("derivative", b1)):
         known = potential.typical.get(name)
         if name != "derivative":
-            notes.append(own_error(known, name, potential.guard))
+            notes.append(own_error(known, name, size, potential.guard))
         if known is not None:
             spread[name] = known.spread(size, spread[name])
     return Answer(Estimate(value, spread, "eV, Å^3, GPa"), tuple(notes), potential.provenance)

@@ -326,7 +326,7 @@ def _answer(
     spread = dict(last.estimate.spread)
     if change is not None and relaxed.volume is not None:
         known = potential.typical.get("volume")
-        notes.append(own_error(known, "volume", potential.guard))
+        notes.append(own_error(known, "volume", relaxed.volume, potential.guard))
         spread["volume"] = float("nan") if known is None else known.spread(relaxed.volume)
     findings = (*notes, *last.findings)
     return Answer(Estimate(relaxed, spread, "eV, eV/Å, GPa, Å^3"), findings, potential.provenance)

@@ -138,9 +138,10 @@ def phonons(
         other = _frequencies(half, found.path)
         spread = float(np.abs(other - found.frequencies).max())
     known = potential.typical.get("frequencies")
-    findings.append(own_error(known, "frequencies", potential.guard))
+    highest = float(found.frequencies.max())
+    findings.append(own_error(known, "frequencies", highest, potential.guard))
     if known is not None:
-        spread = known.spread(float(found.frequencies.max()), spread)
+        spread = known.spread(highest, spread)
     if found.imaginary:
         message = (
             f"imaginary modes (down to {found.lowest:.2f} THz): the crystal lowers its energy by "
