@@ -247,6 +247,21 @@ def test_interval_of_the_volume() -> None:
     assert 290 < seconds < 300
 
 
+def test_a_variable_of_which_a_psnr_leaves_little_is_named(tmp_path: Path) -> None:
+    """Velocities within 1 m/s at 35 dB of a peak of 60 m/s all come back as 0."""
+    rng = np.random.default_rng(4)
+    slow, fast = (speed * smooth(rng, 60, 80, 0.02).astype(np.float32) for speed in (1, 20))
+    assert not findings(run(one_field(fast, "VRADH"), tmp_path), "flattened")
+    answer = run(one_field(slow, "VRADH"), tmp_path, overwrite=True)
+    (found,) = findings(answer, "flattened")
+    assert found.level == Level.CAUTION
+    assert found.where == "VRADH"
+    spread = answer.unwrap().variables["VRADH"].spread
+    assert spread == pytest.approx(float(slow.std()), rel=0.05)
+    kept = run(one_field(slow, "VRADH"), tmp_path, max_error={"VRADH": spread / 2}, overwrite=True)
+    assert not findings(kept, "flattened")
+
+
 @pytest.mark.parametrize(("plain", "told"), [(1000, []), (995, []), (900, ["DBZH"])])
 def test_a_hair_less_is_no_sign_of_another_kind_of_volume(plain: int, told: list[str]) -> None:
     """Nobody is told that the classical codec is "0 % smaller here"."""

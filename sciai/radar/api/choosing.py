@@ -47,8 +47,8 @@ def for_masks(codecs: Sequence[SweepCodec]) -> tuple[SweepCodec, ...]:
 def costly(codecs: Sequence[SweepCodec], var: str, plan: VariablePlan, trial: Coded) -> TransformCodec | None:
     """The transform codec, where it may be ahead on a variable after what a trial of the others has shown."""
     known = cast("TransformCodec | None", next((c for c in codecs if c not in cheap(codecs)), None))
-    steps, spread = trial.tally.pairs
-    possible = family(var) in _SMOOTH and steps <= _ROUGH * spread and not plan.target.lossless
+    rough = trial.tally.roughness() or 0.0
+    possible = family(var) in _SMOOTH and rough <= _ROUGH and not plan.target.lossless
     return known if possible and trial.value_bytes and isfinite(trial.tally.psnr(plan.peak)) else None
 
 

@@ -45,8 +45,8 @@ class Tally:
     hits: dict[float, list[int]] = field(default_factory=dict)  # threshold -> hits, misses, false alarms
     rain: list[float] = field(default_factory=lambda: [0.0, 0.0])
     pairs: list[float] = field(
-        default_factory=lambda: [0.0, 0.0]
-    )  # squared steps along the ray, squared deviations
+        default_factory=lambda: [0.0, 0.0, 0.0]
+    )  # squared steps along the ray, twice the squared deviations, how many of each
     strong: float | None = None  # largest error of strong echo (`strong`), dB; None where not reflectivity
     exact: bool = True
     stray: int = 0  # invalid gates that were decoded as a number
@@ -88,6 +88,7 @@ class Tally:
                 mine[k] += counts[k]
         for k in range(2):
             self.rain[k] += other.rain[k]
+        for k in range(3):
             self.pairs[k] += other.pairs[k]
 
     def psnr(self, peak: float) -> float:
@@ -97,6 +98,14 @@ class Tally:
         if not math.isfinite(self.squares):
             return -math.inf
         return 10 * math.log10(peak * peak * self.valid / self.squares)
+
+    def roughness(self) -> float | None:
+        """0 for a smooth field, 1 for white noise along the ray; None where nothing varies."""
+        return self.pairs[0] / self.pairs[1] if self.pairs[1] > 0 else None
+
+    def spread(self) -> float | None:
+        """Standard deviation of the values within their sweeps; None where nothing varies."""
+        return math.sqrt(self.pairs[1] / 2 / self.pairs[2]) if self.pairs[1] > 0 else None
 
     def csi(self) -> dict[float, float | None]:
         """Critical success index at each threshold; None where neither field reaches it."""
@@ -122,12 +131,11 @@ class Tally:
         return self.rain[1] / self.rain[0] - 1 if self.rain[0] > 0 else None
 
 
-def correlation(values: F32, validity: U8) -> tuple[float, float]:
-    """Sums for the correlation of neighbours along the ray: mean squared step and twice the variance, each
-    weighted.
+def correlation(values: F32, validity: U8) -> tuple[float, float, float]:
+    """Of neighbours along the ray: sums of squared steps and of twice the squared deviations, how many.
 
     White noise gives a ratio of 1 of the first to the second, a smooth field one near 0. Of a large plane
     some rays are enough.
     """
     count, steps, spread = variation(values, validity, 1 + values.size // 100_000)
-    return (steps, 2 * spread) if count >= 16 else (0.0, 0.0)
+    return (steps, 2 * spread, count) if count >= 16 else (0.0, 0.0, 0.0)

@@ -291,7 +291,8 @@ def _measured(
             echo_created=tally.created,
             echo_removed=tally.removed,
             rain_rate_bias=tally.rain_bias(),
-            roughness=tally.pairs[0] / tally.pairs[1] if tally.pairs[1] > 0 else None,
+            roughness=tally.roughness(),
+            spread=tally.spread(),
             strong_error=tally.strong,
             strong_bound=kept.get("strong_bound"),
         )

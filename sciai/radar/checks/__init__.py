@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AFTER", "BEFORE", "CHECKS", "actions", "govern", "policy"]
 
+FLAT: Final = 0.8  # of the variance that may be lost before it is said
 NOISE: Final = (
     0.7  # of the roughness (1 is white noise): above it neighbours say next to nothing about each other
 )
@@ -31,6 +32,7 @@ CHECKS: Final = frozenset(
     {
         *("geometry", "unknown_name", "told_apart", "double", "infinite"),
         *("bound", "mask", "damaged", "missing_part", "all_missing", "constant", "noise"),
+        "flattened",
         *("unlike_training", "lossless_fallback", "overhead", "strong_echo", "category"),
         "lossy_category",
     }
@@ -168,6 +170,22 @@ def content(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]
             yield _caution("noise", message, var)
 
 
+def flattened(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
+    """Variables of which a PSNR leaves little, since their values differ by much less than its peak."""
+    for var, report in estimate.value.variables.items():
+        if report.spread is None or report.lossless or report.psnr_target is None:
+            continue
+        error = report.psnr_peak * 10 ** (-report.psnr / 20)
+        if error**2 > FLAT * report.spread**2:
+            message = (
+                f"little of it is left: its values differ by {report.spread:.2g} within a sweep (standard "
+                f"deviation), the error is {error:.2g} (root mean square), as {report.psnr_target:g} dB of a "
+                f"peak of {report.psnr_peak:g} allow; ask for more with max_error (such as "
+                f"{report.spread / 2:.1g}) or psnr"
+            )
+            yield _caution("flattened", message, var)
+
+
 def codec_choice(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
     """Where the learned model did not help, and where the bound was held by brute force."""
     for var, report in estimate.value.variables.items():
@@ -196,7 +214,7 @@ def overhead(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding
 
 
 BEFORE: Final = (geometry, unknown_names, told_apart, double, infinite)
-AFTER: Final = (bounds, strong_echo, categories, content, codec_choice, overhead)
+AFTER: Final = (bounds, strong_echo, categories, content, flattened, codec_choice, overhead)
 
 
 def _is_vague(attrs: Mapping[str, Any]) -> bool:
