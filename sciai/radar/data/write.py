@@ -205,8 +205,9 @@ def _put(group: Any, name: str, v: xr.Variable, *, compress: bool = False) -> No
         out = group.createVariable(name, str, v.dims)
         out[...] = values if v.ndim else str(values)
     elif values.dtype.kind in "iuf":
-        out = group.createVariable(name, values.dtype, v.dims, zlib=compress)
-        out[...] = values
+        native = np.dtype(values.dtype.type)  # of dtypes that name a byte order the library warns
+        out = group.createVariable(name, native, v.dims, zlib=compress)
+        out[...] = values.astype(native, copy=False)
     else:
         return
     flags = {k: a for k, a in v.attrs.items() if k == "flag_values"}

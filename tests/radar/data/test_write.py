@@ -48,6 +48,17 @@ def test_simulated(tmp_path, write):
             assert back[s][f].encoding["scale_factor"] == 0.01
 
 
+@pytest.mark.filterwarnings("error:endian")
+def test_numbers_of_a_stated_byte_order(tmp_path):
+    volume = simulate(seed=4, shape=(1, 36, 40))
+    wide = volume["sweep_0"].to_dataset()
+    azimuth = wide.azimuth.values
+    for order in "<>":
+        volume["sweep_0"] = xr.DataTree(wide.assign_coords(azimuth=azimuth.astype(f"{order}f8")))
+        back = open_volume(write_cfradial2(volume, tmp_path / "x.nc", overwrite=True))
+        np.testing.assert_array_equal(back["sweep_0"].azimuth, azimuth)
+
+
 @pytest.mark.parametrize("write", WRITERS)
 def test_floats_that_no_packing_holds(tmp_path, write):
     volume = simulate(seed=4, shape=(2, 24, 40), variables=["DBZH", "ZDR"])
