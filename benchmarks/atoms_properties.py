@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/atoms"))
     parser.add_argument("--judge", default="mattersim-1m", help="mattersim-1m, 7net-0 or chgnet")
     parser.add_argument("--moduli", type=int, default=48, help="cells of each part with moduli, small ones")
-    parser.add_argument("--tensors", type=int, default=24, help="cells with elastic constants and phonons")
+    parser.add_argument("--tensors", type=int, default=48, help="cells with elastic constants and phonons")
     parser.add_argument("--write", action="store_true", help="put errors and figures onto the card")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
