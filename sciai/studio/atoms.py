@@ -34,7 +34,8 @@ LIMITS: Final = {
     "adsorb": ("The sites tried are those of the given orientation of the molecule.",),
 }
 ALWAYS: Final = (
-    "A spread is one standard deviation: two of three answers are closer to the reference method than that.",
+    "A spread is one standard deviation of what is known of the error; where only the fit's own is known, "
+    "the findings say so.",
 )
 
 Row = tuple[str, str, str]

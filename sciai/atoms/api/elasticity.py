@@ -13,7 +13,8 @@ from sciai.atoms.api.equation import _merge
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import INK, new_figure
 from sciai.atoms.api.record import recorded
-from sciai.atoms.api.relaxation import GPA, SYMMETRY_TOLERANCE
+from sciai.atoms.api.relaxation import GPA
+from sciai.atoms.api.symmetry import standard_rotation
 from sciai.atoms.api.typical import own_error
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from sciai.atoms.api.potential import Potential
 
-__all__ = ["Elastic", "elastic", "standard_rotation", "voigt_reuss_hill"]
+__all__ = ["Elastic", "elastic", "voigt_reuss_hill"]
 
 Floats = npt.NDArray[np.float64]
 VOIGT: Final = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -146,30 +147,6 @@ def elastic(
         folder.picture("elastic.png", elastic_figure(answer.estimate.value))
     step(1.0, "done")
     return answer
-
-
-def standard_rotation(atoms: Atoms) -> Floats | None:
-    """What turns a crystal so that its conventional axes lie as in tables; None where no symmetry is found.
-
-    Args:
-        atoms: a crystal.
-
-    Example:
-        >>> from ase.build import bulk
-        >>> primitive = bulk("Cu")
-        >>> primitive.rotate(30, "z", rotate_cell=True)
-        >>> turned = primitive.cell[:] @ standard_rotation(primitive).T
-        >>> bool(np.allclose(np.sort(abs(turned / turned.max()), axis=None)[-6:], 1))
-        True
-    """
-    import spglib
-
-    try:
-        data: Any = (np.asarray(atoms.cell[:]), atoms.get_scaled_positions(), atoms.numbers)
-        found = spglib.get_symmetry_dataset(data, symprec=SYMMETRY_TOLERANCE)
-    except Exception:  # what a release with the new error handling raises where this one returns None
-        return None
-    return None if found is None else np.array(found.std_rotation_matrix, float)
 
 
 def voigt_reuss_hill(constants: npt.ArrayLike) -> dict[str, tuple[float, float, float]]:

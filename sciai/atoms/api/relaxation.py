@@ -13,6 +13,7 @@ from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import curves, structure_figure
 from sciai.atoms.api.record import recorded
+from sciai.atoms.api.symmetry import SYMMETRY_TOLERANCE, spacegroup
 from sciai.atoms.api.typical import own_error
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused
 from sciai.core.errors import BadInput
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from sciai.atoms.api.potential import Potential
 
-__all__ = ["OPTIMIZERS", "Relaxed", "relax", "spacegroup"]
+__all__ = ["OPTIMIZERS", "Relaxed", "relax"]
 
 GPA: Final = 160.21766208
 """GPa in one eV/Å^3."""
@@ -30,7 +31,6 @@ UPHILL: Final = 1e-3  # eV/atom that an end may lie above its start
 OPTIMIZERS: Final = ("auto", "bfgs", "fire", "lbfgs")
 MUCH: Final = 0.3
 """Change of volume that is worth a remark."""
-SYMMETRY_TOLERANCE: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -231,33 +231,6 @@ class _Run:
         # the largest force falls roughly exponentially: its logarithm says how much is left
         done = 1 - np.log(max(worst / self.fmax, 1.0)) / np.log(max(self.history[0][1] / self.fmax, 1.0) + 1)
         self.step(float(np.clip(done, 0, 1)), f"step {len(self.history) - 1}, force {worst:.3f} eV/Å")
-
-
-def spacegroup(atoms: Atoms) -> tuple[str, int] | None:
-    """Symbol and number of a crystal's space group; None where it is not periodic in all directions.
-
-    Example:
-        >>> from ase.build import bulk
-        >>> spacegroup(bulk("Si"))
-        ('Fd-3m', 227)
-    """
-    if not atoms.pbc.all():
-        return None
-    import warnings
-
-    import spglib
-
-    data: Any = (np.asarray(atoms.cell[:]), atoms.get_scaled_positions(), atoms.numbers)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # on how spglib will report errors one day
-            found = spglib.get_spacegroup(data, symprec=SYMMETRY_TOLERANCE)
-    except Exception:  # what a release with the new error handling raises where this one returns None
-        return None
-    if not found:
-        return None
-    symbol, _, number = str(found).partition(" ")
-    return symbol, int(number.strip("() "))
 
 
 def _check(atoms: Atoms, fmax: float, steps: int, with_cell: bool, pressure: float, optimizer: str) -> None:

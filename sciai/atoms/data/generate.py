@@ -21,7 +21,7 @@ from sciai.atoms.data.offspring import Job, Plan, bulk, offspring, relaxing
 from sciai.atoms.data.prototypes import Prototype, prototypes, substituted
 from sciai.atoms.data.records import Record
 from sciai.atoms.data.salts import liquid, salt
-from sciai.atoms.data.settle import ask, downhill, plausible, thinned
+from sciai.atoms.data.settle import ask, downhill, plausible, sliding, thinned
 from sciai.atoms.data.textbook import VOLUMES, cell, compounds
 
 __all__ = ["FAMILIES", "Job", "Plan", "job"]
@@ -224,18 +224,8 @@ def _melt(rng: np.random.Generator, plan: Plan) -> Job:
 
 def _cooling(atoms: Atoms, rng: np.random.Generator) -> Job:
     """The last frame of some steps downhill in positions; now and then the middle one as well."""
-    kept: list[Record] = []
-    here, steps = atoms, int(rng.integers(1, 5))
-    for _ in range(steps):
-        record = yield from ask(here, "melt")
-        if record is None:
-            break
-        kept.append(record)
-        shift = 0.03 * np.asarray(record.forces)
-        shift *= min(1.0, 0.2 / max(1e-9, float(np.linalg.norm(shift, axis=1).max())))
-        here = here.copy()
-        here.positions = here.positions + shift
-    usable = [record for record in kept if plausible(record, 50.0, 5.0)]
+    frames = yield from sliding(atoms, int(rng.integers(1, 5)), "melt", 0.03, 0.2)
+    usable = [record for record in frames if plausible(record, 50.0, 5.0)]
     return usable[-1:] if rng.random() < 0.6 else usable[-1:-4:-2]
 
 

@@ -10,7 +10,7 @@ from ase import Atoms
 
 from sciai.atoms.data import perturb
 from sciai.atoms.data.records import Record, group_of, is_dev
-from sciai.atoms.data.settle import ask, downhill, plausible, thinned
+from sciai.atoms.data.settle import ask, downhill, plausible, sliding, thinned
 
 __all__ = ["Job", "Plan", "bulk", "offspring", "relaxing"]
 
@@ -97,15 +97,6 @@ def bulk(start: Atoms, rng: np.random.Generator, plan: Plan, children: int) -> J
 
 def relaxing(atoms: Atoms, kind: str, rng: np.random.Generator) -> Job:
     """One or three frames of a structure whose atoms, not its cell, go downhill."""
-    kept: list[Record] = []
     here = perturb.rattled(atoms, rng, float(rng.uniform(0.01, 0.1)))
-    for _ in range(int(rng.choice([1, 3]))):
-        record = yield from ask(here, kind)
-        if record is None:
-            break
-        kept.append(record)
-        shift = 0.04 * np.asarray(record.forces)
-        shift *= min(1.0, 0.15 / max(1e-9, float(np.linalg.norm(shift, axis=1).max())))
-        here = here.copy()
-        here.positions = here.positions + shift
-    return thinned(kept, 2)
+    frames = yield from sliding(here, int(rng.choice([1, 3])), kind, 0.04, 0.15)
+    return thinned(frames, 2)

@@ -11,7 +11,7 @@ from ase import Atoms
 from sciai.atoms.data import perturb
 from sciai.atoms.data.records import Record, from_atoms
 
-__all__ = ["ask", "downhill", "plausible", "thinned"]
+__all__ = ["ask", "downhill", "plausible", "sliding", "thinned"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,6 +82,32 @@ def downhill(atoms: Atoms, steps: int) -> Generator[Record, Record | None, list[
         new.positions = new.positions + shift
         before = (shift, forces, pull, volume)
         here = new
+    return frames
+
+
+def sliding(
+    atoms: Atoms, steps: int, kind: str, rate: float, furthest: float
+) -> Generator[Record, Record | None, list[Record]]:
+    """Steps of the atoms alone along their forces; every frame on the way.
+
+    Args:
+        atoms: where to begin.
+        steps: how many frames.
+        kind: of the records.
+        rate: length of a step, Å per eV/Å.
+        furthest: no atom goes further in a step, Å.
+    """
+    frames: list[Record] = []
+    here = atoms
+    for _ in range(steps):
+        record = yield from ask(here, kind)
+        if record is None:
+            break
+        frames.append(record)
+        shift = rate * np.asarray(record.forces)
+        shift *= min(1.0, furthest / max(1e-9, float(np.linalg.norm(shift, axis=1).max())))
+        here = here.copy()
+        here.positions = here.positions + shift
     return frames
 
 

@@ -7,10 +7,11 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from sciai.atoms.api.elasticity import elastic, standard_rotation
+from sciai.atoms.api.elasticity import elastic
 from sciai.atoms.api.equation import eos
 from sciai.atoms.api.potential import Potential
 from sciai.atoms.api.relaxation import relax
+from sciai.atoms.api.symmetry import standard_rotation
 from sciai.atoms.api.typical import QUANTITIES, Typical, own_error, typical_of
 from sciai.atoms.checks import guard
 from sciai.core.answer import Level

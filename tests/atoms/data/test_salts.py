@@ -77,7 +77,7 @@ def test_liquids_are_whole_molecules_at_a_liquids_density(seed, largest):
     assert perturb.closeness(atoms) > 0.5
 
 
-def test_half_of_the_liquids_are_aqueous():
+def test_many_liquids_are_aqueous_and_most_fit():
     found = [liquid(np.random.default_rng(k), 36) for k in range(60)]
     water = [
         atoms is not None and atoms.get_chemical_formula(empirical=True).startswith("H2O") for atoms in found

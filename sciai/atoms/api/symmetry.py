@@ -1,0 +1,64 @@
+"""What spglib says of a crystal: its space group, and how its conventional axes lie."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["SYMMETRY_TOLERANCE", "spacegroup", "standard_rotation"]
+
+SYMMETRY_TOLERANCE: Final = 0.01
+"""Distance, Å, within which atoms count as symmetric."""
+
+
+def spacegroup(atoms: Atoms) -> tuple[str, int] | None:
+    """Symbol and number of a crystal's space group; None where it is not periodic in all directions.
+
+    Example:
+        >>> from ase.build import bulk
+        >>> spacegroup(bulk("Si"))
+        ('Fd-3m', 227)
+    """
+    found = _dataset(atoms)
+    return None if found is None else (str(found.international), int(found.number))
+
+
+def standard_rotation(atoms: Atoms) -> npt.NDArray[np.float64] | None:
+    """What turns a crystal so that its conventional axes lie as in tables; None where no symmetry is found.
+
+    Args:
+        atoms: a crystal.
+
+    Returns:
+        Rotation, shape (3, 3), to be applied to column vectors.
+
+    Example:
+        >>> from ase.build import bulk
+        >>> primitive = bulk("Cu")
+        >>> primitive.rotate(30, "z", rotate_cell=True)
+        >>> turned = primitive.cell[:] @ standard_rotation(primitive).T
+        >>> bool(np.allclose(np.sort(abs(turned / turned.max()), axis=None)[-6:], 1))
+        True
+    """
+    found = _dataset(atoms)
+    return None if found is None else np.array(found.std_rotation_matrix, float)
+
+
+def _dataset(atoms: Atoms) -> Any:
+    if not atoms.pbc.all():
+        return None
+    import spglib
+
+    data: Any = (np.asarray(atoms.cell[:]), atoms.get_scaled_positions(), atoms.numbers)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # on how spglib will report errors one day
+            return spglib.get_symmetry_dataset(data, symprec=SYMMETRY_TOLERANCE)
+    except Exception:  # what a release with the new error handling raises where this one returns None
+        return None
