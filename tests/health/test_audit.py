@@ -169,9 +169,9 @@ def test_a_table_without_the_people_who_were_held_out(tmp_path: Path) -> None:
 
 
 def test_rules_act_on_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.full(len(SCHEMA), np.nan)
-    values[SCHEMA.index("sex")], values[SCHEMA.index("pregnant")] = 0, 1
-    question = checks.Question(SCHEMA, values, {"age": 30.0, "bmi": 25.0}, ("sbp", "dx_diabetes"))
+    question = checks.Question(
+        SCHEMA, {"sex": 0.0, "pregnant": 1.0}, {"age": 30.0, "bmi": 25.0}, ("sbp", "dx_diabetes")
+    )
     assert checks.facts(question)["pregnant"] is True
     low = Distribution("sbp", "sbp", "mm[Hg]", "continuous", 120, 10, (100, 140), quantiles={0.5: 120})
     risk = Distribution("dx_diabetes", "diabetes", "", "binary", 0.1, 0.3, (0.05, 0.2))

@@ -25,7 +25,7 @@ def _question(
     more = {"group": "female|40-59"} | (options or {})
     calibration = more.pop("calibration", Calibration(widths={"sbp": {"all": 0.9}}))
     return checks.Question(
-        SCHEMA, known.values, known.given, targets, calibration, known.findings, waiting=known.waiting, **more
+        SCHEMA, known.free, known.given, targets, calibration, known.findings, waiting=known.waiting, **more
     )
 
 

@@ -136,6 +136,40 @@ def _textbook(rng: np.random.Generator, plan: Plan) -> Job:
     return kept
 
 
+def _sheared(rng: np.random.Generator, plan: Plan) -> Job:
+    """A crystal settled, then sheared a little both ways, its atoms otherwise at rest: how stiff it is.
+
+    Rattled cells hide it: stresses of moved atoms are many times those of a strain of two per cent.
+    """
+    own = [atoms for atoms in plan.around if len(atoms) <= plan.largest]
+    library = compounds()
+    for _ in range(30):
+        way = rng.random()
+        if own and way < 0.5:
+            weights = np.array([1.0 / len(atoms) for atoms in own])
+            atoms = own[int(rng.choice(len(own), p=weights / weights.sum()))].copy()
+        elif way < 0.75:
+            atoms = cell(*library[int(rng.integers(len(library)))])
+        else:
+            found = prototypes(plan.largest)
+            proto = found[int(rng.integers(len(found)))]
+            atoms = substituted(proto.atoms, _elements(proto, rng))
+        if len(atoms) > plan.largest or not plan.allowed(atoms) or perturb.closeness(atoms) < 0.5:
+            continue
+        frames = yield from downhill(atoms, 9)
+        if not frames or not plausible(frames[-1], 3.0, 0.1):
+            return []
+        kept = [replace(frames[-1], kind="settling")]
+        settled = frames[-1].to_atoms()
+        for _ in range(2):
+            for child in perturb.sheared(settled, rng, float(rng.uniform(0.008, 0.035))):
+                record = yield from ask(child, "sheared")
+                if record is not None and plausible(record):
+                    kept.append(record)
+        return kept
+    return []
+
+
 def _around(rng: np.random.Generator, plan: Plan) -> Job:
     """One of the user's own structures, half of the time with an element replaced by a similar one."""
     own = [atoms for atoms in plan.around if len(atoms) <= 2 * plan.largest]
@@ -340,6 +374,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
     "element": _element,
     "oxide": _oxide,
     "textbook": _textbook,
+    "sheared": _sheared,
     "around": _around,
     "hot": _hot,
     "melt": _melt,

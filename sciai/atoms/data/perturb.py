@@ -21,6 +21,7 @@ __all__ = [
     "packed",
     "pressed",
     "rattled",
+    "sheared",
     "slab",
     "strained",
 ]
@@ -68,6 +69,21 @@ def strained(atoms: Atoms, rng: np.random.Generator, size: float) -> Atoms:
     """A random symmetric strain, each component normal with this size; atoms go along."""
     strain = rng.normal(0, size, (3, 3))
     return _deformed(atoms, np.eye(3) + (strain + strain.T) / 2)
+
+
+def sheared(atoms: Atoms, rng: np.random.Generator, size: float) -> tuple[Atoms, Atoms]:
+    """A random strain that keeps the volume (to first order), and its opposite; atoms go along.
+
+    Args:
+        atoms: periodic.
+        rng: for the direction.
+        size: Frobenius norm of the strain.
+    """
+    strain = rng.normal(size=(3, 3))
+    strain = (strain + strain.T) / 2
+    strain -= np.trace(strain) / 3 * np.eye(3)
+    strain *= size / np.linalg.norm(strain)
+    return _deformed(atoms, np.eye(3) + strain), _deformed(atoms, np.eye(3) - strain)
 
 
 def pressed(atoms: Atoms, factor: float) -> Atoms:

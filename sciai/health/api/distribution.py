@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,6 +146,10 @@ class Told(Mapping[str, Distribution]):
 
     def __len__(self) -> int:
         return len(self._parts)
+
+    def items(self) -> ItemsView[str, Distribution]:
+        """Columns and their distributions."""
+        return self._parts.items()  # Mapping's own looks each name up
 
     def __str__(self) -> str:
         return "\n".join(str(part) for part in self.values())

@@ -8,6 +8,7 @@ import numbers
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -150,16 +151,21 @@ class Known:
         kept, said = side_by_side(schema, values, waiting)
         return Known(schema, values, given, solved, kept, (*findings, *said))
 
+    @cached_property
+    def free(self) -> dict[str, float]:
+        """Free columns that are known, given or solved, and their values, in the schema's order."""
+        names, there = self.schema.names, np.flatnonzero(np.isfinite(self.values))
+        return {names[i]: x for i, x in zip(there.tolist(), self.values[there].tolist(), strict=True)}
+
     @property
     def names(self) -> tuple[str, ...]:
         """Free columns that are known, given or solved, in the schema's order."""
-        return tuple(n for n, v in zip(self.schema.names, self.values, strict=True) if np.isfinite(v))
+        return tuple(self.free)
 
     def value(self, name: str) -> float | None:
         """A free or calculated value that is known or follows, or None."""
         if name in self.schema:
-            own = float(self.values[self.schema.index(name)])
-            return own if math.isfinite(own) else None
+            return self.free.get(name)
         if name in self.given:
             return self.given[name]
         derived = self.schema.derived_named(name)

@@ -229,10 +229,10 @@ class Person:
             strange: look at the combination of values too.
         """
         return checks.Question(
-            self.schema, self.known.values, self.known.given, targets, self.human.calibration,
+            self.schema, self.known.free, self.known.given, targets, self.human.calibration,
             self.known.findings, self.group, (lambda: self.strangeness) if strange else None,
             (lambda: self.similar) if self.human.calibration.population else None, self.known.waiting,
-            self.human.standing, (lambda: seen(self.human.model).surely_usual(self.known.values)),
+            self.human.standing, (lambda: seen(self.human.model).surely_usual(self.known.free)),
         )  # fmt: skip
 
     @cached_property
@@ -248,7 +248,7 @@ class Person:
 
         Numbers other than age do not count (see ``strangeness`` for those).
         """
-        return seen(self.human.model).similar(self.known.values, self.human.calibration.population)
+        return seen(self.human.model).similar(self.known.free, self.human.calibration.population)
 
     def _provenance(self, seed: int) -> Provenance:
         return self.human.provenance(seed)

@@ -8,7 +8,6 @@ once for all ages, in one pass.
 
 from __future__ import annotations
 
-import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -62,7 +61,6 @@ class _Look:
     """What is the same for everybody of whom the same columns are known.
 
     Attributes:
-        places: which columns are known.
         tables: their scores; none where the model has no copula.
         answers: those of them that are no numbers.
         judged: how many numbers of them are judged.
@@ -71,9 +69,8 @@ class _Look:
             or the model has no copula.
     """
 
-    places: npt.NDArray[np.int64]
     tables: list[_Table]
-    answers: list[int]
+    answers: list[str]
     judged: int
     clear: float
     form: Floats | None
@@ -97,43 +94,43 @@ class Seen:
         )
         self._predictive = joint.predictive
         self._tables: dict[int, _Table] = {}
-        self._looks: dict[bytes, _Look] = {}
+        self._looks: dict[tuple[str, ...], _Look] = {}
         self._cells: tuple[Any, dict[tuple[str | None, str | None], float]] | None = None
         self._index = {name: k for k, name in enumerate(self.schema.names)}
         self._sexes = self.schema["sex"].levels if "sex" in self._index else ()
 
-    def surely_usual(self, values: Floats) -> bool:
+    def surely_usual(self, known: Mapping[str, float]) -> bool:
         """Whether a person's numbers are so plain together that the network need not be asked about them.
 
         Args:
-            values: what is known, shape (d,), NaN where unknown.
+            known: free columns that are known, in the schema's order, and their values.
 
         Returns:
             False where it is not sure, or the model has no copula.
         """
-        look = self._look(values)
-        return look.judged < 2 or (look.form is not None and self._distance(look, values) < look.clear)
+        look = self._look(known)
+        return look.judged < 2 or (look.form is not None and self._distance(look, known) < look.clear)
 
-    def combination_p(self, values: Floats) -> float:
+    def combination_p(self, known: Mapping[str, float]) -> float:
         """P-value of how the judged numbers go together given everything else that is known, by the copula.
 
         The squared Mahalanobis distance of their normal scores is chi-squared where the copula is right.
 
         Args:
-            values: what is known, shape (d,), NaN where unknown.
+            known: free columns that are known, in the schema's order, and their values.
 
         Returns:
             1 where fewer than two numbers are judged; 0 where the model has no copula.
         """
-        look = self._look(values)
+        look = self._look(known)
         if look.judged < 2 or look.form is None:
             return 1.0 if look.judged < 2 else 0.0
-        return float(chdtrc(look.judged, self._distance(look, values)))
+        return float(chdtrc(look.judged, self._distance(look, known)))
 
-    def _distance(self, look: _Look, values: Floats) -> float:
+    def _distance(self, look: _Look, known: Mapping[str, float]) -> float:
         """Squared, of the judged numbers given everything else."""
         scores: list[float] = []
-        for (at, told, levels), x in zip(look.tables, values[look.places].tolist(), strict=True):
+        for (at, told, levels), x in zip(look.tables, known.values(), strict=True):
             if levels is not None:
                 scores += levels[int(x)]
                 continue
@@ -160,18 +157,18 @@ class Seen:
             self._tables[i] = found
         return found
 
-    def _look(self, values: Floats) -> _Look:
+    def _look(self, known: Mapping[str, float]) -> _Look:
         """What is the same for everybody of whom the same columns are known."""
-        there = values == values
-        key = there.tobytes()
+        key = tuple(known)
         found = self._looks.get(key)
         if found is None:
             if len(self._looks) >= _LOOKS:
                 self._looks.clear()
-            known, judged = np.flatnonzero(there), int(np.count_nonzero(there & self.judged))
+            there = np.isin(self.schema.names, key)
+            judged = int(np.count_nonzero(there & self.judged))
             found = self._looks[key] = _Look(
-                known, [self._table(i) for i in known.tolist()] if self.copula is not None else [],
-                np.flatnonzero(there & self._answers).tolist(), judged,
+                [self._table(i) for i in np.flatnonzero(there).tolist()] if self.copula is not None else [],
+                [self.schema.names[i] for i in np.flatnonzero(there & self._answers)], judged,
                 float(chdtri(max(judged, 1), next((p for n, p in CLEAR if judged <= n), CLEAR_OF_MANY))),
                 None if judged < 2 or self.copula is None else self._form(there),
             )  # fmt: skip
@@ -187,61 +184,50 @@ class Seen:
             form[np.ix_(given, given)] -= np.linalg.inv(whole[np.ix_(given, given)])
         return form
 
-    def similar(self, values: Floats, population: Mapping[str, tuple[int, float]]) -> float:
+    def similar(self, known: Mapping[str, float], population: Mapping[str, tuple[int, float]]) -> float:
         """Expected number of people learned from of this sex and decade with the rarest given answer.
 
         One answer at a time: nobody shares all of thirty answers, and the model does not need them to.
 
         Args:
-            values: what is known, shape (d,), NaN where unknown.
+            known: free columns that are known, in the schema's order, and their values.
             population: "sex|decade|ethnicity" -> (people, mean survey weight) of those learned from.
         """
-        age, sex = self._age_and_sex(values)
-        key = (
-            None if sex != sex else self._sexes[int(sex)],
-            None if age != age else decade(age),
-        )
+        age, sex = known.get("age"), known.get("sex")
+        key = None if sex is None else self._sexes[int(sex)], None if age is None else decade(age)
         if self._cells is None or self._cells[0] is not population:
             self._cells = population, _counted(population)
         people = self._cells[1].get(key, 0.0)
-        answers = self._look(values).answers
+        answers = self._look(known).answers
         if not answers or not people:
             return people
-        return people * min(self.share(self.schema.names[i], values) for i in answers)
+        return people * min(self.share(name, known) for name in answers)
 
-    def share(self, name: str, values: Floats) -> float:
+    def share(self, name: str, known: Mapping[str, float]) -> float:
         """Share of people of this age and sex who gave the same answer.
 
         Args:
             name: a column that is no number, known of the person.
-            values: what is known, shape (d,), NaN where unknown.
+            known: free columns that are known, and their values; this one among them.
         """
-        level = int(values[self._index[name]])
-        row = self._row(values)
+        level = int(known[name])
+        row = self._row(known)
         if row is not None:
             return float(self._shares[name][row, level])
         asked = np.full((1, len(self.schema)), np.nan)
         for own in ("age", "sex"):
-            if own in self._index:
-                asked[0, self._index[own]] = values[self._index[own]]
+            if own in known:
+                asked[0, self._index[own]] = known[own]
         return float(self._predictive(asked, [name])[name].probabilities()[0, level])
 
-    def _age_and_sex(self, values: Floats) -> tuple[float, float]:
-        """NaN where unknown, or no column."""
-        age, sex = (self._index.get(name) for name in ("age", "sex"))
-        return (
-            math.nan if age is None else float(values[age]),
-            math.nan if sex is None else float(values[sex]),
-        )
-
-    def _row(self, values: Floats) -> int | None:
+    def _row(self, known: Mapping[str, float]) -> int | None:
         """Row of the table for a person's age and sex, of which either may be unknown; None where none is."""
-        age, sex = self._age_and_sex(values)
-        place = len(_AGES) if age != age else int(age) - _AGES[0]
-        if age == age and (age != int(age) or not 0 <= place < len(_AGES)):
+        age, sex = known.get("age"), known.get("sex")
+        place = len(_AGES) if age is None else int(age) - _AGES[0]
+        if age is not None and (age != int(age) or not 0 <= place < len(_AGES)):
             return None
         levels = len(self._sexes)
-        return place * (levels + 1) + (levels if sex != sex else int(sex))
+        return place * (levels + 1) + (levels if sex is None else int(sex))
 
     @cached_property
     def _shares(self) -> dict[str, Floats]:

@@ -116,6 +116,8 @@ def column_named(schema: Schema, text: str) -> str:
     >>> [column_named(default_schema(), name) for name in ("尿酸", "BMI", "γ-GTP")]
     ['uric_acid', 'bmi', 'ggt']
     """
+    if text in schema or any(text == derived.name for derived in schema.derived):
+        return text
     names = _names(schema)
     found = names.get(normal(text)) or names.get(normal(text).replace(" ", "_").replace("-", "_"))
     if found:

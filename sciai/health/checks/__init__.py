@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 
 from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, read_policy
@@ -69,7 +68,7 @@ class Question:
 
     Attributes:
         schema: the columns.
-        values: what is known of the free columns, shape (d,), NaN where unknown.
+        known: free columns that are known, and their values.
         given: what was given, free and calculated, in the columns' units.
         targets: what is asked for.
         calibration: what held-out people taught.
@@ -84,7 +83,7 @@ class Question:
     """
 
     schema: Schema
-    values: npt.NDArray[np.float64]
+    known: Mapping[str, float]
     given: Mapping[str, float]
     targets: tuple[str, ...] = ()
     calibration: Calibration = field(default_factory=Calibration)
@@ -95,11 +94,6 @@ class Question:
     waiting: Mapping[str, float] = field(default_factory=dict)
     standing: Standing | None = None
     plain: Callable[[], bool] | None = None
-
-    @cached_property
-    def known(self) -> dict[str, float]:
-        """Free columns that are known, and their values."""
-        return {name: x for name, x in zip(self.schema.names, self.values.tolist(), strict=True) if x == x}
 
     def value(self, name: str) -> float | None:
         """A free column's value, or None where it is unknown or there is no such column."""
@@ -146,8 +140,9 @@ def govern(question: Question, answer: Answer[Any]) -> Answer[Any]:
         question: whose.
         answer: as it would be given.
     """
-    told = facts(question) if actions() else {}
-    for rule in actions():
+    rules = actions()
+    told = facts(question, {name for rule in rules for name in rule.when}) if rules else {}
+    for rule in (rule for rule in rules if rule.matches(told)):
         names = rule.when.get("target")
         wanted = (names,) if isinstance(names, str) else tuple(names or question.targets)
 
@@ -158,22 +153,26 @@ def govern(question: Question, answer: Answer[Any]) -> Answer[Any]:
     return answer
 
 
-def facts(question: Question) -> dict[str, Any]:
+def facts(question: Question, names: Iterable[str] = FACTS) -> dict[str, Any]:
     """What rules may ask of a question; only what is known of the person.
 
     Args:
         question: of a person.
+        names: which facts are looked at.
     """
-    found: dict[str, Any] = {"target": question.targets}
-    for name, value in (("age", question.given.get("age")), ("bmi", question.given.get("bmi"))):
+    found: dict[str, Any] = {}
+    for name in names:
+        if name == "target":
+            found[name] = question.targets
+            continue
+        if name in ("age", "bmi"):
+            value: Any = question.given.get(name)
+        elif name == "pregnant":
+            value = None if question.value(name) is None else question.value(name) == 1.0
+        else:
+            value = question.level("cycle" if name == "era" else name)
         if value is not None:
             found[name] = value
-    for name, column in (("sex", "sex"), ("race_eth", "race_eth"), ("era", "cycle")):
-        level = question.level(column) if column in question.schema else None
-        if level is not None:
-            found[name] = level
-    if question.value("pregnant") is not None:
-        found["pregnant"] = question.value("pregnant") == 1.0
     return found
 
 
@@ -182,7 +181,7 @@ def _wider(estimate: Estimate[Any], by: float, names: tuple[str, ...]) -> Estima
     parts = dict(_parts(estimate))
     for name in set(names) & set(parts):
         told = parts[name]
-        binary = told.kind == str(Kind.BINARY)
+        binary = told.kind == _BINARY
         middle = told.mean if binary else told.median
         if not np.isfinite(middle):
             continue  # a category has no interval
@@ -193,6 +192,7 @@ def _wider(estimate: Estimate[Any], by: float, names: tuple[str, ...]) -> Estima
     return Estimate(type(estimate.value)(parts), spread, estimate.unit) if parts else estimate
 
 
+_BINARY: Final = str(Kind.BINARY)
 _MEANING: Final = Finding("meaning", Level.OK, MEANING)
 
 
@@ -379,16 +379,18 @@ def constraints(question: Question) -> Iterable[Finding]:
 def finite(question: Question, estimate: Estimate[Any]) -> Iterable[Finding]:
     """No number that is none."""
     for name, told in _parts(estimate):
-        numbers = [told.mean, told.sd, *told.interval] if told.kind != "categorical" else []
-        numbers += list(told.probabilities.values())
-        if not all(map(math.isfinite, numbers)):
+        # a sum with one that is not finite is not finite
+        total = sum(told.probabilities.values())
+        if told.kind != "categorical":
+            total += told.mean + told.sd + sum(told.interval)
+        if not math.isfinite(total):
             yield Finding("finite", Level.REFUSE, "the model gave no number for it", name)
 
 
 def spread(question: Question, estimate: Estimate[Any]) -> Iterable[Finding]:
     """Risks that the model's members disagree about."""
     for name, told in _parts(estimate):
-        if told.kind == str(Kind.BINARY) and told.spread > WIDE:
+        if told.kind == _BINARY and told.spread > WIDE:
             message = f"the model's parts disagree by {100 * told.spread:.0f} points about this risk"
             yield Finding("spread", Level.CAUTION, message, name)
 

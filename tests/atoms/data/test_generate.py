@@ -143,6 +143,13 @@ def test_perturbations():
         0.04, rel=0.3
     )
     assert perturb.pressed(cell, 0.9).get_volume() == pytest.approx(0.729 * cell.get_volume())
+    one, other = perturb.sheared(cell, rng, 0.02)
+    for sheared in (one, other):  # to second order in the strain
+        assert sheared.get_volume() == pytest.approx(cell.get_volume(), rel=3e-4)
+        strain = np.linalg.solve(cell.cell.array, sheared.cell.array) - np.eye(3)
+        assert np.linalg.norm(strain) == pytest.approx(0.02)
+        assert sheared.get_scaled_positions() == pytest.approx(cell.get_scaled_positions(), abs=1e-9)
+    assert one.cell.array + other.cell.array == pytest.approx(2 * cell.cell.array)
     assert perturb.closeness(cell) == pytest.approx(2.1 / (1.41 + 0.66), rel=1e-6)
     surface = perturb.slab(cell, rng, 16)
     heights = surface.positions @ (surface.cell.array[2] / np.linalg.norm(surface.cell.array[2]))

@@ -27,14 +27,15 @@ def test_shares_are_the_models(human: VirtualHuman) -> None:
         for name in ("dx_diabetes", "smoking"):
             told = human.model.predictive(asked, [name])[name].probabilities()[0]
             level = int(person.known.value(name) or 0)
-            assert usual.share(name, person.known.values) == pytest.approx(told[level], abs=1e-5)
+            assert usual.share(name, person.known.free) == pytest.approx(told[level], abs=1e-5)
 
 
 def test_the_distance_is_that_of_the_scores(human: VirtualHuman) -> None:
     from scipy.stats import chi2
 
     usual, copula = seen(human.model), human.model.copula
-    values = human.given(PLAIN).known.values
+    person = human.given(PLAIN)
+    values = person.known.values
     z = copula.scores(values[None])[0]
     known = np.isfinite(z)
     own = known & usual.judged[copula.owner]
@@ -44,7 +45,7 @@ def test_the_distance_is_that_of_the_scores(human: VirtualHuman) -> None:
     off = z[own] - z[rest] @ weights
     within = r[np.ix_(own, own)] - r[np.ix_(rest, own)].T @ weights
     p = chi2.sf(off @ np.linalg.solve(within, off), int(own.sum()))
-    assert usual.combination_p(values) == pytest.approx(p, rel=0.05)
+    assert usual.combination_p(person.known.free) == pytest.approx(p, rel=0.05)
 
 
 def test_a_strange_combination_is_put_to_the_model_and_a_plain_one_is_not(
@@ -69,8 +70,8 @@ def test_without_a_copula_the_model_is_always_asked(human: VirtualHuman) -> None
         predictive = human.model.predictive
 
     other = Seen(Other())  # type: ignore[arg-type]
-    assert not other.surely_usual(human.given(PLAIN).known.values)
-    assert other.surely_usual(human.given(age=50, sbp=120).known.values)  # one number is no combination
+    assert not other.surely_usual(human.given(PLAIN).known.free)
+    assert other.surely_usual(human.given(age=50, sbp=120).known.free)  # one number is no combination
 
 
 def test_what_is_kept_is_kept_per_model_and_bounded(human: VirtualHuman) -> None:
@@ -80,9 +81,7 @@ def test_what_is_kept_is_kept_per_model_and_bounded(human: VirtualHuman) -> None
     rng = np.random.default_rng(0)
     for _ in range(200):
         chosen = rng.permutation(len(names))[:4]
-        values = np.full(len(human.schema), np.nan)
-        for k in chosen:
-            column = human.schema[names[k]]
-            values[human.schema.index(names[k])] = (column.low + column.high) / 2
-        assert 0 <= usual.combination_p(values) <= 1
+        columns = [human.schema[names[k]] for k in sorted(chosen)]
+        known = {column.name: (column.low + column.high) / 2 for column in columns}
+        assert 0 <= usual.combination_p(known) <= 1
     assert len(usual._looks) <= 64
