@@ -31,7 +31,8 @@ from benchmarks.health_data import (
     table,
     targets,
 )
-from sciai.health.api.evaluate import Prediction, figures, predict
+from sciai.health.api.evaluate import figures
+from sciai.health.api.predictions import Prediction, predict
 from sciai.health.data.leaks import INPUTS
 from sciai.health.model.calibration import decade
 from sciai.trust.score import ece

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.health_lightgbm import Question
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.resources import checkpoints_dir
-from sciai.health.api.evaluate import bin_edges
+from sciai.health.api.predictions import bin_edges
 from sciai.health.data.columns import Kind, Schema
 from sciai.health.data.leaks import INPUTS, inputs_of
 from sciai.health.model.calibration import Calibration

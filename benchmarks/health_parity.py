@@ -32,7 +32,8 @@ from benchmarks.health_data import (
     table,
 )
 from benchmarks.health_lightgbm import Question, cached
-from sciai.health.api.evaluate import ColumnScore, Prediction, auroc, figures, predict
+from sciai.health.api.evaluate import ColumnScore, auroc, figures
+from sciai.health.api.predictions import Prediction, predict
 from sciai.health.data.leaks import INPUTS
 
 PEER = "LightGBM"

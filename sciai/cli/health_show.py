@@ -353,9 +353,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     kind = table_kind(path)
     with whole_file(path, overwrite=True) as partial:
         if kind == ".parquet":
-            plain = table.copy(deep=False)
-            plain.attrs = {}  # findings do not go into the file
-            plain.to_parquet(partial)
+            table.to_parquet(partial)
         else:
             table.to_csv(partial, index=not table.index.equals(_default_index(len(table))))
 

@@ -87,14 +87,7 @@ def sample(
         health_show.table_kind(out)
     with show.progress("drawing", quiet=quiet):
         people = load(model).given(pairs(given)).sample(number, seed)
-        if out is not None:
-            health_show.write_table(people, out)
-    if out is not None:
-        typer.echo(str(out))
-    elif json:
-        show.print_json(health_show.records(people))
-    else:
-        health_show.print_people(people)
+    _told(people, out, json, None, "Virtual people", 10)
 
 
 def marginal(
@@ -132,25 +125,32 @@ def impute(
     table: Annotated[
         Path, typer.Argument(metavar="TABLE", help=".csv or .parquet with the model's columns.")
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help=".csv or .parquet to write.")],
+    written: Annotated[
+        Path | None, typer.Argument(metavar="[OUT]", help="The same as --out.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help=".csv or .parquet to write.")] = None,
     seed: Annotated[
         int | None, typer.Option(help="Draw values jointly with this seed. [medians and likeliest levels]")
     ] = None,
     model: Model = "health",
+    json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fill the gaps of a table.
+    """Fill the gaps of a table; columns that it lacks are not added.
 
     [bold]Examples[/bold]
 
-    sciai health impute gaps.csv full.csv
-    sciai health impute gaps.parquet draw1.parquet --seed 1
+    sciai health impute gaps.csv -o full.csv
+    sciai health impute gaps.parquet -o draw1.parquet --seed 1
     """
-    health_show.table_kind(out)
+    if written is not None and out is not None:
+        raise typer.BadParameter(f"the file to write is named twice, {written} and {out}")
+    target = out or written
+    if target is not None:
+        health_show.table_kind(target)
     with _about(table):
         full = load(model).impute(_read(table), seed=seed, progress=False if quiet else None)
-    health_show.write_table(full, out)
-    typer.echo(str(out))
+    _told(full, target, json, {}, "the table, filled")
 
 
 def predict(
@@ -173,15 +173,32 @@ def predict(
     human = load(model)
     with _about(table):
         told = human.predict(_read(table), target, progress=False if quiet else None)
-    findings = tuple(told.attrs.get("findings", ()))
+    _told(told, out, json, {"target": target}, f"{target}, row by row")
+
+
+def _told(
+    table: pd.DataFrame,
+    out: Path | None,
+    json: bool,
+    about: dict[str, Any] | None,
+    title: str,
+    most: int = 20,
+) -> None:
+    """Write or print a table, and what was found on the way; JSON of ``about`` None is bare rows."""
+    from sciai.health.api.table_notes import found_in
+
+    findings = found_in(table)
     if out is not None:
-        health_show.write_table(told, out)
+        health_show.write_table(table, out)
+    if json:
+        rows = {"file": out} if out is not None else {"rows": health_show.records(table)}
+        bare = about is None and out is None
+        show.print_json(rows["rows"] if bare else {**(about or {}), **rows, "findings": findings})
+    elif out is not None:
         show.stderr().print("\n".join(f.message for f in findings), markup=False)
         typer.echo(str(out))
-    elif json:
-        show.print_json({"target": target, "rows": health_show.records(told), "findings": findings})
     else:
-        health_show.print_people(told, title=f"{target}, row by row", most=20)
+        health_show.print_people(table, title=title, most=most)
         health_show.print_notes(findings)
 
 

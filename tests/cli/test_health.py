@@ -204,7 +204,15 @@ def test_tables(run: Run) -> None:
     assert told["p"][0] == pytest.approx(one.probability, abs=1e-6)
     assert len(json.loads(run("predict", "gaps.csv", "-t", "hdl", "--json")[1])["rows"]) == 3
     assert "row by row" in run("predict", "gaps.csv", "-t", "hdl")[1]
-    assert run("impute", "gaps.csv", "full.parquet")[0] == 0
+    assert run("impute", "gaps.csv", "old.parquet")[0] == 0  # as it was written before there was --out
+    code, _, err = run("impute", "gaps.csv", "-o", "full.parquet")
+    assert code == 0
+    assert "mine" in err  # what is not used is said
+    assert pd.read_parquet("old.parquet").equals(pd.read_parquet("full.parquet"))
+    assert pd.read_parquet("full.parquet").attrs["findings"][0]["check"] == "ignored"
+    assert run("impute", "gaps.csv", "a.csv", "-o", "b.csv")[0] == 2
+    assert json.loads(run("impute", "gaps.csv", "--json")[1])["rows"][0]["hba1c"] == 6.4
+    assert json.loads(run("impute", "gaps.csv", "-o", "c.csv", "--json")[1])["file"] == "c.csv"
     full = pd.read_parquet("full.parquet")
     assert full["hba1c"].notna().all()
     assert full["hba1c"][0] == 6.4

@@ -314,7 +314,7 @@ class VirtualHuman:
         Returns:
             Same index. A yes/no column: ``p`` (calibrated), ``low``, ``high``. A category: one column for
             each level. A number: ``mean``, ``sd``, ``q05``, ``q25``, ``q50``, ``q75``, ``q95``, ``low``,
-            ``high`` (90 % interval). ``attrs["findings"]`` says what was ignored.
+            ``high`` (90 % interval). ``attrs["findings"]`` says what was ignored, as plain mappings.
 
         Raises:
             BadInput: naming row and column of a value that does not fit.

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
-from sciai.health.api.evaluate import bin_edges
+from sciai.health.api.predictions import bin_edges
 from sciai.health.api.privacy_attacks import (
     Attribute,
     Exposure,

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.core.errors import BadInput
-from sciai.health.api.evaluate import auroc, bin_edges, predict
+from sciai.health.api.evaluate import auroc
+from sciai.health.api.predictions import bin_edges, predict
 from sciai.trust.score import wilson
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused, jsonable
 from sciai.core.errors import BadInput
 from sciai.core.listen import as_one, as_receipt
+from sciai.health.api.table_notes import found_in
 from sciai.health.checks import policy
 from sciai.trust.record import Question
 from sciai.trust.said import fingerprint
@@ -139,7 +140,7 @@ def receipt(subject: Any, given: Any, seed: int | None = None) -> Answer[Any]:
         given: the table, crowd or number that went out.
         seed: of the draws; None where nothing was drawn.
     """
-    found = (*getattr(given, "attrs", {}).get("findings", ()), *_stage(subject))
+    found = (*found_in(given), *_stage(subject))
     value: Any
     if isinstance(given, float):
         value = {"log_prob": given}

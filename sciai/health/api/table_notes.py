@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from sciai.core.answer import Finding, Level
+from sciai.core.answer import Finding, Level, jsonable
 from sciai.core.errors import BadInput
 from sciai.health.api.constraints import apart
 from sciai.health.checks import YOUNGEST
@@ -17,7 +18,7 @@ from sciai.health.data.columns import Schema
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Notes", "at_odds", "checked", "possible", "too_young"]
+__all__ = ["Notes", "at_odds", "attach", "checked", "found_in", "possible", "too_young"]
 
 Floats = npt.NDArray[np.float64]
 _PARTS: Final = (("hdl", "chol_total"), ("albumin", "protein_total"), ("dbp", "sbp"))
@@ -44,6 +45,18 @@ class Notes:
             rows = f"{count} row" + ("" if count == 1 else f"s, the first is {first}")
             more.append(Finding(check, level, f"{message} ({rows})", column))
         return (*self.fixed, *more)
+
+
+def attach(findings: Iterable[Finding], table: pd.DataFrame | pd.Series) -> None:
+    """Keep what was found with a table that answers another, as plain values: files can hold them, too."""
+    table.attrs.pop("reading", None)
+    table.attrs["findings"] = jsonable(list(findings))
+
+
+def found_in(table: Any, key: str = "findings") -> list[Finding]:
+    """What was kept with a table."""
+    kept = getattr(table, "attrs", {}).get(key, ())
+    return [Finding(f["check"], Level.parse(f["level"]), f["message"], f["where"]) for f in kept]
 
 
 def too_young(schema: Schema, part: pd.DataFrame, start: int, notes: Notes) -> npt.NDArray[np.intp]:
@@ -138,7 +151,7 @@ def checked(schema: Schema, table: pd.DataFrame, target: str | None) -> list[Fin
             field="table",
             fix=f"it knows {', '.join(schema.names[:6])} ...",
         )
-    findings = []
+    findings = found_in(table, "reading")
     ignored = [n for n in names if n not in known]
     if ignored:
         shown = ", ".join(ignored[:8]) + (f" and {len(ignored) - 8} more" if len(ignored) > 8 else "")

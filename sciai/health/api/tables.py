@@ -14,7 +14,7 @@ from sciai.core.errors import BadInput
 from sciai.health.api.constraints import solve_for
 from sciai.health.api.known import OLDEST
 from sciai.health.api.record import handed_out
-from sciai.health.api.table_notes import Notes, at_odds, checked, possible, too_young
+from sciai.health.api.table_notes import Notes, at_odds, attach, checked, possible, too_young
 from sciai.health.api.words import level_of
 from sciai.health.data.columns import Column, Kind, Schema
 from sciai.health.model.calibration import groups_of
@@ -53,7 +53,7 @@ def predict(human: VirtualHuman, table: pd.DataFrame, column: str, *, progress: 
     result = pd.DataFrame(
         np.concatenate(told) if told else np.empty((0, len(names))), index=table.index, columns=names
     )
-    result.attrs["findings"] = notes.findings()
+    attach(notes.findings(), result)
     return result
 
 
@@ -150,7 +150,7 @@ def impute(
                 result[name] = np.where(gaps, fresh, table[name].to_numpy(object, na_value=None))
                 if name not in schema or schema[name].numeric or table[name].dtype.kind in "fiu":
                     result[name] = result[name].astype(float)
-    result.attrs["findings"] = notes.findings()
+    attach(notes.findings(), result)
     return result
 
 
@@ -195,7 +195,7 @@ def log_prob(
     ]
     values = np.concatenate(told) if told else np.empty(0)
     result = pd.Series(values, index=table.index, name="log_prob")
-    result.attrs["findings"] = notes.findings()
+    attach(notes.findings(), result)
     return result
 
 

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from sciai.core.answer import jsonable
 from sciai.core.errors import BadInput
 from sciai.health.data.columns import Schema, default_schema
+from sciai.health.data.encodings import encoding_of_file, said_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,10 +85,16 @@ class Table:
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """A table of people, one a row: .parquet, .csv (or .txt) with commas, .tsv with tabs; UTF-8 or Shift_JIS.
+    """A table of people, one a row: .parquet, .csv (or .txt) with commas or semicolons, .tsv with tabs.
+
+    Text is UTF-8, UTF-16, Shift_JIS, EUC-JP or Latin-1. Where semicolons part the cells, a comma may stand
+    before the decimals.
 
     Args:
         path: the file.
+
+    Returns:
+        The table; ``attrs["reading"]`` holds what was assumed about the file.
 
     Raises:
         BadInput: when it is missing, empty, or no such file.
@@ -99,11 +107,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         if kind in (".parquet", ".pq"):
             table = pd.read_parquet(file)
         elif kind in (".csv", ".tsv", ".txt"):
-            sep = "\t" if kind == ".tsv" else ","
-            try:
-                table = pd.read_csv(file, sep=sep, encoding="utf-8-sig")
-            except UnicodeDecodeError:  # as Excel saves it on a Japanese computer
-                table = pd.read_csv(file, sep=sep, encoding="cp932")
+            table = _read_text(file)
         else:
             raise BadInput("neither CSV nor Parquet", file=file, fix="give a .csv or .parquet file")
     except BadInput:
@@ -115,6 +119,21 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise BadInput(f"cannot be read: {reason}", file=file, fix="give a .csv or .parquet file") from error
     if table.empty:
         raise BadInput("the table has no rows", file=file, fix="give one person in each row")
+    return table
+
+
+def _read_text(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    encoding = encoding_of_file(file)
+    if encoding is None:
+        raise BadInput("cannot be read: the text is in none of the encodings that are known", file=file)
+    with open(file, encoding=encoding, newline="") as lines:
+        head = lines.readline()
+    sep = max(",\t;", key=head.count) if file.suffix.lower() != ".tsv" else "\t"
+    table = pd.read_csv(file, sep=sep, encoding=encoding, decimal="," if sep == ";" else ".")
+    said = said_of(encoding)
+    table.attrs["reading"] = [] if said is None else [jsonable(said)]
     return table
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from sciai.core.errors import BadInput
-from sciai.health.api.evaluate import Evaluation, Prediction, auroc, bin_edges, evaluate, figures, predict
+from sciai.health.api.evaluate import Evaluation, auroc, evaluate, figures
+from sciai.health.api.predictions import Prediction, bin_edges, predict
 from sciai.health.data.leaks import leaks_of
 from sciai.health.model.calibration import Calibration
 from sciai.trust.platt import Platt

@@ -139,6 +139,17 @@ def test_a_table_that_excel_saved_in_japan(tmp_path: Path) -> None:
     file.write_bytes("sex,age,メモ\n男性,64,なし\n女性,50,\n".encode("cp932"))
     table = read_table(file)
     assert table["sex"].tolist() == ["男性", "女性"]
+    assert "read as Shift_JIS" in table.attrs["reading"][0]["message"]
     file.write_bytes(b"sex,age\n\xff\xfe\x81,64\n")
     with pytest.raises(BadInput, match="cannot be read"):
         read_table(file)
+
+
+def test_a_table_that_excel_saved_in_germany(tmp_path: Path) -> None:
+    file = tmp_path / "leute.csv"
+    file.write_bytes("age;sex;Größe in cm;bmi;hba1c\n50;male;178;25,5;5,4\n61;female;;31;\n".encode("cp1252"))
+    table = read_table(file)
+    assert table.columns.tolist() == ["age", "sex", "Größe in cm", "bmi", "hba1c"]
+    assert table["bmi"].tolist() == [25.5, 31.0]
+    assert table["hba1c"].tolist()[:1] == [5.4]
+    assert "read as Latin-1" in table.attrs["reading"][0]["message"]

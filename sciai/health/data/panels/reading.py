@@ -74,12 +74,13 @@ def read_panels(
     elif isinstance(source, str | os.PathLike):
         path = Path(source)
         name = path.name
-        text = decode(read_bytes(path), path)
+        text, encoding = decode(read_bytes(path), path)
         if text.lstrip()[:1] in "{[":
             sheet = of_json(text, path)
         else:
             rows, numbers = rows_of_text(text)
             sheet = items_of_rows(rows, numbers, path)
+        sheet.notes += [encoding] if encoding is not None else []
     elif hasattr(source, "columns") and hasattr(source, "itertuples"):
         sheet = of_frame(source)
     else:

@@ -9,7 +9,9 @@ import unicodedata
 from pathlib import Path
 from typing import Final
 
+from sciai.core.answer import Finding
 from sciai.core.errors import BadInput
+from sciai.health.data.encodings import encoding_of, said_of
 
 __all__ = ["Rows", "decode", "read_bytes", "rows_of_text"]
 
@@ -17,13 +19,13 @@ Rows = list[list[str]]
 _COMMA: Final = re.compile(r"[<>]?\d+,\d{1,2}(?!\d)")  # 13,5: no thousands are written so
 
 
-def decode(data: bytes, file: object) -> str:
-    """Text of a file: UTF-8 (with or without a mark), UTF-16 with a mark, Shift_JIS as Windows writes it.
+def decode(data: bytes, file: object) -> tuple[str, Finding | None]:
+    """Text of a file, and what to say of its encoding where that is not UTF-8.
 
     Raises:
-        BadInput: an empty file, a spreadsheet or PDF, or bytes in none of these encodings.
+        BadInput: an empty file, a spreadsheet or PDF, or bytes that are no text.
 
-    >>> decode("血糖,99".encode("cp932"), "a.csv")
+    >>> decode("血糖,99".encode("cp932"), "a.csv")[0]
     '血糖,99'
     """
     if not data.strip():
@@ -31,17 +33,11 @@ def decode(data: bytes, file: object) -> str:
     if data[:4] == b"PK\x03\x04" or data[:5] == b"%PDF-" or data[:4] == b"\xd0\xcf\x11\xe0":
         kind = "a PDF" if data[:1] == b"%" else "a spreadsheet file"
         raise BadInput(f"this is {kind}, not text", file=file, fix="save or copy the table as CSV")
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16")
-    for encoding in ("utf-8-sig", "cp932"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    fix = "save it as CSV in UTF-8 (Excel: 'CSV UTF-8')"
-    raise BadInput("the text is neither UTF-8 nor Shift_JIS", file=file, fix=fix)
+    encoding = encoding_of(data)
+    if encoding is None:
+        fix = "save it as CSV in UTF-8 (Excel: 'CSV UTF-8')"
+        raise BadInput("the text is in none of the encodings that are known", file=file, fix=fix)
+    return data.decode(encoding), said_of(encoding)
 
 
 def rows_of_text(text: str) -> tuple[Rows, list[int]]:

@@ -318,7 +318,7 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
     for data, word in (
         (b"PK\x03\x04rest", "spreadsheet"),
         (b"%PDF-1.7", "PDF"),
-        (b"\x81\xff\xfe\x00", "neither"),
+        (b"\x81\xff\xfe\x00", "none of the encodings"),
     ):
         path = tmp_path / "x"
         path.write_bytes(data)
