@@ -7,6 +7,7 @@ shrink).
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -111,13 +112,14 @@ def group_of(numbers: npt.ArrayLike, pbc: npt.ArrayLike) -> str:
 def is_dev(group: str, share: float = DEV_SHARE) -> bool:
     """Whether a group belongs to the development part. It depends on its name alone, so everyone agrees.
 
-    Single elements never do: without them the rest cannot be learned. Groups that the generator makes anew
-    are skipped where this is true, so that no generated structure is a near copy of a development structure.
+    Single elements never do, as crystals or as molecules: without them the rest cannot be learned. Groups
+    that the generator makes anew are skipped where this is true, so that no generated structure is a near
+    copy of a development structure.
 
     >>> [name for name in ("Fe-O", "Na-Cl", "Cu", "C-Si", "Ni-Ti", "mol:H2O") if is_dev(name)]
     ['Fe-O']
     """
-    if "-" not in group and ":" not in group:
+    if re.fullmatch(r"(mol:)?[A-Z][a-z]?\d*", group):
         return False
     number = int.from_bytes(hashlib.sha256(f"sciai atoms dev 1 {group}".encode()).digest()[:8], "big")
     return number < share * 2**64

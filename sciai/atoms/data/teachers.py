@@ -35,6 +35,8 @@ __all__ = [
 TEACHERS_EXTRA = "'sciai[teachers]'"
 # With its dependencies come a mismatching torchvision, cloud clients and more, which labelling does not need.
 MATTERSIM = "--no-deps mattersim==1.2.3 loguru torch-ema torch-runstats deprecated wrapt"
+_BOX = 6.0  # Å of vacuum around a molecule for a teacher that knows crystals alone; images are out of reach
+_NOBLE = (2, 10, 18, 36, 54, 86)
 
 Floats = npt.NDArray[np.float64]
 
@@ -212,16 +214,21 @@ class MatterSim:
     def label(self, records: Sequence[Record]) -> list[Record | None]:
         """The same structures with its labels.
 
-        None for unknown elements, non-crystals, isolated atoms, and cells so dense that they are no matter:
-        one would take gigabytes.
+        A molecule is put into a box of its own, and has no stress. None for unknown elements, what is
+        periodic in part, isolated atoms, noble gases outside of crystals (it has them bond), and cells so
+        dense that they are no matter: one would take gigabytes.
         """
         from torch_geometric.data import Batch
 
         done: list[Record | None] = [None] * len(records)
         graphs: dict[int, Any] = {}
         for i, record in enumerate(records):
-            if record.pbc.all() and all(self.knows(int(z)) for z in record.numbers):
+            boxed = not record.pbc.any() and not np.isin(record.numbers, _NOBLE).any()
+            if (boxed or record.pbc.all()) and all(self.knows(int(z)) for z in record.numbers):
                 atoms = record.to_atoms()
+                if boxed:  # it knows crystals alone
+                    atoms.center(vacuum=_BOX)
+                    atoms.pbc = True
                 atoms.wrap()
                 with quiet():
                     graph = self._graph.convert(atoms)
@@ -240,8 +247,9 @@ class MatterSim:
             start = 0
             for k, i in enumerate(chosen):
                 n = len(records[i])
+                stress = stresses[k] if records[i].pbc.all() else None
                 done[i] = records[i].with_labels(
-                    float(energies[k]), forces[start : start + n], stresses[k], self.source
+                    float(energies[k]), forces[start : start + n], stress, self.source
                 )
                 start += n
         return done

@@ -95,5 +95,5 @@ def test_development_groups_are_a_share_and_never_single_elements():
     ]
     share = np.mean([is_dev(name) for name in names])
     assert 0.02 < share < 0.4
-    assert not any(is_dev(name) for name in ("Fe", "O", "U"))
+    assert not any(is_dev(name) for name in ("Fe", "O", "U", "mol:H2", "mol:O2", "mol:Sm9"))
     assert group_of([8, 26], [True, True, False]) == "Fe-O"

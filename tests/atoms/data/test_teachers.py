@@ -21,6 +21,24 @@ def test_mattersim_leaves_out_what_is_too_dense_to_be_matter():
     assert judge.label([from_atoms(a, "none") for a in (crushed, chain)]) == [None, None]
 
 
+@pytest.mark.slow
+def test_mattersim_puts_molecules_into_a_box():
+    pytest.importorskip("mattersim")
+    names = ["H2", "O2", "H2O", "CH4"]
+    strangers = bulk("Ar")[[0]] + molecule("H2")
+    strangers.positions[0] += 3.0
+    strangers.pbc = False
+    *known, odd = teacher("mattersim-1m").label(
+        [from_atoms(a, "none") for a in (*map(molecule, names), strangers)]
+    )
+    assert odd is None
+    assert all(r is not None and r.stress is None and not r.pbc.any() for r in known)
+    hydrogen, oxygen, water, _ = (r.energy for r in known)
+    # PBE has -2.5 eV (with the oxygen of Wang et al. 2006, doi 10.1103/PhysRevB.73.195107)
+    assert water - hydrogen - oxygen / 2 == pytest.approx(-2.5, abs=0.2)
+    assert all(abs(r.forces.sum(0)).max() < 1e-3 for r in known)
+
+
 def test_an_unknown_teacher():
     with pytest.raises(BadInput, match="7net-0"):
         teacher("oracle")
