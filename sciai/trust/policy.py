@@ -9,19 +9,22 @@ compares the slice x harm matrices with and without them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import yaml
 
-from sciai.core.answer import Answer, Estimate, Finding, Level
+from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, read_policy
 from sciai.core.errors import BadInput
 from sciai.core.resources import conf_dir
 from sciai.trust.slices import Cell
 
-__all__ = ["Action", "apply", "before_and_after", "read_actions", "shipped_actions", "widened"]
+__all__ = [
+    *("Action", "apply", "before_and_after", "guard_file", "read_actions", "shipped_actions"),
+    *("shipped_policy", "widened"),
+]
 
 V = TypeVar("V")
 Do = Literal["withhold", "widen", "refer", "fall_back"]
@@ -107,6 +110,51 @@ def read_actions(
     return rules
 
 
+def guard_file(name: str) -> dict[str, Any]:
+    """What ``conf/guard/<name>.yaml`` holds.
+
+    Raises:
+        BadInput: the file is missing, or no mapping in YAML.
+
+    >>> sorted(guard_file("health"))
+    ['actions', 'defaults', 'policy']
+    """
+    file = conf_dir() / "guard" / f"{name}.yaml"
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise BadInput(f"cannot read this guard: {error.strerror}", file=file) from error
+    except yaml.YAMLError as error:
+        raise BadInput("this guard is not YAML", file=file) from error
+    if not isinstance(content, dict):
+        raise BadInput("a guard is a mapping (policy, actions, limits)", file=file)
+    return content
+
+
+def shipped_policy(checks: Collection[str], *names: str) -> Policy:
+    """Check -> level, from ``conf/guard/default.yaml`` and the guards named, each over those before.
+
+    Args:
+        checks: the domain's checks; a guard may name these and the default's.
+        names: of the guards.
+
+    Raises:
+        BadInput: a level or the name of a check does not exist; with the file.
+
+    >>> shipped_policy({"overlap"}).get("overlap"), shipped_policy(())["use"].name
+    (None, 'CAUTION')
+    """
+    policy = read_policy(None)
+    for name in ("default", *names):
+        known = None if name == "default" else {*checks, *policy}
+        try:
+            policy = policy | read_policy(guard_file(name).get("policy"), known)
+        except BadInput as error:
+            file = error.file or conf_dir() / "guard" / f"{name}.yaml"
+            raise BadInput(error.problem, file=file, field=error.field, fix=error.fix) from error
+    return policy
+
+
 def shipped_actions(domain: str, facts: Sequence[str]) -> list[Action]:
     """The rules of ``conf/guard/<domain>.yaml``; none where it has no ``actions``.
 
@@ -117,10 +165,10 @@ def shipped_actions(domain: str, facts: Sequence[str]) -> list[Action]:
     Raises:
         BadInput: as ``read_actions``, with the file.
     """
-    file = conf_dir() / "guard" / f"{domain}.yaml"
     try:
-        return read_actions((yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("actions"), facts)
+        return read_actions(guard_file(domain).get("actions"), facts)
     except BadInput as error:
+        file = error.file or conf_dir() / "guard" / f"{domain}.yaml"
         raise BadInput(error.problem, file=file, field=error.field, fix=error.fix) from error
 
 

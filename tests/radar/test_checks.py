@@ -172,7 +172,7 @@ def test_a_policy_that_names_what_is_not_there(
     shared = (conf_dir() / "guard/default.yaml").read_text(encoding="utf-8")
     (tmp_path / "guard/default.yaml").write_text(shared, encoding="utf-8")
     (tmp_path / "guard/radar.yaml").write_text(wrong, encoding="utf-8")
-    monkeypatch.setattr(checks, "conf_dir", lambda: tmp_path)
+    monkeypatch.setattr("sciai.trust.policy.conf_dir", lambda: tmp_path)
     with pytest.raises(BadInput, match=says):
         checks.policy.__wrapped__()
     (tmp_path / "guard/radar.yaml").write_text("policy: {leakage: caution}", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, Refused
 from sciai.core.errors import BadInput
-from sciai.trust.policy import apply, before_and_after, read_actions, widened
+from sciai.trust.policy import apply, before_and_after, read_actions, shipped_policy, widened
 from sciai.trust.slices import matrix
 
 RULE = {"when": {"age": {"min": 75}}, "do": "withhold", "harm": "false-safe", "why": "never calibrated there"}
@@ -113,3 +114,33 @@ def test_the_price_of_a_policy_is_shown() -> None:
     assert rows["old", "no answer"]["change"] == 1.0
     with pytest.raises(BadInput, match="same slices"):
         before_and_after(before, after[:2])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (None, "No such file"),
+        ("policy: [", "not YAML.*one.yaml"),
+        ("- a\n- b", "is a mapping.*one.yaml"),
+        ("policy: {near: perhaps}", "unknown level 'perhaps'.*one.yaml"),
+        ("policy: {neer: ok}", "did you mean near"),
+    ],
+)
+def test_a_guard_that_cannot_be_used_names_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str | None, says: str
+) -> None:
+    monkeypatch.setattr("sciai.trust.policy.conf_dir", lambda: tmp_path)
+    (tmp_path / "guard").mkdir()
+    (tmp_path / "guard/default.yaml").write_text("policy: {use: caution}", encoding="utf-8")
+    if wrong is not None:
+        (tmp_path / "guard/one.yaml").write_text(wrong, encoding="utf-8")
+    with pytest.raises(BadInput, match=says):
+        shipped_policy({"near"}, "one")
+
+
+def test_a_later_guard_goes_over_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sciai.trust.policy.conf_dir", lambda: tmp_path)
+    (tmp_path / "guard").mkdir()
+    for name, text in (("default", "use: caution"), ("one", "near: ok, use: ok"), ("two", "near: refuse")):
+        (tmp_path / f"guard/{name}.yaml").write_text(f"policy: {{{text}}}", encoding="utf-8")
+    assert shipped_policy({"near"}, "one", "two") == {"use": Level.OK, "near": Level.REFUSE}

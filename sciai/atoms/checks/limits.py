@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, Final
 
-import yaml
-
-from sciai.core.answer import Level, Policy, read_policy
+from sciai.core.answer import Level, Policy
 from sciai.core.errors import BadInput
-from sciai.core.resources import conf_dir
+from sciai.trust.policy import guard_file, shipped_policy
 
 __all__ = ["CHECKS", "GUARDS", "Guard", "Limits", "guard"]
 
@@ -138,13 +136,8 @@ def guard(name: str = "default") -> Guard:
         raise BadInput(f"no guard is called {name!r}", field="guard", fix=f"use one of {', '.join(GUARDS)}")
     if name == "off":
         return Guard("off", active=False)
-    files = ["default", "atoms", *(["atoms_strict"] if name == "strict" else [])]
-    policy = read_policy(None)
+    files = ["atoms", *(["atoms_strict"] if name == "strict" else [])]
     limits: dict[str, Any] = {}
     for file in files:
-        text = (conf_dir() / "guard" / f"{file}.yaml").read_text(encoding="utf-8")
-        content = yaml.safe_load(text) or {}
-        known = None if file == "default" else CHECKS | set(policy)
-        policy = policy | read_policy(content.get("policy"), known)
-        limits |= content.get("limits") or {}
-    return Guard(name, policy, Limits.read(limits))
+        limits |= guard_file(file).get("limits") or {}
+    return Guard(name, shipped_policy(CHECKS, *files), Limits.read(limits))

@@ -12,14 +12,12 @@ from functools import cache
 from typing import Any, Final
 
 import numpy as np
-import yaml
 
-from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, read_policy
-from sciai.core.resources import conf_dir
+from sciai.core.answer import Answer, Estimate, Finding, Level, Policy
 from sciai.health.data.columns import Kind, Schema
 from sciai.health.model.calibration import Calibration
 from sciai.trust.gate import Standing
-from sciai.trust.policy import Action, apply, shipped_actions
+from sciai.trust.policy import Action, apply, shipped_actions, shipped_policy
 from sciai.trust.stage import stage_findings
 
 __all__ = [
@@ -115,12 +113,7 @@ def policy() -> Policy:
     >>> policy()["implausible"].name
     'REFUSE'
     """
-    shared, own = (
-        yaml.safe_load((conf_dir() / "guard" / f"{name}.yaml").read_text(encoding="utf-8")) or {}
-        for name in ("default", "health")
-    )
-    general = read_policy(shared.get("policy"))
-    return general | read_policy(own.get("policy"), CHECKS | set(general))
+    return shipped_policy(CHECKS, "health")
 
 
 @cache

@@ -10,13 +10,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import yaml
 
-from sciai.core.answer import Estimate, Finding, Level, Policy, read_policy
-from sciai.core.resources import conf_dir
+from sciai.core.answer import Estimate, Finding, Level, Policy
 from sciai.radar.checks.rules import actions, govern
 from sciai.radar.data.names import PSNR_PEAK, base_name
 from sciai.radar.data.validity import NOT_TOLD_APART
+from sciai.trust.policy import shipped_policy
 
 if TYPE_CHECKING:
     from sciai.radar.api.report import Compressed
@@ -51,12 +50,7 @@ def policy() -> Policy:
         >>> policy()["mask"].name
         'REFUSE'
     """
-    shared, own = (
-        yaml.safe_load((conf_dir() / "guard" / f"{name}.yaml").read_text(encoding="utf-8")) or {}
-        for name in ("default", "radar")
-    )
-    general = read_policy(shared.get("policy"))
-    return general | read_policy(own.get("policy"), CHECKS | set(general))
+    return shipped_policy(CHECKS, "radar")
 
 
 def geometry(source: Source) -> Iterable[Finding]:
