@@ -73,7 +73,7 @@ class KernelJoint:
             found[name] = KernelPredictive(self, column, self._weights(hidden))
         return found
 
-    def sample(self, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, known: np.ndarray, rng: np.random.Generator, only: Any = None) -> np.ndarray:
         weights = self._weights(known)
         chosen = (weights.cumsum(1) < rng.random((len(known), 1))).sum(1).clip(0, len(self.rows) - 1)
         drawn = self.rows[chosen] + rng.normal(size=known.shape) * self.scale

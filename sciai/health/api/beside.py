@@ -14,13 +14,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from sciai.health.api.infer import at_quantile
+
 if TYPE_CHECKING:
+    from sciai.health.data.columns import Schema
     from sciai.health.model.interface import Joint
 
-__all__ = ["Peers", "Placed", "draws_of"]
+__all__ = ["Peers", "Placed", "draws_of", "inputs_of"]
 
 Floats = npt.NDArray[np.float64]
 _NARROWEST: Final = 0.05  # of the spread among peers: fewer draws cannot tell less
+LAST: Final = 12  # quantiles of the input that is drawn last, for each draw of the others
 _LEAST: Final = -30.0  # nats: one value that is called impossible must not outweigh all others
 
 
@@ -100,20 +104,48 @@ class Peers:
         return Placed(own.share_below(x), gap, own.drawn)
 
 
+def inputs_of(schema: Schema, names: Sequence[str]) -> list[str]:
+    """Free columns that some calculated quantities are made of."""
+    return list(dict.fromkeys(n for name in names for n in schema.derived_named(name).inputs))
+
+
 def draws_of(
     joint: Joint, names: Sequence[str], rows: Floats, times: int, rng: np.random.Generator
 ) -> dict[str, Floats]:
-    """Draws of calculated quantities given each row.
+    """Draws of calculated quantities given each row, spread evenly rather than at random.
+
+    All unknown inputs but one are drawn, each given the ones before, in strata of equal probability; of the
+    last one, evenly spread quantiles are taken for each draw.
 
     Args:
         joint: the model.
-        names: the quantities.
-        rows: what is known, shape (n, d); side by side those with the same gaps.
-        times: draws for each row.
+        names: the quantities, of which one input at least is a number that no row knows.
+        rows: what is known, shape (n, d).
+        times: draws of the first inputs for each row.
         rng: the source of chance.
 
     Returns:
-        name -> shape (n, times).
+        name -> shape (n, times * ``LAST``).
     """
-    drawn = joint.schema.compute(joint.sample(np.repeat(rows, times, 0), rng))
-    return {name: np.asarray(drawn[name]).reshape(len(rows), times) for name in names}
+    schema = joint.schema
+    drawn = {}
+    for name in names:
+        derived = schema.derived_named(name)
+        gaps = {n: np.isnan(rows[:, schema.index(n)]) for n in derived.inputs}
+        end = [n for n in derived.inputs if gaps[n].all() and schema[n].numeric][-1]
+        some, levels = np.repeat(rows, times, 0), (np.arange(times) + 0.5) / times
+        for place, other in enumerate(n for n in derived.inputs if n != end and gaps[n].any()):
+            i = schema.index(other)
+            gap = np.isnan(some[:, i])
+            if place == 0 and schema[other].numeric:  # nothing before it differs between draws of a row
+                told = joint.predictive(rows, [other])[other]
+                found = np.asarray(told.quantile(levels), float).reshape(-1)
+            else:
+                strata = rng.permuted(np.tile(levels, (len(rows), 1)), axis=1).reshape(-1)
+                found = at_quantile(joint.predictive(some, [other])[other], strata)
+            some[:, i] = np.where(gap, found, some[:, i])
+        told = joint.predictive(some, [end])[end]
+        last = np.asarray(told.quantile((np.arange(LAST) + 0.5) / LAST), float)
+        inputs = {n: some[:, schema.index(n), None] for n in derived.inputs}
+        drawn[name] = np.asarray(derived.compute({**inputs, end: last})).reshape(len(rows), -1)
+    return drawn

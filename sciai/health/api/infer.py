@@ -130,12 +130,17 @@ def _log_slope(derived: Derived, inputs: Mapping[str, Floats], name: str, x: Flo
 def _fill(joint: Joint, rows: Floats, names: Sequence[str], u: Floats) -> Floats:
     """Unknown columns drawn one after the other, each given the earlier ones; u has shape (k, names)."""
     rows = rows.copy()
+    alike = bool(((rows == rows[:1]) | np.isnan(rows) & np.isnan(rows[:1])).all())
     for place, name in enumerate(names):
         i = joint.schema.index(name)
         gap = np.isnan(rows[:, i])
         if gap.any():
-            drawn = at_quantile(joint.predictive(rows, [name])[name], u[:, place])
+            if alike and joint.schema[name].numeric:  # asked once for all rows
+                drawn = np.asarray(joint.predictive(rows[:1], [name])[name].quantile(u[:, place])).reshape(-1)
+            else:
+                drawn = at_quantile(joint.predictive(rows, [name])[name], u[:, place])
             rows[:, i] = np.where(gap, drawn, rows[:, i])
+            alike = False
     return rows
 
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from sciai.core.answer import Estimate
 from sciai.core.errors import BadInput
 from sciai.health import checks
-from sciai.health.api.beside import Peers, Placed, draws_of
+from sciai.health.api.beside import Peers, Placed, draws_of, inputs_of
 from sciai.health.api.constraints import show
 from sciai.health.api.describe import Blend, line_of, risk_of
 from sciai.health.api.infer import State, each, state_of
@@ -40,9 +40,9 @@ Floats = npt.NDArray[np.float64]
 VIRTUAL: Final = 199  # virtual peers behind the p-value: the smallest one is 1/200
 _CLEAR: Final = 0.5  # nats: a pair that is less likely by less than this is not worth a word
 _SHOWN: Final = 5  # pairs
-_DRAWS: Final = 16  # of a calculated value, for each virtual peer
-_OF_ONE: Final = 200  # the same for the person
-_OF_PEERS: Final = 499  # the same of all peers together
+_DRAWS: Final = 4  # of the first inputs of a calculated value, for each virtual peer
+_OF_ONE: Final = 16  # the same for the person
+_OF_PEERS: Final = 42  # the same of all peers together
 
 
 def judged(person: Person, shared: Sequence[str]) -> list[str]:
@@ -77,7 +77,8 @@ def unusual(person: Person, peers: Sequence[str], seed: int) -> Estimate[Typical
     row = _only(person, [*shared, *names])
     beside = _only(person, shared)
     rng = np.random.default_rng(seed)
-    virtual = joint.sample(np.repeat(beside, VIRTUAL, 0), rng)
+    needed = [*names, *inputs_of(schema, list(person.known.waiting))]
+    virtual = joint.sample(np.repeat(beside, VIRTUAL, 0), rng, needed)
     people = np.vstack([row, np.where(np.isnan(row), np.nan, virtual)])
     scores = combination_score(joint, people, names, shared)
     waiting = _waiting(person, beside, people, virtual, rng)
@@ -154,12 +155,11 @@ def _pairs_of(
     rows = np.repeat(beside, len(names), 0)
     for k, b in enumerate(names):
         rows[k, schema.index(b)] = person.known.values[schema.index(b)]
-    # one by one: rows with the same gaps are drawn together
-    drawn = [draws_of(person.human.model, [w.name for w in waiting], row[None], _OF_ONE, rng) for row in rows]
+    drawn = draws_of(person.human.model, [w.name for w in waiting], rows, _OF_ONE, rng)
     found = []
     for told in waiting:
-        for b, own in zip(names, drawn, strict=True):
-            placed = told.peers.place(told.value, own[told.name][0])
+        for b, own in zip(names, drawn[told.name], strict=True):
+            placed = told.peers.place(told.value, own)
             if placed.surprise >= _CLEAR:
                 middle = float(np.median(placed.draws))
                 words = _in_words(person, told.name, b, told.value, middle)

@@ -62,7 +62,7 @@ class BinnedJoint:
         """
         raise NotImplementedError
 
-    def sample(self, known: Floats, rng: np.random.Generator) -> Floats:
+    def sample(self, known: Floats, rng: np.random.Generator, only: Sequence[str] | None = None) -> Floats:
         """See ``Joint``."""
         raise NotImplementedError
 

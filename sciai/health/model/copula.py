@@ -337,20 +337,15 @@ class CopulaJoint(BinnedJoint):
         mean, sd = self.copula.conditional(self.copula.scores(known), ~np.isnan(known))
         return [(self.copula.bins(i, mean, sd), None) for i in columns]
 
-    def sample(self, known: Floats, rng: np.random.Generator) -> Floats:
+    def sample(self, known: Floats, rng: np.random.Generator, only: Sequence[str] | None = None) -> Floats:
         """See ``Joint``: levels without order one after the other, then everything else at once."""
         values = self._checked(known)
-        columns = self.schema.columns
-        for i, column in enumerate(columns):
+        wanted = [(i, c) for i, c in enumerate(self.schema.columns) if only is None or c.name in only]
+        for i, column in wanted:
             if column.kind is Kind.CATEGORICAL:
                 draw_block(self.copula, values, [i], self.bins, rng)
-        draw_block(
-            self.copula,
-            values,
-            [i for i, c in enumerate(columns) if c.kind is not Kind.CATEGORICAL],
-            self.bins,
-            rng,
-        )
+        rest = [i for i, c in wanted if c.kind is not Kind.CATEGORICAL]
+        draw_block(self.copula, values, rest, self.bins, rng)
         return values
 
 

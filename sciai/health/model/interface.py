@@ -85,8 +85,14 @@ class Joint(Protocol):
         """
         ...
 
-    def sample(self, known: Floats, rng: np.random.Generator) -> Floats:
-        """Every unknown value filled in, jointly; shape (n, d). Known ones come back as they are."""
+    def sample(self, known: Floats, rng: np.random.Generator, only: Sequence[str] | None = None) -> Floats:
+        """Every unknown value filled in, jointly; shape (n, d). Known ones come back as they are.
+
+        Args:
+            known: shape (n, d), NaN where unknown.
+            rng: the source of chance.
+            only: columns that are needed, which can be had sooner; others may then stay unknown. None: all.
+        """
         ...
 
     def log_prob(

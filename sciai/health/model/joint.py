@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -133,7 +133,7 @@ class NeuralJoint(BinnedJoint):
         """Places of columns of one sort (numeric, or not) among those."""
         return torch.tensor([self._numeric.get(i, self._discrete.get(i)) for i in columns], dtype=torch.long)
 
-    def sample(self, known: Floats, rng: np.random.Generator) -> Floats:
+    def sample(self, known: Floats, rng: np.random.Generator, only: Sequence[str] | None = None) -> Floats:
         """See ``Joint``: block after block. Each column of a block follows the network's distribution given
         all that came before; inside a block, columns hang together as the copula's latents do. Each chunk
         of rows follows one member of the ensemble, drawn at random: together they follow its mixture.
@@ -147,10 +147,11 @@ class NeuralJoint(BinnedJoint):
         own = [np.random.default_rng(int(seed)) for seed in rng.integers(2**63, size=len(parts))]
 
         given = self._givens()
+        wanted = None if only is None else {self.schema.index(name) for name in only}
 
         def fill(k: int) -> None:
             rows, mask = parts[k]
-            values[rows] = self._fill(values[rows], mask, own[k], given)
+            values[rows] = self._fill(values[rows], mask, own[k], given, wanted=wanted)
 
         threads = min(torch.get_num_threads(), len(parts))
         if threads < 2:
@@ -214,6 +215,7 @@ class NeuralJoint(BinnedJoint):
         givens: Callable[[bytes, tuple[int, ...]], _Given],
         member: int | None = None,
         learn: bool = False,
+        wanted: Set[int] | None = None,
     ) -> Floats:
         """Unknown values of rows that share a mask, filled in.
 
@@ -224,12 +226,13 @@ class NeuralJoint(BinnedJoint):
             givens: see ``_givens``.
             member: of the ensemble; None draws one.
             learn: whether the columns' drift is learned (``settle``); it is undone where nothing is known.
+            wanted: places of the columns that are drawn; None draws all.
         """
         copula, mask, blank = self.copula, mask.copy(), not mask.any()
         z = np.nan_to_num(copula.scores(values)).astype("f4")
         member = int(rng.integers(len(self.net.members))) if member is None else member
         for number, block in enumerate(self.plan):
-            todo = [i for i in block if not mask[i]]
+            todo = [i for i in block if not mask[i] and (wanted is None or i in wanted)]
             if not todo:
                 continue
             numbers = [i for i in todo if i in self._numeric]

@@ -183,7 +183,7 @@ class ExactJoint:
             result[name] = parts[0][1] if len(parts) == 1 else Several(SCHEMA[name], len(rows), parts)
         return result
 
-    def sample(self, known: Floats, rng: np.random.Generator) -> Floats:
+    def sample(self, known: Floats, rng: np.random.Generator, only: Any = None) -> Floats:
         out = np.array(known, float)
         for own in groups(out):
             weights, means, rest, hidden = self._posterior(out[own])
