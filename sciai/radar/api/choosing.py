@@ -1,7 +1,8 @@
 """Which codecs a variable is coded with: those that measure smallest on a few of its sweeps.
 
 The transform codec needs torch and is slow, and it was ahead on smooth fields only. So it is asked only about
-those, after the others: what would it take for the same planes at the error that they came out with?
+those, after the others and without torch: what would it take for the same planes at the error that they came
+out with?
 """
 
 from __future__ import annotations
@@ -67,7 +68,13 @@ def _low_and_high(positions: Sequence[int]) -> set[int]:
 
 
 def size_at_equal_error(
-    codec: TransformCodec, var: str, source: Source, at: Sequence[int], plan: VariablePlan, reached: Tally
+    codec: TransformCodec,
+    var: str,
+    source: Source,
+    at: Sequence[int],
+    plan: VariablePlan,
+    reached: Tally,
+    threads: int,
 ) -> int | None:
     """Bytes for a variable's values on some sweeps at the error that others reached there, None: not known.
 
@@ -78,6 +85,7 @@ def size_at_equal_error(
         at: positions of the sweeps.
         plan: of the variable.
         reached: what was measured there with other codecs.
+        threads: sweeps looked at at once.
     """
     sweeps = [source.sweeps[k] for k in at if var in source.sweeps[k].fields]
     bits = codec.expected_bits(
@@ -87,6 +95,7 @@ def size_at_equal_error(
         max_error=plan.target.max_error,
         peak=plan.peak,
         period=plan.period,
+        threads=threads,
     )
     return round(bits / 8) if isfinite(bits) else None
 

@@ -359,7 +359,8 @@ class _Job:
             candidates = [codec for codec, _ in plan.values]
             last = choosing.costly(self.codecs, var, plan, trial[var])
             if last is not None:
-                size = choosing.size_at_equal_error(last, var, self.source, at, plan, trial[var].tally)
+                reached = trial[var].tally
+                size = choosing.size_at_equal_error(last, var, self.source, at, plan, reached, self.threads)
                 if size is not None:
                     sizes[last.name] = size
                     candidates.append(last)

@@ -14,7 +14,8 @@ Compared with the context codec it decodes in parallel and profits where fields 
 they are noise, because neighbours that were decoded before do not help it. Masks and exact coding are the
 plain codec's.
 
-Decoding imports torch and compressai (for its range coder), lazily.
+Coding and decoding import torch and compressai (for its range coder), lazily; asking what coding would take
+(`expected_bits`) does not.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import io
 import lzma
 import struct
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from math import nan
 from typing import Any
 
 import numpy as np
@@ -35,26 +36,23 @@ from sciai.core.errors import CheckpointError, DamagedStore
 from sciai.core.resources import checkpoints_dir
 from sciai.radar.model.interface import F32, I32, U8, Dependency, Kind, QuantSpec, SweepContext
 from sciai.radar.model.plain import PlainCodec
+from sciai.radar.model.transform_estimate import Estimator
+from sciai.radar.model.transform_grid import prior_index
+from sciai.radar.model.transform_plan import NAME, SampleOf, planned
 from sciai.radar.model.transform_quantise import (
-    FINE,
     SCALE_CLASSES,
     STEPS_PER_PEAK,
     Prediction,
     Sample,
     base_indices,
-    circular_error,
-    fit_step,
     gate_indices,
     keeps,
     quantise_plane,
-    settle,
 )
-from sciai.radar.model.transform_scale import fold_of, normalised, origin_of, variable_class
+from sciai.radar.model.transform_scale import normalised, variable_class
 from sciai.radar.model.transform_tables import Tables, class_statistics, fit_rows, geometric_tables
 
 __all__ = ["TransformCodec"]
-
-_ROUNDINGS = (0.5, 0.42, 0.34)  # what is added before rounding a magnitude down; below 0.5 it is a dead zone
 
 
 class TransformCodec:
@@ -69,7 +67,7 @@ class TransformCodec:
             differently from the one that trained it.
     """
 
-    name = "transform"
+    name = NAME
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self._arrays = arrays
@@ -141,6 +139,10 @@ class TransformCodec:
         return CodecNets(self._layout, self._arrays)
 
     @cached_property
+    def _estimator(self) -> Estimator:
+        return Estimator(self._layout, self._arrays)
+
+    @cached_property
     def _residual_tables(self) -> Tables:
         return geometric_tables()
 
@@ -176,7 +178,7 @@ class TransformCodec:
     ) -> QuantSpec:
         """Step, dead zone and shift with the fewest bits that reach the PSNR; see `SweepCodec.plan`."""
         how = psnr, max_error, lossless, peak, period, packings
-        return self._planned(var, sweeps, *how)[0]
+        return self._planned(var, sweeps, self._sample, *how)[0]
 
     def expected_bits(
         self,
@@ -187,84 +189,19 @@ class TransformCodec:
         max_error: float | None,
         peak: float,
         period: float | None,
+        threads: int = 1,
     ) -> float:
         """Bits of the values at that PSNR, as planning finds them; NaN where it would not help."""
-        return self._planned(var, sweeps, psnr, max_error, False, peak, period)[1]
+
+        def estimated(*how: Any) -> tuple[Sample, float]:
+            return self._sample(*how, threads=threads, estimate=True)
+
+        return self._planned(var, sweeps, estimated, psnr, max_error, False, peak, period)[1]
 
     def _planned(
-        self,
-        var: str,
-        sweeps: Sequence[tuple[F32, U8]],
-        psnr: float | None,
-        max_error: float | None,
-        lossless: bool,
-        peak: float,
-        period: float | None,
-        packings: Sequence[tuple[float, float]] = (),
+        self, var: str, sweeps: Sequence[tuple[F32, U8]], sample_of: SampleOf, *how: Any
     ) -> tuple[QuantSpec, float]:
-        """The quantiser, and the bits that are to be expected of it, NaN where they are not known."""
-        valid = [values[validity == 0] for values, validity in sweeps]
-        total = sum(v.size for v in valid)
-        exact = self._plain.plan(
-            var,
-            sweeps,
-            psnr=psnr,
-            max_error=max_error,
-            lossless=lossless,
-            peak=peak,
-            period=period,
-            packings=packings,
-        )
-        constant = total == 0 or min(v.min() for v in valid if v.size) == max(
-            v.max() for v in valid if v.size
-        )
-        if lossless or constant or exact.step == 0:
-            return exact, nan
-        # with a bound, gates at the fold would need finer steps than the rest: phases are then plain numbers
-        turn = fold_of(var, np.concatenate(valid), period) if max_error is None else 0.0
-        origin = origin_of(var, np.concatenate(valid), turn)
-        cap = np.inf
-        if max_error is not None:
-            # half an ulp of the float32 result, and the rounding of the prediction cancels in the residual
-            largest = max(float(np.abs(v).max()) for v in valid if v.size) + max_error
-            room = max_error - 0.51 * float(np.spacing(np.float32(largest)))
-            if room <= 0.05 * max_error:
-                return exact, nan
-            cap = 2.0 * room * (1 - 1e-6)
-        extra: dict[str, Any] = {"codec": self.name, "peak": float(peak)}
-        if psnr is None:
-            extra.update(round=0.5, shift=0)
-            return QuantSpec(cap / FINE, origin, bound=max_error or np.inf, extra=extra), nan
-        # 0.005 dB in hand for what sampling misses
-        allowed = (peak * 10 ** (-psnr / 20)) ** 2 * 10**-0.0005
-        default = self._default_rows[variable_class(var)]
-        best: tuple[float, Sample, float, float, int] | None = None
-        for with_latents in (True, False):
-            sample, spent = self._sample(var, sweeps, origin, peak, with_latents, turn)
-            for rounding in _ROUNDINGS:
-                bits, step, used, shift = fit_step(sample, rounding, allowed, cap, default)
-                if best is None or bits + spent < best[0]:
-                    best = (bits + spent, sample, step, used, shift)
-                    extra["latents"] = with_latents
-            if with_latents and best is not None and spent < 0.03 * best[0]:
-                break  # latents that are nearly free: going without them cannot pay
-        assert best is not None  # there is at least one rounding
-        bits, sample, step, rounding, shift = best
-        step, shift = settle(sample, step, rounding, shift, allowed, cap)
-        extra.update(round=rounding, shift=shift, mse=allowed)
-        bound = max_error or np.inf
-        if not turn:
-            return QuantSpec(step / FINE, origin, bound=bound, extra=extra), bits
-        least, most = (f(float(f(v)) for v in valid if v.size) for f in (min, max))
-        while True:
-            count = int(np.ceil(turn / (step / FINE)))  # a whole number of indices to the turn
-            fine = turn / count
-            # the fold in the middle of the gap that the values leave
-            extra["low"] = int(np.rint((least - origin - max(0.0, turn - (most - least)) / 2) / fine))
-            spec = QuantSpec(fine, origin, period=count, bound=bound, extra=dict(extra))
-            if circular_error(sample, spec) <= allowed:
-                return spec, bits
-            step *= 0.98  # gates at the fold keep their side at the price of a larger error
+        return planned(var, sweeps, sample_of, self._plain, self._default_rows[variable_class(var)], *how)
 
     def encode_values(
         self, var: str, values: F32, validity: U8, spec: QuantSpec, ctx: SweepContext
@@ -342,7 +279,7 @@ class TransformCodec:
 
     def _latent_rows(self, valid: NDArray[np.bool_], kind: int) -> tuple[NDArray[np.bool_], I32]:
         """Which blocks have latents, and the table of each latent of those, ``[blocks * latents]``."""
-        prior = self._net.prior_index(valid, kind)
+        prior = prior_index(valid, kind)
         coded = prior >= 0
         channels = self._layout[0]
         rows = prior[coded][:, None] * channels + np.arange(channels)
@@ -380,21 +317,31 @@ class TransformCodec:
         peak: float,
         with_latents: bool,
         turn: float,
+        *,
+        threads: int = 1,
+        estimate: bool = False,
     ) -> tuple[Sample, float]:
         """Predictions of all valid gates, and the bits of the latents behind them."""
-        kind, spent = variable_class(var), 0.0
-        values, means, scales = [], [], []
-        for plane, validity in sweeps:
+        kind = variable_class(var)
+        net = self._estimator if estimate else self._net
+
+        def one(sweep: tuple[F32, U8]) -> tuple[Any, ...]:
+            plane, validity = sweep
             valid = validity == 0
-            if not valid.any():
-                continue
-            latents = None
+            latents, spent = None, 0.0
             if with_latents:
                 image = normalised(plane, validity, origin, peak, turn)
-                latents = self._net.analyse(image, valid, kind, True)
-                spent += 8.0 * len(self._encode_latents(latents, valid, kind))
-            prediction = self._predict(latents, valid, kind, True)
-            values.append(plane[valid].astype(np.float64) - origin)
-            means.append(prediction.mean * (peak / STEPS_PER_PEAK))
-            scales.append(prediction.scale)
-        return Sample(np.concatenate(values), np.concatenate(means), np.concatenate(scales), turn), spent
+                latents = net.analyse(image, valid, kind, True)
+                coded, rows = self._latent_rows(valid, kind)
+                symbols = latents[:, coded].T.ravel()
+                tables = self._latent_tables
+                spent = tables.bits(symbols, rows) if estimate else 8.0 * len(tables.encode(symbols, rows))
+            mean, scale = net.synthesise(latents, valid, kind, True)
+            values = plane[valid].astype(np.float64) - origin
+            means = mean[valid].astype(np.float64) * (peak / STEPS_PER_PEAK)
+            return values, means, scale[valid].astype(np.uint8), spent
+
+        with ThreadPoolExecutor(threads) as pool:
+            found = list(pool.map(one, (s for s in sweeps if (s[1] == 0).any())))
+        values, means, scales, spent = zip(*found, strict=True)
+        return Sample(np.concatenate(values), np.concatenate(means), np.concatenate(scales), turn), sum(spent)

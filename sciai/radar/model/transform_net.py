@@ -22,15 +22,10 @@ from torch import Tensor, nn
 
 from sciai.core.errors import CheckpointError
 from sciai.radar.model.compressai_shim import load_compressai
+from sciai.radar.model.transform_grid import ACT, ACT_MAX, LATENT, LATENT_MAX, SCALES, WEIGHT
 
-__all__ = ["SCALES", "Analysis", "Synthesis", "TransformNet", "laplace_bits", "smooth_fill"]
+__all__ = ["SCALE_0", "Analysis", "Synthesis", "TransformNet", "laplace_bits", "smooth_fill"]
 
-ACT = 16.0  # activations are multiples of 1/16
-ACT_MAX = 255.0 / ACT
-WEIGHT = 512.0  # weights are multiples of 1/512
-LATENT = 8.0  # an integer latent enters the synthesis as y / 8, so that |y| <= 127 stays below ACT_MAX
-LATENT_MAX = 127
-SCALES = 32  # classes of residual scale, a quarter octave apart
 SCALE_0 = 0.05  # Laplace scale of class 0, in 35 dB steps
 
 

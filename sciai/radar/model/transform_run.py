@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sciai.core.errors import CheckpointError
-from sciai.radar.model.transform_net import ACT, LATENT_MAX, Analysis, Synthesis, smooth_fill
+from sciai.radar.model.transform_grid import ACT, LATENT_MAX, padded, prior_index
+from sciai.radar.model.transform_net import Analysis, Synthesis, smooth_fill
 
 __all__ = ["CodecNets"]
 
@@ -59,13 +60,6 @@ class CodecNets:
         """The known answer of arrays that have none yet."""
         return cls(layout, {k: v for k, v in arrays.items() if k != "known_answer"}).known_answer()
 
-    def prior_index(self, valid: NDArray[np.bool_], kind: int) -> NDArray[np.int64]:
-        """Prior of each block of 8 x 8 gates, -1 where it has no valid gate, ``[blocks, blocks]``."""
-        padded = _pad(valid)
-        rays, gates = padded.shape
-        share = padded.reshape(rays // 8, 8, gates // 8, 8).sum((1, 3))
-        return np.where(share > 0, 2 * kind + (share > 32), -1)
-
     def analyse(
         self, image: NDArray[np.float32], valid: NDArray[np.bool_], kind: int, full_circle: bool
     ) -> Any:
@@ -85,11 +79,11 @@ class CodecNets:
                 "this model of the transform codec decodes only; encode with the shipped one"
             )
         with torch.inference_mode():
-            mask = torch.from_numpy(_pad(valid).astype(np.float32))[None, None]
-            values = smooth_fill(torch.from_numpy(_pad(image))[None, None], mask)
+            mask = torch.from_numpy(padded(valid).astype(np.float32))[None, None]
+            values = smooth_fill(torch.from_numpy(padded(image))[None, None], mask)
             latents = self._analysis(values, mask, torch.tensor([kind]), full_circle)
             latents = torch.round(latents).clamp(-LATENT_MAX, LATENT_MAX)[0].to(torch.int32).numpy()
-        return np.where(self.prior_index(valid, kind) >= 0, latents, 0)
+        return np.where(prior_index(valid, kind) >= 0, latents, 0)
 
     def synthesise(
         self, latents: NDArray[np.int32] | None, valid: NDArray[np.bool_], kind: int, full_circle: bool
@@ -102,24 +96,16 @@ class CodecNets:
             kind: class of the variable.
             full_circle: whether azimuth is periodic.
         """
-        padded = _pad(valid)
+        plane = padded(valid)
         if latents is None:
-            latents = np.zeros((self.latents, padded.shape[0] // 8, padded.shape[1] // 8), np.int32)
+            latents = np.zeros((self.latents, plane.shape[0] // 8, plane.shape[1] // 8), np.int32)
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-            mask = torch.from_numpy(padded.astype(np.float32))[None, None]
+            mask = torch.from_numpy(plane.astype(np.float32))[None, None]
             mean, scale = self._synthesis(
                 torch.from_numpy(latents.astype(np.float32))[None], mask, torch.tensor([kind]), full_circle
             )
         rays, gates = valid.shape
         return mean[0, :rays, :gates].numpy(), scale[0, :rays, :gates].numpy()
-
-
-def _pad(plane: NDArray[Any]) -> NDArray[Any]:
-    """Sides to multiples of 8 (16 at least): rays go on from the first one, gates end in nothing."""
-    rays, gates = plane.shape
-    more = -rays % 8 if rays > 8 else 16 - rays
-    plane = np.concatenate((plane, plane[np.arange(more) % rays]), 0) if more else plane
-    return np.pad(plane, ((0, 0), (0, -gates % 8 if gates > 8 else 16 - gates)))
 
 
 def _load(module: nn.Module, prefix: str, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,19 @@ def test_it_is_not_asked_about_rough_fields_or_where_every_bit_is_kept(
     compress(tree, tmp_path / "a.zarr").unwrap()
     compress(volume(62, ((36, 50),), ("VRADH",)), tmp_path / "b.zarr", lossless=True).unwrap()
     assert planned == []
+
+
+def test_asking_imports_no_torch(tmp_path: Path) -> None:
+    """Two seconds and a third of a gigabyte, for what is nearly always answered with no."""
+    code = (
+        "import sys, sciai.radar as r\n"
+        "a = r.compress(r.simulate(seed=1, shape=(2, 90, 300)), sys.argv[1]).unwrap()\n"
+        "print('transform' in a.variables['VRADH'].tried, a.variables['VRADH'].codec,\n"
+        "      [m for m in ('torch', 'compressai') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.zarr")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.split() == ["True", "context", "[]"]
 
 
 def test_what_it_takes_is_measured_at_the_error_that_the_others_reached(tmp_path: Path) -> None:

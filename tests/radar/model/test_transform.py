@@ -231,7 +231,7 @@ def test_synthesis_is_exact_in_any_order(codec: TransformCodec) -> None:
     """Float64, another batch, another memory layout and several threads give the very same numbers."""
     import torch
 
-    from sciai.radar.model.transform_net import LATENT_MAX
+    from sciai.radar.model.transform_grid import LATENT_MAX
 
     synthesis = codec._net._synthesis
     rng = np.random.default_rng(0)
@@ -254,6 +254,37 @@ def test_synthesis_is_exact_in_any_order(codec: TransformCodec) -> None:
         assert torch.equal(others[part], wanted[part])
         assert torch.equal(wide[part].float(), wanted[part])
     assert float(wanted[0].std()) > 0  # a constant would be equal too
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (37, 51), (7, 9)])
+@pytest.mark.parametrize("full", [True, False])
+def test_estimates_come_from_the_same_networks(
+    codec: TransformCodec, shape: tuple[int, int], full: bool
+) -> None:
+    """Numpy's synthesis gives torch's numbers exactly, its analysis the same latents but for rounding."""
+    values, validity = storm(*shape, seed=4)
+    valid, image = validity == 0, np.where(validity == 0, values / 4, 0).astype(np.float32)
+    for kind in (0, 5):
+        latents = codec._net.analyse(image, valid, kind, full)
+        found = codec._estimator.analyse(image, valid, kind, full)
+        assert found.shape == latents.shape
+        assert np.mean(found != latents) < 0.01
+        assert np.abs(found - latents).max() <= 1
+        assert np.abs(latents).max() > 0
+        for given in (latents, None):
+            wanted = codec._net.synthesise(given, valid, kind, full)
+            assert all(map(np.array_equal, codec._estimator.synthesise(given, valid, kind, full), wanted))
+
+
+@pytest.mark.parametrize("noise", [0.1, 3.0])
+def test_an_estimate_is_what_coding_takes(codec: TransformCodec, noise: float) -> None:
+    sweeps = [storm(72, 120, seed, noise) for seed in range(3)]
+    how: dict[str, Any] = {"psnr": 35.0, "max_error": None, "peak": 70.0, "period": None}
+    spec = codec.plan("DBZH", sweeps, **how)
+    taken = sum(8 * len(codec.encode_values("DBZH", *s, spec, Alone(s[0].shape))[0]) for s in sweeps)
+    bits = codec.expected_bits("DBZH", sweeps, **how)
+    assert abs(bits / taken - 1) < 0.03
+    assert codec.expected_bits("DBZH", sweeps, **how, threads=2) == bits
 
 
 def test_weights_that_could_round_are_refused(trained: Any) -> None:

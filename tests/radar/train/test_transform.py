@@ -127,7 +127,8 @@ def test_a_volume_without_echo_is_named() -> None:
 def test_laplace_bits_are_a_probability() -> None:
     import torch
 
-    from sciai.radar.model.transform_net import SCALES, laplace_bits
+    from sciai.radar.model.transform_grid import SCALES
+    from sciai.radar.model.transform_net import laplace_bits
 
     residual = torch.arange(-4000, 4001).double()
     for scale in range(0, SCALES, 5):
