@@ -53,7 +53,8 @@ def run_tasks(
     with ThreadPoolExecutor(threads) as pool:
         try:
             while left:
-                while ready and len(running) < threads:
+                # one more than there are threads: the next is there when one of them is done
+                while ready and len(running) < threads + (threads > 1):
                     task = tasks[heapq.heappop(ready)]
                     running[pool.submit(run, task)] = task
                 if not running:

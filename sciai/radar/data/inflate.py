@@ -47,22 +47,28 @@ class Inflater:
         Args:
             path: ``/sweep_0/DBZH``.
         """
-        found = None if self._file is None else self._file.get(path)
-        if not isinstance(found, h5py.Dataset) or found.chunks is None or sys.byteorder != "little":
+        if self._file is None or sys.byteorder != "little":
             return None
-        dtype, shape, chunk = found.dtype, found.shape, found.chunks
+        try:
+            # as `self._file[path]`, without what h5py wraps around it: that takes longer than all the rest
+            found = h5py.h5d.open(self._file.id, path.encode())
+        except (KeyError, ValueError, OSError, RuntimeError):  # not there, or no dataset
+            return None
+        plist = found.get_create_plist()
+        if plist.get_layout() != h5py.h5d.CHUNKED:
+            return None
+        dtype, shape, chunk = found.dtype, found.shape, plist.get_chunk()
         if dtype.kind not in "iuf" or not dtype.isnative or dtype.itemsize > 8:
             return None
-        plist = found.id.get_create_plist()
         filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
         if filters not in ([_DEFLATE], [_SHUFFLE, _DEFLATE]):
             return None
         starts = list(product(*(range(0, n, c) for n, c in zip(shape, chunk, strict=True))))
-        if not 0 < len(starts) == found.id.get_num_chunks() <= _MOST:
+        if not 0 < len(starts) == found.get_num_chunks() <= _MOST:
             return None  # chunks that were never written hold the fill value
         pieces = []
         for i in range(len(starts)):
-            info = found.id.get_chunk_info(i)
+            info = found.get_chunk_info(i)
             if info.filter_mask:
                 return None
             pieces.append((info.chunk_offset, self._data[info.byte_offset : info.byte_offset + info.size]))

@@ -9,8 +9,8 @@ Sources: CfRadial 1.4 and 2.1 documents (EOL/NCAR); WMO FM 301-2022; attributes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import netCDF4
@@ -245,15 +245,13 @@ def _root_attrs(nc: Any) -> dict[str, Any]:
     return {k: a for k, a in _attrs(nc).items() if k in _ROOT and str(a).strip()}
 
 
-def _finish(sweeps: Sequence[Sweep], nc: Any, name: str) -> xr.DataTree:
-    sweeps = [s for s in sweeps if s.fields]
-    if not sweeps:
+def _finish(sweeps: Iterable[Sweep], nc: Any, name: str) -> xr.DataTree:
+    found = [sweep_dataset(s, i) for i, s in enumerate(s for s in sweeps if s.fields)]
+    if not found:
         raise BadInput(
             "no data variable in this radar file", file=name, fix="it needs fields over rays and range"
         )
-    return volume_tree(
-        [sweep_dataset(s, i) for i, s in enumerate(sweeps)], **_site(nc), attrs=_root_attrs(nc)
-    )
+    return volume_tree(found, **_site(nc), attrs=_root_attrs(nc))
 
 
 def _cfradial1(nc: Any, name: str) -> xr.DataTree:
@@ -321,43 +319,43 @@ class _RaggedGates:
 
 
 def _cfradial2(nc: Any, name: str, chunks: Inflater) -> xr.DataTree:
-    sweeps = []
     names = [g for g in nc.groups if g.startswith("sweep") and "range" in nc.groups[g].variables]
     if "sweep_group_name" in nc.variables:
         listed = [_string(g) for g in nc.variables["sweep_group_name"][...]]
         names = [g for g in listed if g in names] or names
-    # the library reads on this thread only; what it found or has read is unpacked and decoded on others
+    # the library reads on this thread only; what it found or has read is unpacked and decoded on others,
+    # while this one goes on with the sweeps that are ready
     with ThreadPoolExecutor(2) as pool:
         fields = []
         for k, g in enumerate(names, 1):
             fields.append(pool.submit(_decoded, _raw(nc.groups[g], slice(None), "range", chunks)))
             if k % _SOME == 0:
                 pool.submit(hand_back)
-    for g, decoded in zip(names, fields, strict=True):
-        group = nc.groups[g]
-        azimuth, elevation = (
-            np.asarray(group.variables[k][...], np.float64) for k in ("azimuth", "elevation")
+        return _finish(
+            (_sweep(nc.groups[g], decoded) for g, decoded in zip(names, fields, strict=True)), nc, name
         )
-        mode = _mode(
-            _string(group.variables["sweep_mode"][...]) if "sweep_mode" in group.variables else "",
-            azimuth,
-            elevation,
-        )
-        angle = azimuth if mode == "rhi" else elevation
-        fixed = _scalar(group, ("sweep_fixed_angle", "fixed_angle"))
-        sweeps.append(
-            Sweep(
-                azimuth=azimuth,
-                elevation=elevation,
-                time=_times(group.variables["time"]),
-                range=np.asarray(group.variables["range"][...]),
-                fields=decoded.result(),
-                fixed_angle=fixed if np.isfinite(fixed) else float(np.median(angle)),
-                mode=mode,
-                nyquist=_nyquist(group, slice(None)),
-            )
-        )
-    return _finish(sweeps, nc, name)
+
+
+def _sweep(group: Any, fields: Future[dict[str, Field]]) -> Sweep:
+    """A sweep of CfRadial 2, once its fields are there."""
+    azimuth, elevation = (np.asarray(group.variables[k][...], np.float64) for k in ("azimuth", "elevation"))
+    mode = _mode(
+        _string(group.variables["sweep_mode"][...]) if "sweep_mode" in group.variables else "",
+        azimuth,
+        elevation,
+    )
+    angle = azimuth if mode == "rhi" else elevation
+    fixed = _scalar(group, ("sweep_fixed_angle", "fixed_angle"))
+    return Sweep(
+        azimuth=azimuth,
+        elevation=elevation,
+        time=_times(group.variables["time"]),
+        range=np.asarray(group.variables["range"][...]),
+        fixed_angle=fixed if np.isfinite(fixed) else float(np.median(angle)),
+        mode=mode,
+        nyquist=_nyquist(group, slice(None)),
+        fields=fields.result(),
+    )
 
 
 def _imd(nc: Any, name: str) -> xr.DataTree:
