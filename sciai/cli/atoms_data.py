@@ -56,8 +56,8 @@ def build(
         list[str] | None,
         typer.Option(
             metavar="NAME=SHARE",
-            help="crystal, element, oxide, textbook, sheared, around, hot, melt, packing, salt, liquid, "
-            "alloy, surface, pair, molecule.",
+            help="crystal, archetype, element, oxide, textbook, sheared, around, hot, melt, packing, salt, "
+            "liquid, alloy, surface, pair, molecule.",
         ),
     ] = None,
     largest: Annotated[int, typer.Option(min=2, help="Atoms in a cell at most.")] = 16,

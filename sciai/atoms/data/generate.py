@@ -72,6 +72,15 @@ def _crystal(rng: np.random.Generator, plan: Plan) -> Job:
     return []
 
 
+def _archetype(rng: np.random.Generator, plan: Plan) -> Job:
+    """The next prototype with the elements it is named for: quartz is silica, and people ask for that."""
+    library = prototypes(plan.largest)
+    atoms = library[plan.number % len(library)].atoms.copy()
+    if not plan.allowed(atoms):
+        return []
+    return (yield from bulk(atoms, rng, plan, int(rng.integers(4, 8))))
+
+
 def _mixed(atoms: Atoms, rng: np.random.Generator, largest: int) -> Atoms:
     """A part of one kind of site in a small supercell taken by a similar element."""
     new = perturb.grown(atoms, rng, largest)
@@ -371,6 +380,7 @@ def _surface(rng: np.random.Generator, plan: Plan) -> Job:
 
 FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
     "crystal": _crystal,
+    "archetype": _archetype,
     "element": _element,
     "oxide": _oxide,
     "textbook": _textbook,
