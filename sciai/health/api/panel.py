@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from sciai.core.answer import Answer, Finding
+from sciai.core.answer import Answer, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.api.distribution import HealthAnswer
 from sciai.health.data.panels.panel import Panel
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sciai.health.data.columns import Schema
 
 __all__ = ["fitted", "latest", "person_at", "person_of", "with_findings"]
+
+_YEARS_OFF: Final = 2  # between the age on a sheet and the one that was given, that are worth a word
 
 
 def latest(panels: Sequence[Panel], date: str | dt.date | None = None) -> Panel:
@@ -69,7 +71,26 @@ def person_at(person: Person, panel: Panel, last: dt.date | None = None) -> Pers
         known["age"] = age - round((last - panel.date).days / 365.25)
     given = {name for name in person.known.given if name != "age"}
     values = {name: value for name, value in fitted(panel, person.schema).values.items() if name not in given}
-    return person.given(known | values)
+    told = person.given(known | values)
+    if last is not None and panel.date != last:
+        return told
+    odd = tuple(_at_odds(told, panel))
+    known_now = dataclasses.replace(told.known, findings=(*told.known.findings, *odd))
+    return type(person)(person.human, known_now) if odd else told
+
+
+def _at_odds(person: Person, panel: Panel) -> Iterator[Finding]:
+    """Where the sheet says another age or sex than is used: it may be somebody else's."""
+    schema, used = person.schema, person.known.value("sex") if "sex" in person.schema else None
+    sex, age = panel.person.get("sex"), panel.person.get("age")
+    if used is not None and sex is not None and schema["sex"].codes[int(used)] != sex:
+        other = schema["sex"].levels[schema["sex"].codes.index(sex)]
+        said = f"the sheet is of a {other} person, but {person.known.shown('sex')} was given and is used"
+        yield Finding("another-person", Level.CAUTION, f"{said}: is it the right sheet?", "sex")
+    now = person.known.given.get("age")
+    if isinstance(age, float) and now is not None and abs(age - now) >= _YEARS_OFF:
+        said = f"the sheet says age {age:g}, but {now:g} was given and is used"
+        yield Finding("another-person", Level.CAUTION, f"{said}: is it the right sheet?", "age")
 
 
 def person_of(person: Person, panel: Panel) -> Person:

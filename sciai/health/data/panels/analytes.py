@@ -166,7 +166,10 @@ class Table:
     def _by_parts(self, text: str) -> tuple[Analyte, ...]:
         head = _PARENTHESES.sub(" ", text)
         inner = [part for inside in _PARENTHESES.findall(text) for part in re.split(r"[・/、,;|=]", inside)]
-        qualifiers = {fold(part) for part in inner}
+        # not at a slash: the U of U/L is no urine
+        qualifiers = {
+            fold(part) for inside in _PARENTHESES.findall(text) for part in re.split(r"[・、,;|=]", inside)
+        }
         words = [fold(part) for part in re.split(r"[,、]", head)]
         head_found: tuple[Analyte, ...] = ()
         for name in (fold(head), *_without_specimen(fold(head)), *_by_comma(words)):

@@ -111,10 +111,14 @@ class Panel:
         """Everything that was noticed. A value that cannot be used is a caution here: the rest still can."""
         found = list(self.notes)
         for reading in self.readings:
-            for finding in reading.findings:
+            refused = any(f.level == Level.REFUSE for f in reading.findings)
+            # of a value that is refused only why, not what was done to it before
+            for finding in (f for f in reading.findings if not refused or f.level > Level.OK):
                 if finding.level == Level.REFUSE:
-                    said = f"{finding.message} Not used ({reading.where})"
-                    finding = Finding(finding.check, Level.CAUTION, said, finding.where)
+                    said = f"{finding.message}; not used ({reading.where})"
+                    # what is impossible refuses an answer that would use it; here it is not used
+                    check = "set-aside" if finding.check == "implausible" else finding.check
+                    finding = Finding(check, Level.CAUTION, said, finding.where)
                 found.append(finding)
         not_modelled = [r.label for r in self.readings if r.column is None]
         if not_modelled:

@@ -15,9 +15,9 @@ from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.data.panels.analytes import Analyte, fold, table
 from sciai.health.data.panels.doubles import without_doubles
-from sciai.health.data.panels.numbers import parse_number
+from sciai.health.data.panels.numbers import Number, parse_number
 from sciai.health.data.panels.panel import Item, Panel, Reading, Unknown
-from sciai.health.data.panels.sheet import Sheet, items_of_rows
+from sciai.health.data.panels.sheet import JAPANESE, Sheet, apart_from_unit, items_of_rows
 from sciai.health.data.panels.sources import of_frame, of_json, of_mapping
 from sciai.health.data.panels.text import decode, read_bytes, rows_of_text
 from sciai.health.data.panels.units import convert, guess_unit, parse_quantity, parse_unit
@@ -35,7 +35,6 @@ _WORDS_ONLY: Final = re.compile(
     r"\(?[-+±]{1,3}\)?|\d?\(?\+{1,4}\)?|\d\+|陰性|陽性|negative|positive|neg|pos|trace|normal|正常"
 )
 _PRESSURE: Final = re.compile(r"(血圧値?|bp|bloodpressure)([1-3](回目|st|nd|rd)?|(1st|2nd|3rd)reading)?")
-_JAPANESE: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
 
 def read_panels(
@@ -109,7 +108,7 @@ def parse_sex(text: object, where: str = "sex") -> str:
 
 def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
     labels = " ".join(item.label for item in sheet.items)
-    language = "ja" if _JAPANESE.search(labels) else "en"
+    language = "ja" if sheet.japanese or JAPANESE.search(labels) else "en"
     sheet.items = [part for item in sheet.items for part in _pressures(_unit_behind(item))]
     found = {id(item): _look_up(item) for item in sheet.items}
     if not any(found.values()):
@@ -148,12 +147,12 @@ def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
 
 
 def _unit_behind(item: Item) -> Item:
-    """ "HDL-C mmol/L" and "Total Cholesterol, mmol/L" as name and unit; anything else as it stands."""
-    both = re.fullmatch(r"(.+?)[\s,;_]+([^\s,;]+)", item.label)
+    """ "HDL-C mmol/L", "Neut%" and "Total Cholesterol, mmol/L" as name and unit; others as they stand."""
+    both = apart_from_unit(item.label)
     if both is None or item.unit or _look_up(item):
         return item
-    named = replace(item, label=both[1], unit=both[2])
-    return named if any(_measures(both[2], analyte) for analyte in _look_up(named)) else item
+    named = replace(item, label=both[0], unit=both[1])
+    return named if any(_measures(both[1], analyte) for analyte in _look_up(named)) else item
 
 
 def _pressures(item: Item) -> Sequence[Item]:
@@ -238,19 +237,23 @@ def _plain_number(text: str | float) -> float | None:
 def _units_of_rows(items: Sequence[Item], language: str) -> dict[tuple[str, str], tuple[str, Finding | None]]:
     """For rows without a unit: one unit for the whole row, guessed from its median, so that a course over
     dates is not read in two units."""
-    rows: dict[tuple[str, str], list[tuple[Item, float]]] = {}
+    rows: dict[tuple[str, str], list[tuple[Item, Number]]] = {}
     for item in items:
         number = _number_or_none(item.text)
         if number is not None and not item.unit and not number.unit:
-            rows.setdefault((item.label, item.where.split(",")[0]), []).append((item, number.value))
+            rows.setdefault((item.label, item.where.split(",")[0]), []).append((item, number))
     guessed: dict[tuple[str, str], tuple[str, Finding | None]] = {}
     for key, cells in rows.items():
         found = _look_up(cells[0][0])
         if found:
-            middle = sorted(value for _, value in cells)[len(cells) // 2]
+            # "<0.3" is the laboratory's limit: its size does not say in which unit it is
+            sizes = sorted(number.value for _, number in cells if number.sign != "<")
             unit = _unit_in(cells[0][0].label, found[0])
+            if not unit and not sizes:
+                unit = found[0].usual.get(language, found[0].unit)
+            ends = _ends(cells[0][0].range)
             guessed[key] = (
-                (unit, None) if unit else guess_unit(middle, found[0], language, _ends(cells[0][0].range))
+                (unit, None) if unit else guess_unit(sizes[len(sizes) // 2], found[0], language, ends)
             )
     return guessed
 
@@ -367,7 +370,7 @@ def _has_unit(item: Item) -> bool:
     return bool(
         item.unit
         or (number is not None and number.unit)
-        or re.search(r"[(\[][^)\]]*/[^)\]]*[)\]]", item.label)
+        or re.search(r"[(\[][^)\]]*/[^)\]]*[)\]]|%$", item.label)
     )
 
 

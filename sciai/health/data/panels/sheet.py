@@ -7,43 +7,24 @@ test, value, unit, range on each line; dates down and tests across; and bare pai
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import yaml
-
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
-from sciai.core.resources import data_dir
-from sciai.health.data.panels.analytes import Analyte, fold, table
+from sciai.health.data.panels.about import about_person, apart, holds, is_number, one_person
+from sciai.health.data.panels.analytes import Analyte, table
 from sciai.health.data.panels.dates import day_first, looks_like_date, parse_date, year_first
-from sciai.health.data.panels.numbers import parse_number
 from sciai.health.data.panels.panel import Item
 from sciai.health.data.panels.text import Rows
 from sciai.health.data.panels.units import parse_unit
 
-__all__ = ["Sheet", "items_of_rows"]
+__all__ = ["JAPANESE", "Sheet", "apart_from_unit", "items_of_rows"]
 
 
-@functools.lru_cache(maxsize=1)
-def _vocabulary() -> dict[str, frozenset[str]]:
-    """Kind -> folded words; "unit", "value", ... for columns, "age", "sex", "birth", "aside" for lines."""
-    with open(data_dir() / "health" / "sheet_words.yaml", encoding="utf-8") as file:
-        raw = yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    lists = {**raw["headers"], **{kind: raw[kind] for kind in ("age", "sex", "birth", "aside")}}
-    words = {kind: frozenset(fold(str(word)) for word in texts) for kind, texts in lists.items()}
-    return {**words, "aside": words["aside"] | words["birth"]}
-
-
-def _is(cell: str, *kinds: str) -> bool:
-    key = fold(cell)
-    return any(key in _vocabulary()[kind] for kind in kinds)
-
-
-_SEXES: Final = frozenset(("f", "female", "m", "male", "女", "女性", "男", "男性"))
+JAPANESE: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 _COLUMNS: Final = ("name", "value", "unit", "range", "date", "code", "flag")
 
 
@@ -56,12 +37,14 @@ class Sheet:
         person: age and sex where the sheet states them.
         notes: what was noticed about the layout.
         birth: day of birth; used to compute the age and then forgotten.
+        japanese: whether anything on it is written in Japanese, were it only the heads of the columns.
     """
 
     items: list[Item] = field(default_factory=list)
     person: dict[str, object] = field(default_factory=dict)
     notes: list[Finding] = field(default_factory=list)
     birth: dt.date | None = None
+    japanese: bool = False
 
 
 def items_of_rows(rows: Rows, numbers: Sequence[int], file: object) -> Sheet:
@@ -75,14 +58,14 @@ def items_of_rows(rows: Rows, numbers: Sequence[int], file: object) -> Sheet:
     Raises:
         BadInput: two columns for one date, several rows without dates, or nothing that looks like results.
     """
-    rows = [_apart(row) for row in rows]
+    rows = [apart(row) for row in rows]
     width = max((len(row) for row in rows), default=0)
     rows = [row + [""] * (width - len(row)) for row in rows]
-    sheet = Sheet()
+    sheet = Sheet(japanese=any(JAPANESE.search(cell) for row in rows for cell in row))
     order = day_first(cell for row in rows for cell in row)
     if order is not None:
         rows = [[year_first(cell, order) for cell in row] for row in rows]
-    _about_person(rows, sheet)
+    about_person(rows, sheet)
     try:
         _read(rows, numbers, sheet, file)
     except BadInput as error:
@@ -97,53 +80,30 @@ def _read(rows: Rows, numbers: Sequence[int], sheet: Sheet, file: object) -> Non
     dates = _date_row(rows, file)
     # one date above lines of test and value is the date of them all; two or more are columns
     if header is not None and "value" in header[1] and (dates is None or len(dates[1]) < 2):
-        _read_long(rows, numbers, header, sheet)
+        _read_long(rows, numbers, header, sheet, file)
+    # rows below a row of tests are visits, though each may hold a date of birth beside its own
+    elif (across := _tests_across(rows)) is not None and (dates is None or dates[0] > across):
+        _read_across(rows, numbers, across, sheet, file)
     elif dates is not None:
         _read_dated(rows, numbers, dates, header, sheet)
-    elif (across := _tests_across(rows)) is not None:
-        _read_across(rows, numbers, across, sheet, file)
     else:
         _read_pairs(rows, numbers, sheet)
 
 
 def _known(label: str) -> tuple[Analyte, ...]:
-    return table().find(label) if label else ()
+    found = table().find(label) if label else ()
+    both = None if found else apart_from_unit(label)
+    return table().find(both[0]) if both and _is_unit(both[1]) else found
 
 
-_SAID: Final = re.compile(r"([^:]{1,40}?)\s*:\s*(\S.*)")
+def apart_from_unit(label: str) -> tuple[str, str] | None:
+    """Name and last word of a label, which may be the unit; None where there is but one word.
 
-
-def _apart(row: list[str]) -> list[str]:
-    """ "Sex: F" or "年齢 64歳" as two cells, where the word is about the person, the date or the sheet."""
-    cells: list[str] = []
-    for cell in row:
-        match, words = _SAID.fullmatch(cell), cell.split(maxsplit=1)
-        if match and _is(match[1], "age", "sex", "aside", "date"):
-            cells += match.groups()
-        elif len(words) == 2 and (
-            (_is(words[0], "age") and _is_number(words[1]))
-            or (_is(words[0], "sex") and fold(words[1]) in _SEXES)
-            or (_is(words[0], "date", "birth") and looks_like_date(words[1]))
-        ):
-            cells += words
-        else:
-            cells.append(cell)
-    return cells
-
-
-def _about_person(rows: Rows, sheet: Sheet) -> None:
-    for row in rows:
-        for place, cell in enumerate(row[:-1]):
-            rest = next((cell for cell in row[place + 1 :] if cell), "")
-            if _is(cell, "birth") and looks_like_date(rest):
-                sheet.birth = parse_date(rest)
-            # at the head of a line anything is read, and refused if it is no age; further on only what fits
-            elif place and not (_is_number(rest) if _is(cell, "age") else fold(rest) in _SEXES):
-                continue
-            elif _is(cell, "age") and rest and not looks_like_date(rest):
-                sheet.person["age"] = rest
-            elif _is(cell, "sex") and rest:
-                sheet.person["sex"] = rest
+    >>> apart_from_unit("HDL-C mmol/L"), apart_from_unit("Neut%"), apart_from_unit("LDL")
+    (('HDL-C', 'mmol/L'), ('Neut', '%'), None)
+    """
+    both = re.fullmatch(r"(.+?)(?:[\s,;_]+([^\s,;]+)|(%))", label)
+    return None if both is None else (both[1], both[2] or both[3])
 
 
 def _long_header(rows: Rows) -> tuple[int, dict[str, int]] | None:
@@ -151,7 +111,7 @@ def _long_header(rows: Rows) -> tuple[int, dict[str, int]] | None:
     for number, row in enumerate(rows[:40]):
         columns: dict[str, int] = {}
         for place, cell in enumerate(row):
-            kind = next((k for k in _COLUMNS if k not in columns and _is(cell, k)), None)
+            kind = next((k for k in _COLUMNS if k not in columns and holds(cell, k)), None)
             if kind is not None:
                 columns[kind] = place
         if "value" in columns and ("name" in columns or "code" in columns):
@@ -165,11 +125,11 @@ def _date_row(rows: Rows, file: object) -> tuple[int, dict[int, dt.date]] | None
     """The row whose cells are the dates of the columns: (row, column -> date)."""
     best: tuple[int, dict[int, str]] | None = None
     for number, row in enumerate(rows[:60]):
-        if _is(row[0], "aside"):
+        if holds(row[0], "aside"):
             continue
         found = {place: cell for place, cell in enumerate(row) if place and looks_like_date(cell)}
         # results by lines have a date in every line, in one column: that is no header
-        named = _is(row[0], "date", "name") or not row[0]
+        named = holds(row[0], "date", "name") or not row[0]
         if found and (named or len(found) > 1) and (best is None or len(found) > len(best[1])):
             best = number, found
     if best is None:
@@ -199,15 +159,20 @@ def _read_dated(
     start, columns = dates
     kinds = dict(header[1]) if header else {}
     for place, cell in enumerate(rows[start]):
-        for kind in (k for k in _COLUMNS if _is(cell, k)):
+        for kind in (k for k in _COLUMNS if holds(cell, k)):
             kinds.setdefault(kind, place)
     first = min(columns)
     body = [(n, row) for n, row in zip(numbers, rows, strict=True) if row is not rows[start]]
     name = max(range(first), key=lambda place: sum(bool(_known(row[place])) for _, row in body), default=0)
     code = _code_column(body, range(first), name)
     stray: list[str] = []
+    longer: list[str] = []
+    end = max(place for place, cell in enumerate(rows[start]) if cell)
     for number, row in body:
         if _skip(row, name):
+            continue
+        if any(is_number(cell) for cell in row[end + 1 :]):
+            longer.append(f"row {number} ({row[name]})")
             continue
         for place, date in columns.items():
             if row[place]:
@@ -217,15 +182,23 @@ def _read_dated(
         stray += [
             f"row {number}"
             for place, cell in enumerate(row)
-            if place > first and place not in columns and place not in kinds.values() and _is_number(cell)
+            if place > first and place not in columns and place not in kinds.values() and is_number(cell)
         ]
+    if longer:
+        said = f"more cells than there are columns in {', '.join(longer)}: not read, as values may be shifted"
+        said += ". A comma before decimals (5,4) parts cells here: write 5.4, or put it in quotes"
+        sheet.notes.append(Finding("stray-column", Level.CAUTION, said))
     if stray:
         said = f"numbers in columns without a date were not read ({len(stray)}, first in {stray[0]})"
         sheet.notes.append(Finding("stray-column", Level.CAUTION, said))
 
 
-def _read_long(rows: Rows, numbers: Sequence[int], header: tuple[int, dict[str, int]], sheet: Sheet) -> None:
+def _read_long(
+    rows: Rows, numbers: Sequence[int], header: tuple[int, dict[str, int]], sheet: Sheet, file: object
+) -> None:
     start, kinds = header
+    own = [cell if place not in kinds.values() else "" for place, cell in enumerate(rows[start])]
+    one_person(own, rows[start + 1 :], file)
     single = _single_date(rows)
     name, code = kinds.get("name"), kinds.get("code")
     for number, row in zip(numbers[start + 1 :], rows[start + 1 :], strict=True):
@@ -241,7 +214,7 @@ def _read_long(rows: Rows, numbers: Sequence[int], header: tuple[int, dict[str, 
         sheet.items.append(_item(row, row[kinds["value"]], f"row {number}", column, code, kinds, date))
     for place, head in enumerate(rows[start]):
         # results of another day, as in "今回, 前回"; a column that counts the lines holds none
-        cells = [row[place] for row in rows[start + 1 :] if _is_number(row[place])]
+        cells = [row[place] for row in rows[start + 1 :] if is_number(row[place])]
         counts = cells[:1] == ["1"] and cells == [str(k + 1) for k in range(len(cells))]
         if head and place not in kinds.values() and cells and not counts:
             said = f"the column {head!r} was not read: without a date it is no visit of its own"
@@ -250,7 +223,7 @@ def _read_long(rows: Rows, numbers: Sequence[int], header: tuple[int, dict[str, 
 
 def _tests_across(rows: Rows) -> int | None:
     """The row whose cells name tests, where rows below are visits."""
-    down = sum(bool(_known(row[0])) for row in rows)
+    down = max((sum(bool(_known(row[p])) for row in rows) for p in range(min(3, len(rows[0])))), default=0)
     for number, row in enumerate(rows[:20]):
         across = sum(bool(_known(cell)) for cell in row)
         if across >= 2 and across > down and len(rows) > number + 1:
@@ -260,9 +233,9 @@ def _tests_across(rows: Rows) -> int | None:
 
 def _read_across(rows: Rows, numbers: Sequence[int], start: int, sheet: Sheet, file: object) -> None:
     head = rows[start]
-    when = next((p for p, cell in enumerate(head) if _is(cell, "date")), None)
+    when = next((p for p, cell in enumerate(head) if holds(cell, "date")), None)
     below = [(n, row) for n, row in zip(numbers[start + 1 :], rows[start + 1 :], strict=True)]
-    visits = [(n, row) for n, row in below if any(_is_number(row[p]) for p in range(len(row)) if p != when)]
+    visits = [(n, row) for n, row in below if any(is_number(row[p]) for p in range(len(row)) if p != when)]
     if when is None:
         when = next(
             (p for p in range(len(head)) if visits and all(looks_like_date(r[p]) for _, r in visits)), None
@@ -277,16 +250,22 @@ def _read_across(rows: Rows, numbers: Sequence[int], start: int, sheet: Sheet, f
         for place, cell in enumerate(row)
         if _is_unit(cell)
     }
+    one_person(head, [row for _, row in visits], file)
+    birth = next((p for p, cell in enumerate(head) if holds(cell, "birth")), None)
+    if birth is not None:
+        born = next((row[birth] for _, row in visits if looks_like_date(row[birth])), None)
+        sheet.birth = sheet.birth if born is None else parse_date(born)
     seen: dict[dt.date, int] = {}
     for number, row in visits:
         date = parse_date(row[when], f"row {number}") if when is not None and row[when] else None
         if date is not None and seen.setdefault(date, number) != number:
             problem = f"two rows for one date, {date}: rows {seen[date]} and {number}"
-            raise BadInput(problem, file=file, fix="leave one of them out, or correct the date")
+            fix = "leave one of them out, or correct the date; for many people use `sciai health predict`"
+            raise BadInput(problem, file=file, fix=fix)
         for place, cell in enumerate(row):
-            if cell and _is(head[place], "age", "sex"):
-                sheet.person.setdefault("age" if _is(head[place], "age") else "sex", cell)
-            elif place != when and cell and head[place] and not _is(head[place], "aside"):
+            if cell and holds(head[place], "age", "sex"):
+                sheet.person.setdefault("age" if holds(head[place], "age") else "sex", cell)
+            elif place != when and cell and head[place] and not holds(head[place], "aside"):
                 where = f"row {number}, {head[place]}"
                 sheet.items.append(Item(head[place], cell, where, "", date, units.get(place, "")))
 
@@ -302,7 +281,7 @@ def _read_pairs(rows: Rows, numbers: Sequence[int], sheet: Sheet) -> None:
         if _skip(row, name):
             continue
         cells = [(p, cell) for p, cell in enumerate(row) if p > name and cell]
-        value = next(((p, c) for p, c in cells if _is_number(c)), cells[0] if cells else None)
+        value = next(((p, c) for p, c in cells if is_number(c)), cells[0] if cells else None)
         if value is None or looks_like_date(value[1]):
             continue
         unit = next((c for p, c in cells if p != value[0] and _is_unit(c)), "")
@@ -334,9 +313,9 @@ def _skip(row: list[str], name: int) -> bool:
     """Section lines, lines about the person, and lines without a name."""
     label = row[name]
     section = label[:1] in "【[<《■◆●○◎＜" and label[-1:] in "】]>》＞"
-    if not label or section or _is(label, "aside", "age", "sex"):
+    if not label or section or holds(label, "aside", "age", "sex"):
         return True
-    return _is(label, "date", "name") and not _known(label)
+    return holds(label, "date", "name") and not _known(label)
 
 
 def _code_column(body: list[tuple[int, list[str]]], places: Any, name: int) -> int | None:
@@ -348,21 +327,12 @@ def _code_column(body: list[tuple[int, list[str]]], places: Any, name: int) -> i
 def _single_date(rows: Rows) -> dt.date | None:
     """The date of a sheet of one visit, from a line such as "検査日,2024/5/18"."""
     for row in rows:
-        place = next((p for p, cell in enumerate(row) if _is(cell, "date")), None)
+        place = next((p for p, cell in enumerate(row) if holds(cell, "date")), None)
         if place is not None:
             for cell in row[place + 1 :]:
                 if looks_like_date(cell):
                     return parse_date(cell)
     return None
-
-
-def _is_number(cell: str) -> bool:
-    if looks_like_date(cell):
-        return False
-    try:
-        return parse_number(cell) is not None
-    except BadInput:
-        return False
 
 
 def _is_unit(cell: str) -> bool:

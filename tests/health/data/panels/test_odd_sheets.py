@@ -1,0 +1,117 @@
+"""Sheets as people really send them: read as they are meant, or refused with a way out; nothing is mixed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sciai.core.answer import Level
+from sciai.core.errors import BadInput
+from sciai.health import VirtualHuman, read_panels
+from sciai.health.api.panel import person_of
+from sciai.health.data.panels.analytes import table
+
+VISITS = """氏名;患者番号;検査日;性別;生年月日;HbA1c(NGSP) %;LDL-C;HDL-C;クレアチニン;尿蛋白;CRP
+架空太郎;1;令和5年4月10日;男;昭和34年3月2日;６．２;１４０ H;４５;0,9;1+;<0.3
+架空太郎;1;R5.10.10;男性;S34.3.2;5,9;131;48;0,88;(-);0,1
+"""
+
+
+def _sheet(folder: Path, text: str) -> Path:
+    path = folder / "sheet.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_visits_down_with_a_date_of_birth_in_each(tmp_path: Path) -> None:
+    first, second = read_panels(_sheet(tmp_path, VISITS))
+    assert [str(first.date), str(second.date)] == ["2023-04-10", "2023-10-10"]
+    assert first.person == {"age": 64.0, "sex": "M"}
+    assert first.values == pytest.approx(
+        {"hba1c": 6.2, "ldl": 140, "hdl": 45, "creatinine": 0.9, "crp_hs": 3 / 2**0.5}
+    )
+    assert second.values["hba1c"] == 5.9
+    assert "架空太郎" not in repr((first, second))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PatientID,Date,LDL,HDL\nA,2024-01-05,140,55\nB,2024-02-05,150,45\n",
+        "PatientID,Date,LDL,HDL\nA,2024-01-05,140,55\nB,2024-01-05,150,45\n",
+        "Date,Sex,LDL,HDL\n2024-01-05,F,140,55\n2024-02-05,M,150,45\n",
+        "Date,DOB,LDL,HDL\n2024-01-05,1960-01-02,140,55\n2024-02-05,1961-01-02,150,45\n",
+        "患者番号,検査項目,結果,検査日\n1,LDL-C,140,2024-01-05\n2,LDL-C,150,2024-02-05\n",
+    ],
+)
+def test_several_people_are_no_course_of_one(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadInput, match=r"several people.*sciai health predict"):
+        read_panels(_sheet(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("label", "column"),
+    [
+        ("AST(U/L)", "ast"),
+        ("ALT (U/L)", "alt"),
+        ("γ-GTP（U/L）", "ggt"),
+        ("CK [U/L]", "ck"),
+        ("HbA1c %", "hba1c"),
+        ("Neut%", "neut_pct"),
+        ("Lymph %", "lymph_pct"),
+        ("尿酸 mg/dL", "uric_acid"),
+        ("ＨｂＡ１ｃ（ＮＧＳＰ）％", "hba1c"),
+    ],
+)
+def test_units_in_names(tmp_path: Path, label: str, column: str) -> None:
+    panel = read_panels(_sheet(tmp_path, f"test,value\n{label},5.5\nAlbumin,4.2\n"))[0]
+    assert panel.values[column] == 5.5
+    assert not panel.unknown
+
+
+def test_a_unit_of_enzymes_is_no_urine() -> None:
+    assert [a.key for a in table().find("クレアチニン(尿)")] == ["urine_creatinine"]
+    assert [a.key for a in table().find("ALT(U/L)")] == ["alt"]
+
+
+def test_a_line_with_more_cells_than_columns_is_not_read(tmp_path: Path) -> None:
+    text = "検査項目,2024-01-05,2024-04-05\nLDL-C,140,131\n尿酸,5,4,5.5\nHDL-C,50,52\n"
+    panels = read_panels(_sheet(tmp_path, text))
+    assert [p.values for p in panels] == [{"ldl": 140, "hdl": 50}, {"ldl": 131, "hdl": 52}]
+    said = next(f for f in panels[0].findings if f.check == "stray-column")
+    assert said.level == Level.CAUTION
+    assert "row 3 (尿酸)" in said.message
+    remarks = "検査項目,2024-01-05,2024-04-05\nLDL-C,140,131,高め\n"
+    assert read_panels(_sheet(tmp_path, remarks))[1].values == {"ldl": 131}
+
+
+def test_one_impossible_value_does_not_refuse_the_others(tmp_path: Path) -> None:
+    panel = read_panels(_sheet(tmp_path, "test,value,unit\nLDL,140,mg/dL\nPlatelets,1.234,10^3/uL\n"))[0]
+    assert panel.values == {"ldl": 140}
+    assert "not used (row 3)" in next(f.message for f in panel.findings if f.check == "set-aside")
+    answer = person_of(VirtualHuman.load().given(age=64, sex="male"), panel).risks()
+    assert answer.level == Level.CAUTION
+    assert answer.estimate is not None
+
+
+def test_a_limit_of_detection_is_in_the_usual_unit(tmp_path: Path) -> None:
+    panel = read_panels(_sheet(tmp_path, "検査項目,結果\nCRP,<0.3\nLDL,140\n"))[0]
+    assert panel.values["crp_hs"] == pytest.approx(3 / 2**0.5)
+    unsure = read_panels(_sheet(tmp_path, "検査項目,結果\nCRP,0.9\nLDL,140\n"))[0]
+    assert "which is it" in " ".join(f.message for f in unsure.findings)
+    assert not [f for f in unsure.findings if f.check == "unit-conversion"]  # nothing was done with it
+
+
+def test_a_sheet_of_somebody_else_is_asked_about(tmp_path: Path) -> None:
+    sheet = _sheet(tmp_path, "検査項目,結果\n性別,女\n年齢,58\n検査日,2024-01-05\nLDL,140\n")
+    human, panel = VirtualHuman.load(), read_panels(sheet)[0]
+    said = [
+        f
+        for f in person_of(human.given(age=64, sex="male"), panel).known.findings
+        if f.check == "another-person"
+    ]
+    assert [f.where for f in said] == ["sex", "age"]
+    assert "a female person, but male was given" in said[0].message
+    same = person_of(human.given(age=58, sex="female"), panel).known.findings
+    assert not [f for f in same if f.check == "another-person"]
