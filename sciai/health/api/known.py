@@ -222,7 +222,7 @@ def read_value(schema: Schema, name: str, value: Any) -> tuple[float, list[Findi
 
 def _age(number: float, findings: list[Finding]) -> tuple[float, list[Finding]]:
     if number > OLDEST:
-        raise BadInput(f"age is {number:g}", field="age", unit="a", fix="give the age in years")
+        raise BadInput(f"age is {number:g}", field="age", unit="years", fix="give the age in years")
     return float(math.floor(number)), findings
 
 
@@ -280,7 +280,8 @@ def _number(column: Column | Derived, value: float | str) -> tuple[float, list[F
         fix = "give a plain number"
         if re.fullmatch(r"\s*[\d.]+\s*[-–~:]\s*[\d.]+\s*", str(value)):
             fix += "; where a range is allowed it is (60, 69), or 60..69 on the command line"
-        raise BadInput(f"{value!r} is not a number", field=column.name, unit=column.unit, fix=fix) from None
+        unit = "years" if column.unit == "a" else column.unit
+        raise BadInput(f"{value!r} is not a number", field=column.name, unit=unit, fix=fix) from None
 
 
 def _missing(value: Any) -> bool:

@@ -106,9 +106,18 @@ def what_if(person: Person, targets: Sequence[str], changes: Mapping[str, Any]) 
     fixed = {
         n: person.known.value(n) for n, d in person.known.solved.items() if d in moved and n not in other
     }
-    there = person.without(*moved) if moved else person
-    there = there.given(fixed | other)
-    wanted = [column_named(schema, t) for t in targets] or _usual(person, set(other))
+    # a calculated value whose inputs are all known cannot change alone: one of them gives way
+    gives_way = {}
+    for derived in (d for d in schema.derived if d.name in other and not set(d.inputs) & set(other)):
+        if all(person.known.value(n) is not None for n in derived.inputs):
+            gives_way[derived.solved or derived.inputs[-1]] = derived.name
+    there = person.without(*moved, *gives_way) if moved or gives_way else person
+    solved = (
+        person.known.solved.items()
+    )  # what followed from it stays as it was: nobody grows by weighing less
+    fixed |= {n: person.known.value(n) for n, d in solved if d in gives_way.values()}
+    there = there.given({n: v for n, v in fixed.items() if n not in gives_way} | other)
+    wanted = [column_named(schema, t) for t in targets] or _usual(person, {*other, *gives_way})
 
     def predict(_: object) -> Estimate[Comparison]:
         model, calibration = person.human.model, person.human.calibration
@@ -124,6 +133,15 @@ def what_if(person: Person, targets: Sequence[str], changes: Mapping[str, Any]) 
                 "the middle of people like this one", n)
         for n in start
     ]  # fmt: skip
+    begun += [
+        Finding(
+            "association",
+            Level.OK,
+            f"{n} moves with {d}: {person.known.shown(n)} | {there.known.shown(n)}",
+            n,
+        )
+        for n, d in gives_way.items()
+    ]
     doubts = [f for f in there.findings if f.level > Level.OK and f not in answer.findings]
     return HealthAnswer(answer.estimate, (*answer.findings, note, *begun, *doubts), answer.provenance)
 

@@ -212,3 +212,26 @@ def test_an_ordinal_answer_names_its_levels() -> None:
     )
     assert str(told) == "Health: good (excellent to poor)"
     assert told.likely == ("good", "poor")
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"weight_kg": 90, "height_cm": 175},
+        {"weight_kg": 90, "bmi": 90 / 1.75**2},
+        {"height_cm": 175, "bmi": 90 / 1.75**2},
+        {"height_cm": 175, "weight_kg": 90, "bmi": 90 / 1.75**2},
+    ],
+)
+def test_what_if_of_a_calculated_value_moves_the_weight_not_the_height(known: dict[str, float]) -> None:
+    me = VH.given(age=64, sex="male", **known)
+    there = 27 * 1.75**2
+    by_bmi = me.what_if(["hba1c"], bmi=27 - 90 / 1.75**2)
+    by_weight = VH.given(age=64, sex="male", height_cm=175, weight_kg=90).what_if(
+        ["hba1c"], weight_kg=there - 90
+    )
+    for side in ("here", "there"):
+        told, expected = (getattr(a.unwrap(), side)["hba1c"].mean for a in (by_bmi, by_weight))
+        assert told == pytest.approx(expected, rel=1e-6)
+    assert any(f"weight_kg moves with bmi: 90.0 kg | {there:.1f} kg" in f.message for f in by_bmi.findings)
+    assert by_bmi.unwrap().here["hba1c"].mean != by_bmi.unwrap().there["hba1c"].mean
