@@ -41,7 +41,7 @@ class Notes:
         """All of them."""
         more = []
         for (check, column), (count, first, message) in self.counted.items():
-            level = Level.OK if check == "era" else Level.CAUTION
+            level = Level.OK if check in ("era", "expected") else Level.CAUTION
             rows = f"{count} row" + ("" if count == 1 else f"s, the first is {first}")
             more.append(Finding(check, level, f"{message} ({rows})", column))
         return (*self.fixed, *more)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.core.errors import BadInput
-from sciai.health.api.constraints import solve_for
 from sciai.health.api.known import OLDEST
 from sciai.health.api.record import handed_out
+from sciai.health.api.table_constraints import StandIn, constrain, expected
 from sciai.health.api.table_notes import Notes, at_odds, attach, checked, possible, too_young
 from sciai.health.api.words import level_of
 from sciai.health.data.columns import Column, Kind, Schema
@@ -45,7 +45,7 @@ def predict(human: VirtualHuman, table: pd.DataFrame, column: str, *, progress: 
     with _bar(len(table), progress, f"predict {column}") as advance:
         for start in range(0, len(table), CHUNK):
             part = table.iloc[start : start + CHUNK]
-            rows = encode(schema, part, column, start, notes)
+            rows = encode(schema, part, column, start, notes, expected(human.model))
             values = _one(human, rows, column) if free else _calculated(human, rows, column)
             values[too_young(schema, part, start, notes)] = np.nan
             told.append(values)
@@ -132,11 +132,12 @@ def impute(
     result = table.copy()
     wanted = [n for n in schema.names if n in table.columns]
     rng = np.random.default_rng(seed)
+    stand_in = expected(human.model, None if seed is None else rng)
     filled: list[Floats] = []
     with _bar(len(table), progress, "impute") as advance:
         for start in range(0, len(table), CHUNK):
             part = table.iloc[start : start + CHUNK]
-            rows = encode(schema, part, None, start, notes)
+            rows = encode(schema, part, None, start, notes, stand_in)
             filled.append(
                 human.model.sample(rows, rng) if seed is not None else _expected(human, rows, wanted)
             )
@@ -205,6 +206,7 @@ def encode(
     target: str | None = None,
     start: int = 0,
     notes: Notes | None = None,
+    stand_in: StandIn | None = None,
 ) -> Floats:
     """Rows of a table as the model sees them; calculated columns fill in an input that is missing.
 
@@ -214,6 +216,7 @@ def encode(
         target: a column whose own values, and what is calculated from it, are not used.
         start: number of the first row, for messages.
         notes: where to note what was ignored; None notes nothing.
+        stand_in: values of inputs of which too many are unknown; None leaves the calculated value out there.
 
     Raises:
         BadInput: naming row and column of a value that does not fit.
@@ -250,7 +253,7 @@ def encode(
     if target is not None and target in schema:
         rows[:, schema.index(target)] = np.nan
     at_odds(schema, part, rows, start, notes)
-    _constrain(schema, part, rows, target, start, notes)
+    constrain(schema, part, rows, target, start, notes, stand_in)
     return rows
 
 
@@ -268,33 +271,6 @@ def _in_words(column: Column, values: pd.Series) -> pd.Series:
         if found
         else values
     )
-
-
-def _constrain(
-    schema: Schema, part: pd.DataFrame, rows: Floats, target: str | None, start: int, notes: Notes
-) -> None:
-    """Where one input of a calculated value is unknown it is solved for; where two are, it is not used."""
-    for derived in schema.derived:
-        if derived.name not in part or derived.name == target:
-            continue
-        wanted = part[derived.name].to_numpy(float, na_value=np.nan)
-        if target in derived.inputs:
-            message = f"{derived.name} is calculated from {target}, so it is not used"
-            notes.count("ignored", derived.name, np.flatnonzero(np.isfinite(wanted)), start, message)
-            continue
-        places = [schema.index(n) for n in derived.inputs]
-        gaps = np.isnan(rows[:, places])
-        open_ = np.flatnonzero((gaps.sum(1) > 1) & np.isfinite(wanted))
-        message = f"{derived.name} is not used where more than one of {', '.join(derived.inputs)} is unknown"
-        notes.count("ignored", derived.name, open_, start, message)
-        for k, name in enumerate(derived.inputs):
-            own = np.flatnonzero((gaps.sum(1) == 1) & gaps[:, k] & np.isfinite(wanted))
-            if not len(own) or not schema[name].numeric:
-                continue
-            inputs = {n: rows[own, i] for n, i in zip(derived.inputs, places, strict=True) if n != name}
-            found = solve_for(schema, derived, inputs, name, wanted[own])
-            good = np.isfinite(found) & (found >= schema[name].low) & (found <= schema[name].high)
-            rows[own[good], schema.index(name)] = found[good]
 
 
 def _at_row(error: BadInput, start: int, part: pd.DataFrame) -> BadInput:

@@ -59,7 +59,7 @@ def test_a_table_says_what_it_could_not_use_and_what_contradicts_itself() -> Non
     assert "40 was given, weight_kg, height_cm make 24.22" in said["contradiction", "bmi"]
     assert "(1 row)" in said["contradiction", "bmi"]
     assert "hdl 220 is not below chol_total 180" in said["contradiction", "hdl"]
-    assert "not used where more than one of weight_kg, height_cm is unknown" in said["ignored", "bmi"]
+    assert "what is expected of them stands for all but one" in said["expected", "bmi"]
     weight = {
         (f["check"], f["where"]): f["message"] for f in VH.predict(table, "weight_kg").attrs["findings"]
     }
