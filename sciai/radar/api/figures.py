@@ -49,6 +49,7 @@ def variable_report(
         rain_rate_bias=tally.rain_bias(),
         roughness=tally.roughness(),
         spread=tally.spread(),
+        lost=tally.lost(),
         repaired=coded.repaired,
         tried=dict(trial.tried) if trial else {},
         strong_error=tally.strong,

@@ -19,7 +19,7 @@ from sciai.radar.api.loops import differences, strongest, variation, worst_of_st
 from sciai.radar.api.strong import STRONG
 from sciai.radar.model.interface import F32, U8
 
-__all__ = ["THRESHOLDS", "Tally", "correlation"]
+__all__ = ["THRESHOLDS", "Tally", "correlation", "most_of"]
 
 THRESHOLDS: Final = (20.0, 35.0, STRONG)
 """Reflectivity thresholds in dBZ."""
@@ -47,6 +47,9 @@ class Tally:
     pairs: list[float] = field(
         default_factory=lambda: [0.0, 0.0, 0.0]
     )  # squared steps along the ray, twice the squared deviations, how many of each
+    middle: list[float] = field(
+        default_factory=lambda: [0.0, 0.0, 0.0]
+    )  # of `most_of`: squared errors, squared deviations, how many
     strong: float | None = None  # largest error of strong echo (`strong`), dB; None where not reflectivity
     exact: bool = True
     stray: int = 0  # invalid gates that were decoded as a number
@@ -64,6 +67,7 @@ class Tally:
         self.max_error = max(self.max_error, worst)
         self.squares += squares
         self.exact = self.exact and worst == 0.0
+        self.middle = [x + y for x, y in zip(self.middle, most_of(values, decoded, validity), strict=True)]
         for threshold, found in zip(THRESHOLDS, hits.tolist(), strict=False):
             known = self.hits.setdefault(threshold, [0, 0, 0])
             self.hits[threshold] = [x + y for x, y in zip(known, found, strict=True)]
@@ -90,6 +94,7 @@ class Tally:
             self.rain[k] += other.rain[k]
         for k in range(3):
             self.pairs[k] += other.pairs[k]
+            self.middle[k] += other.middle[k]
 
     def psnr(self, peak: float) -> float:
         """PSNR in dB over valid gates; infinite where exact or where nothing is valid."""
@@ -104,8 +109,12 @@ class Tally:
         return self.pairs[0] / self.pairs[1] if self.pairs[1] > 0 else None
 
     def spread(self) -> float | None:
-        """Standard deviation of the values within their sweeps; None where nothing varies."""
-        return math.sqrt(self.pairs[1] / 2 / self.pairs[2]) if self.pairs[1] > 0 else None
+        """Standard deviation within their sweeps of most values (`most_of`); None where nothing varies."""
+        return math.sqrt(self.middle[1] / self.middle[2]) if self.middle[1] > 0 else None
+
+    def lost(self) -> float | None:
+        """Squared errors of most values over their squared deviations, 1 where all that differs is lost."""
+        return self.middle[0] / self.middle[1] if self.middle[1] > 0 else None
 
     def csi(self) -> dict[float, float | None]:
         """Critical success index at each threshold; None where neither field reaches it."""
@@ -139,3 +148,22 @@ def correlation(values: F32, validity: U8) -> tuple[float, float, float]:
     """
     count, steps, spread = variation(values, validity, 1 + values.size // 100_000)
     return (steps, 2 * spread, count) if count >= 16 else (0.0, 0.0, 0.0)
+
+
+def most_of(values: F32, decoded: F32, validity: U8) -> tuple[float, float, float]:
+    """Of the middle 98 % of a plane's valid values: sums of squared errors and deviations, how many.
+
+    A hundredth at either end is left out, because a few stray gates can have more variance than the weather.
+    Of a large plane some rays are enough.
+    """
+    every = 1 + values.size // 8_000
+    valid = validity[::every] == 0
+    some = values[::every][valid].astype(np.float64)
+    if some.size < 16:
+        return 0.0, 0.0, 0.0
+    few = some.size // 100
+    ordered = np.partition(some, (few, some.size - 1 - few))
+    inside = (some >= ordered[few]) & (some <= ordered[some.size - 1 - few])
+    some, error = some[inside], (decoded[::every][valid] - some)[inside]
+    gap = some - some.mean()
+    return float(error @ error), float(gap @ gap), float(some.size)

@@ -293,6 +293,7 @@ def _measured(
             rain_rate_bias=tally.rain_bias(),
             roughness=tally.roughness(),
             spread=tally.spread(),
+            lost=tally.lost(),
             strong_error=tally.strong,
             strong_bound=kept.get("strong_bound"),
         )

@@ -36,7 +36,9 @@ class VariableReport:
         echo_removed: Gates that reach 20 dBZ only before.
         rain_rate_bias: Relative bias of the summed rain rate (Z = 200 R^1.6); None where it does not apply.
         roughness: 0 for a smooth field, 1 for white noise along the ray.
-        spread: Standard deviation of the values within their sweeps; None where nothing varies.
+        spread: Standard deviation of the middle 98 % of the values within their sweeps; None where nothing
+            varies.
+        lost: Part of their variance that is error; 1 and more where nothing of it is left.
         repaired: Chunks that the planned codec could not code within the bound.
         tried: Codec -> bytes in the comparison that chose the codec; empty where there was no choice.
     """
@@ -60,6 +62,7 @@ class VariableReport:
     rain_rate_bias: float | None = None
     roughness: float | None = None
     spread: float | None = None
+    lost: float | None = None
     repaired: int = 0
     tried: Mapping[str, int] = field(default_factory=dict)
     strong_error: float | None = None

@@ -167,15 +167,15 @@ def content(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]
 def flattened(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
     """Variables of which a PSNR leaves little, since their values differ by much less than its peak."""
     for var, report in estimate.value.variables.items():
-        if report.spread is None or report.lossless or report.psnr_target is None:
+        if report.spread is None or report.lost is None or report.lossless or report.psnr_target is None:
             continue
-        error = report.psnr_peak * 10 ** (-report.psnr / 20)
-        if error**2 > FLAT * report.spread**2:
+        if report.lost > FLAT:
+            error = report.spread * report.lost**0.5
             message = (
                 f"little of it is left: its values differ by {report.spread:.2g} within a sweep (standard "
-                f"deviation), the error is {error:.2g} (root mean square), as {report.psnr_target:g} dB of a "
-                f"peak of {report.psnr_peak:g} allow; ask for more with max_error (such as "
-                f"{report.spread / 2:.1g}) or psnr"
+                f"deviation of the middle 98 %), their error is {error:.2g} (root mean square), as "
+                f"{report.psnr_target:g} dB of a peak of {report.psnr_peak:g} allow; ask for more with "
+                f"max_error (such as {report.spread / 2:.1g}) or psnr"
             )
             yield _caution("flattened", message, var)
 
