@@ -66,6 +66,7 @@ class Scale:
         cmap: matplotlib colour map.
         unit: for the label; may be empty.
         name: for the label.
+        base: values that wrap round are shown within a turn of 360 above this one; None for all others.
     """
 
     low: float
@@ -73,6 +74,7 @@ class Scale:
     cmap: Colormap
     unit: str
     name: str
+    base: float | None = None
 
 
 def scale_of(variable: str, values: np.ndarray[Any, np.dtype[Any]]) -> Scale:
@@ -80,7 +82,8 @@ def scale_of(variable: str, values: np.ndarray[Any, np.dtype[Any]]) -> Scale:
 
     Args:
         variable: FM301 name, known or not.
-        values: its data, any shape, NaN where invalid; sets the limits of velocities and of unknown fields.
+        values: its data, any shape, NaN where invalid; sets the limits of velocities, phases and unknown
+            fields, and of KDP and WRADH whether the whole scale is shown or its lower part.
 
     Example:
         >>> scale = scale_of("DBZH", np.array([3.0, 41.0]))
@@ -99,20 +102,35 @@ def scale_of(variable: str, values: np.ndarray[Any, np.dtype[Any]]) -> Scale:
     if kind == "ZDR":
         return Scale(-2.0, 6.0, matplotlib.colormaps["turbo"], unit, variable)
     if kind == "KDP":
-        return Scale(-1.0, 6.0, matplotlib.colormaps["plasma"], unit, variable)
+        weak = finite.size and np.percentile(finite, 99.5) < 1.5
+        return Scale(*((-0.5, 1.5) if weak else (-1.0, 6.0)), matplotlib.colormaps["plasma"], unit, variable)
     if kind == "WRADH":
-        return Scale(0.0, 8.0, matplotlib.colormaps["viridis"], unit, variable)
+        weak = finite.size and np.percentile(finite, 99.5) < 2.0
+        return Scale(0.0, 2.0 if weak else 8.0, matplotlib.colormaps["viridis"], unit, variable)
     if kind == "PHIDP":
-        low, high = _robust(finite, (0.0, 360.0))
-        if high - low > 180.0:  # only a scale that goes all the way round may wrap in colour
-            wide = (-180.0, 180.0) if low < -1.0 else (0.0, 360.0)
-            return Scale(*wide, matplotlib.colormaps["twilight_shifted"], unit, variable)
-        return Scale(low, high, matplotlib.colormaps["viridis"], unit, variable)
+        return _phase(variable, finite, unit)
     if kind == "VRADH":
         reach = float(np.ceil(np.abs(finite).max())) if finite.size else 30.0
-        return Scale(-max(reach, 1.0), max(reach, 1.0), _diverging(), unit, variable)
+        name = f"{variable}, positive away"
+        return Scale(-max(reach, 1.0), max(reach, 1.0), _diverging(), unit, name)
     low, high = _robust(finite, (0.0, 1.0))
     return Scale(low, high, matplotlib.colormaps["viridis"], unit, variable)
+
+
+def _phase(variable: str, finite: np.ndarray[Any, np.dtype[Any]], unit: str) -> Scale:
+    """Phases: what there is of them, across 0 and 360 too; where that is all, a scale that wraps."""
+    import matplotlib
+
+    low, high = _robust(finite, (0.0, 360.0))
+    if high - low <= 180.0:
+        return Scale(low, high, matplotlib.colormaps["viridis"], unit, variable)
+    middle = float(np.degrees(np.angle(np.exp(1j * np.radians(finite.astype(np.float64))).mean())))
+    near, far = _robust(middle - 180.0 + (finite - (middle - 180.0)) % 360.0, (0.0, 360.0))
+    if far - near <= 180.0:
+        return Scale(near, far, matplotlib.colormaps["viridis"], unit, variable, base=middle - 180.0)
+    # only a scale that goes all the way round may wrap in colour
+    wide = (-180.0, 180.0) if low < -1.0 else (0.0, 360.0)
+    return Scale(*wide, matplotlib.colormaps["twilight_shifted"], unit, variable)
 
 
 def unit_of(variable: str) -> str:
@@ -127,17 +145,20 @@ def unit_of(variable: str) -> str:
     return _SHORT.get(unit, unit)
 
 
-def difference_scale(variable: str, reach: float, unit: str) -> Scale:
+def difference_scale(variable: str, error: np.ndarray[Any, np.dtype[Any]], unit: str) -> Scale:
     """Colours of decoded minus original: grey where equal, to differ from the white of invalid gates.
 
     Args:
         variable: FM301 name.
-        reach: largest absolute difference, in the field's unit.
+        error: the differences, any shape, NaN where there is none; the largest of 99 % set the limits, so
+            that a few stray gates do not make all others pale.
         unit: short unit for the label.
     """
     import matplotlib
 
-    top = reach if reach > 0 else 1.0
+    sizes = np.abs(error[np.isfinite(error)])
+    top = float(np.percentile(sizes, 99.0)) if sizes.size else 0.0
+    top = top or (float(sizes.max()) if sizes.size else 0.0) or 1.0
     return Scale(-top, top, matplotlib.colormaps["coolwarm"], unit, f"{variable} error")
 
 

@@ -100,7 +100,8 @@ def draw(
     for spare in grid.flat[len(rows) :] if decoded is None else ():
         spare.set_axis_off()
     figure.supxlabel(
-        "light grey: below noise  ·  white: missing or outside  ·  nearest gate, no smoothing",
+        "light grey: below noise  ·  white: missing or outside  ·  nearest gate, no smoothing"
+        + ("" if decoded is None else "  ·  PSNR and worst error: of the sweep shown"),
         fontsize=9,
         color="#555555",
     )
@@ -145,7 +146,7 @@ def view(
 def heading(volume: xr.DataTree) -> str:
     """Site and time of a volume in one line; says so when it is synthetic."""
     attrs = volume.attrs
-    name = str(attrs.get("instrument_name") or attrs.get("site_name") or "radar")
+    name = str(attrs.get("instrument_name") or attrs.get("site_name") or f"radar{_place(volume)}")
     when = ""
     for source in (volume.ds, *(volume[s].ds for s in sweeps_of(volume)[:1])):
         for key in ("time_coverage_start", "time"):
@@ -156,6 +157,16 @@ def heading(volume: xr.DataTree) -> str:
             break
     note = "  (synthetic)" if is_synthetic(volume) else ""
     return "  ·  ".join(part for part in (name, when) if part) + note
+
+
+def _place(volume: xr.DataTree) -> str:
+    """Where a radar without a name stands; nothing where that is not known either."""
+    known = volume.ds.variables
+    degrees = [float(known[k].values) if k in known else np.nan for k in ("latitude", "longitude")]
+    if not np.isfinite(degrees).all():
+        return ""
+    north, east = ("NS"[degrees[0] < 0], "EW"[degrees[1] < 0])
+    return f" at {abs(degrees[0]):.2f}° {north}, {abs(degrees[1]):.2f}° {east}"
 
 
 def is_synthetic(volume: xr.DataTree) -> bool:
@@ -239,10 +250,9 @@ def _row(
     nothing = np.float32(np.nan)
     error = np.where(both, difference(variable, values, values2, sweep), nothing).astype(np.float32)
     plain = np.where(both, values2 - values, nothing).astype(np.float32)
-    worst = float(np.nanmax(np.abs(error))) if both.any() else 0.0
     changed = flags != flags2
     # the figures are plain differences, as promised and reported by `compress`, also where the picture wraps
-    label = f"difference in this sweep   {_quality(variable, values, plain, scale.unit)}"
+    label = f"difference   {_quality(variable, values, plain, scale.unit)}"
     if not np.array_equal(error, plain, equal_nan=True):
         label += "   picture: the short way round"
     if changed.any():
@@ -253,7 +263,7 @@ def _row(
         raster,
         error,
         flags,
-        difference_scale(variable, worst, scale.unit),
+        difference_scale(variable, error, scale.unit),
         label,
         changed=changed,
     )
@@ -266,7 +276,7 @@ def _quality(variable: str, values: F32, error: F32, unit: str) -> str:
     worst = float(np.abs(valid).max())
     mse = float(np.mean(valid**2))
     psnr = "lossless" if mse == 0 else f"PSNR {10 * np.log10(psnr_peak(variable, values) ** 2 / mse):.1f} dB"
-    return f"{psnr}, worst {worst:.3g} {unit}".rstrip()
+    return f"{psnr}, worst {worst:.3g}{'' if unit == '°' else ' '}{unit}".rstrip()
 
 
 def _plane(sweep: xr.Dataset, variable: str) -> tuple[F32, U8]:
@@ -311,6 +321,8 @@ def _panel(
     from matplotlib.patches import Circle
 
     norm = Normalize(scale.low, scale.high, clip=True)
+    if scale.base is not None:
+        values = (scale.base + (values - scale.base) % 360.0).astype(np.float32)
     shown, state = values[raster.ray, raster.gate], flags[raster.ray, raster.gate]
     picture = scale.cmap(norm(np.nan_to_num(shown, nan=scale.low)))
     picture[state == BELOW_NOISE] = to_rgba(BELOW_NOISE_COLOUR)
@@ -332,7 +344,11 @@ def _panel(
     axis.tick_params(labelsize=7.5)
     for side in axis.spines.values():
         side.set_color("#c3c9cf")
-    bar = figure.colorbar(ScalarMappable(norm, scale.cmap), ax=axis, shrink=0.88, pad=0.015, aspect=28)
+    beyond = bool((values < scale.low).any()), bool((values > scale.high).any())
+    ends: Any = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
+    bar = figure.colorbar(
+        ScalarMappable(norm, scale.cmap), ax=axis, shrink=0.88, pad=0.015, aspect=28, extend=ends
+    )
     bar.ax.tick_params(labelsize=7.5)
     bar.outline.set_visible(False)
     bar.set_label(f"{scale.name} ({scale.unit})" if scale.unit else scale.name, fontsize=8)

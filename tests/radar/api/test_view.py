@@ -132,7 +132,7 @@ def test_figures_of_a_circular_field_are_those_of_the_report_and_the_picture_say
         )
         title = figure.axes[2].get_title(loc="left")
         assert f"PSNR {tally.psnr(180.0):.1f} dB" in title
-        assert f"worst {tally.max_error:.3g} " in title
+        assert f"worst {tally.max_error:.3g}" in title
         assert ("short way round" in title) == wraps
 
 
