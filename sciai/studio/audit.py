@@ -72,6 +72,7 @@ def _verdict(record: Mapping[str, Any]) -> Section:
         tiles,
         [*([_worst(record["worst"])] if record["worst"] else []), *_costs(costs)],
         limits=record["cannot"],
+        limits_title="What this audit cannot tell",
         words="nothing that blocks was found" if passed else "something that blocks was found",
     )
 

@@ -278,10 +278,10 @@ def _section(
         else (f"with {', '.join(child['loaded'])} loaded")
     )
     lead = (
-        f"{source.words} {done.sweeps} sweeps, {len(done.variables)} variables, {done.gates / 1e6:.1f} "
-        f"million gate-values, {100 * values:.0f} % of them valid. Compressed to a Zarr store at 35 dB or "
-        "better for every variable, decoded from the written bytes and measured; then opened in a new "
-        f"process with xarray alone ({without}), where every field came back bit for bit the same."
+        f"{source.words} {_many(done.sweeps, 'sweep')}, {_many(len(done.variables), 'variable')}, "
+        f"{done.gates / 1e6:.1f} million gate-values, {100 * values:.0f} % of them valid. Compressed to a "
+        "Zarr store at 35 dB or better for every variable, decoded from the written bytes and measured; "
+        f"then opened in a new process with xarray alone ({without}), where every field came back bit for bit the same."
     )
     # seconds that the 355 Mbps stream takes for as many 16-bit words
     stream = done.gates * 16 / 1e6 / STREAM_MBPS
@@ -394,6 +394,10 @@ def _commands(source: _Source) -> list[str]:
         f"sciai radar view {source.name} radar.zarr -o compare.png",
         "python -c \"import xarray; print(xarray.open_datatree('radar.zarr', engine='zarr'))\"",
     ]
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _psnr(value: float) -> str:

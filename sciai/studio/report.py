@@ -69,6 +69,7 @@ class Section:
         tables: figures in full.
         pictures: in reading order.
         limits: what the answer cannot do, one sentence each.
+        limits_title: heading over them.
         commands: how to do the same by hand.
         banner: a line that must not be missed, such as that the input is synthetic; empty for none.
         words: what the verdict means here; the usual words when empty.
@@ -83,6 +84,7 @@ class Section:
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     limits: Sequence[str] = ()
+    limits_title: str = "What this answer cannot do"
     commands: Sequence[str] = ()
     banner: str = ""
     words: str = ""
@@ -167,7 +169,7 @@ def _section(section: Section) -> str:
         *(_table(table) for table in section.tables),
         *(_picture(picture) for picture in section.pictures),
         *(_table(table) for table in section.after),
-        _list("What this answer cannot do", section.limits),
+        _list(section.limits_title, section.limits),
         _commands(section.commands),
         "</section>",
     ]

@@ -10,7 +10,7 @@ import xarray as xr
 
 from sciai.core.errors import BadInput
 from sciai.radar.api.measure import Tally
-from sciai.radar.api.palette import BELOW_NOISE_COLOUR, scale_of
+from sciai.radar.api.palette import BELOW_NOISE_COLOUR, difference_scale, scale_of
 from sciai.radar.api.raster import rasterise
 from sciai.radar.api.view import difference, draw, drawable, heading, view
 from sciai.radar.data.validity import attributes
@@ -195,6 +195,43 @@ def test_every_field_has_a_scale_that_is_not_empty(variable: str, values: np.nda
     scale = scale_of(variable, values)
     assert np.isfinite([scale.low, scale.high]).all()
     assert scale.low < scale.high
+
+
+def test_phases_on_both_sides_of_north_get_a_scale_of_their_own() -> None:
+    """Echo at 350 to 30 degrees is no reason to draw 0 to 360, in which nothing can be told apart."""
+    values = np.linspace(-10.0, 30.0, 36 * 12, dtype=np.float32).reshape(36, 12) % 360
+    scale = scale_of("PHIDP", values)
+    assert -11 < scale.low < -8
+    assert 28 < scale.high < 31
+    shown = scale.base + (values - scale.base) % 360
+    assert shown.min() == pytest.approx(-10, abs=0.01)
+    draw(volume_of(make_sweep(values, name="PHIDP")))
+    assert scale_of("PHIDP", np.linspace(0.0, 359.0, 400)).base is None
+
+
+def test_weak_fields_are_not_one_colour() -> None:
+    for name in ("KDP", "WRADH"):
+        weak, strong = (scale_of(name, np.linspace(0.0, top, 400)) for top in (1.0, 5.0))
+        assert weak.high <= 2 < 6 <= strong.high
+
+
+def test_some_stray_gates_do_not_make_all_differences_pale() -> None:
+    error = np.linspace(-1.0, 1.0, 2000)
+    error[:5] = 40.0
+    assert difference_scale("DBZH", error, "dBZ").high == pytest.approx(1.0, rel=0.02)
+    assert difference_scale("DBZH", np.zeros(9), "dBZ").high == 1.0
+    error[:] = 0.0
+    error[0] = 3.0
+    assert difference_scale("DBZH", error, "dBZ").high == 3.0
+
+
+def test_a_radar_without_a_name_is_told_by_its_place() -> None:
+    volume = volume_of(make_sweep(np.full((36, 12), 20.0, np.float32)))
+    volume.attrs = {}
+    volume.coords["latitude"], volume.coords["longitude"] = -33.9, 18.5
+    assert heading(volume).startswith("radar at 33.90° S, 18.50° E")
+    volume.attrs["instrument_name"] = "Cape"
+    assert heading(volume).startswith("Cape")
 
 
 def test_all_missing_volume_is_drawn() -> None:
