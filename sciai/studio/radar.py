@@ -281,7 +281,8 @@ def _section(
         f"{source.words} {_many(done.sweeps, 'sweep')}, {_many(len(done.variables), 'variable')}, "
         f"{done.gates / 1e6:.1f} million gate-values, {100 * values:.0f} % of them valid. Compressed to a "
         "Zarr store at 35 dB or better for every variable, decoded from the written bytes and measured; "
-        f"then opened in a new process with xarray alone ({without}), where every field came back bit for bit the same."
+        f"then opened in a new process with xarray alone ({without}), where every field came back bit for "
+        "bit the same."
     )
     # seconds that the 355 Mbps stream takes for as many 16-bit words
     stream = done.gates * 16 / 1e6 / STREAM_MBPS
