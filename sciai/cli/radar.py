@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sciai.cli import radar_show, show
+from sciai.cli import radar_more, radar_show, show
+from sciai.cli.radar_files import (
+    AsJson,
+    Format,
+    Quiet,
+    Volume,
+    format_of,
+    given,
+    must_be_new,
+    open_volume,
+    write,
+)
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from sciai.core.answer import Answer
     from sciai.radar.api.report import Compressed
 
@@ -23,12 +32,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Weather-radar volumes: compress with a proven bound, decompress, verify, look at, simulate, fetch.",
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on stdout, nothing else.")]
-Volume = Annotated[
-    list[Path], typer.Argument(metavar="IN", help="File of the volume; several where it is spread over them.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 
 
 class Codec(StrEnum):
@@ -45,14 +48,6 @@ class Effort(StrEnum):
 
     best = "best"
     fast = "fast"
-
-
-class Format(StrEnum):
-    """Formats that `decompress` writes."""
-
-    cfradial2 = "cfradial2"
-    odim = "odim"
-    pawr = "pawr"
 
 
 @app.command(no_args_is_help=True)
@@ -127,7 +122,7 @@ def compress(
     least, largest = show.pairs(psnr or [], "--psnr"), show.pairs(max_error or [], "--max-error")
     with show.progress("reading", quiet=quiet) as step:
         answer = api.compress(
-            _given(files),
+            given(files),
             store,
             psnr=_spread(least, files),
             max_error=_spread(largest, files),
@@ -180,8 +175,8 @@ def decompress(
     from sciai.core.errors import DamagedStore
     from sciai.radar import api
 
-    chosen = format or _format_of(out)
-    _must_be_new(out, overwrite)
+    chosen = format or format_of(out)
+    must_be_new(out, overwrite)
     with show.progress("decoding", quiet=quiet) as step:
         try:
             with warnings.catch_warnings(record=True) as lost:
@@ -190,7 +185,7 @@ def decompress(
         except DamagedStore as err:
             raise DamagedStore(f"{err}; --salvage writes what can still be read") from err
         step(-1, f"writing {chosen.value}")
-        _write(volume, out, chosen, overwrite)
+        write(volume, out, chosen, overwrite)
     for loss in lost:
         typer.echo(f"lost: {loss.message}", err=True)
     typer.echo(str(out))
@@ -215,156 +210,8 @@ def verify(
     from sciai.radar import api
 
     with show.progress("decoding and comparing", quiet=quiet):
-        answer = api.verify(_given(files), store)
+        answer = api.verify(given(files), store)
     _answer(answer, json, f"{store} against {', '.join(map(str, files))}")
-
-
-@app.command(no_args_is_help=True)
-def info(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="A store, or the files of a volume.")],
-    json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Say what a store or a radar file holds: site, time, sweeps, variables, bits.
-
-    [bold]Examples[/bold]
-
-    sciai radar info out.zarr
-    sciai radar info KTLX20190525_222419 --json
-    """
-    from sciai.core.errors import DamagedStore
-    from sciai.radar import api
-
-    held, damage = None, None
-    with show.progress("reading", quiet=quiet):
-        stored = api.info(files[0]) if len(files) == 1 and _is_store(files[0]) else None
-        try:
-            held = radar_show.volume_figures(_open(files))
-        except DamagedStore as err:  # its record still says what it held
-            if stored is None:
-                raise
-            damage = err
-    if json:
-        show.print_json({"volume": held, "store": stored})
-    else:
-        if held is not None:
-            radar_show.print_volume(held)
-        if stored is not None:
-            radar_show.print_store(stored)
-    if damage is not None:
-        raise damage
-
-
-@app.command(no_args_is_help=True)
-def view(
-    files: Annotated[
-        list[Path],
-        typer.Argument(metavar="IN... [OUT.zarr]", help="A volume, a store, or a volume and its store."),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="PNG to write.")] = Path("radar.png"),
-    var: Annotated[
-        list[str] | None, typer.Option(help="Variable to draw; repeatable. All when left out.")
-    ] = None,
-    sweep: Annotated[
-        list[int] | None, typer.Option(help="Sweep to draw; repeatable. The lowest when left out.")
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Draw a volume; with its store also what came back and the difference.
-
-    Missing gates are white, gates below noise light grey.
-
-    [bold]Examples[/bold]
-
-    sciai radar view in.h5 -o in.png
-    sciai radar view in.h5 out.zarr -o compare.png --var DBZH --var VRADH
-    sciai radar view out.zarr --sweep 0 --sweep 3 --var DBZH
-    """
-    from sciai.core.errors import BadInput
-    from sciai.radar.api import view as pictures
-
-    if output.suffix.lower() != ".png":
-        raise BadInput("the picture is a PNG", file=output, fix="name it something.png")
-    with show.progress("reading", quiet=quiet) as step:
-        compare = len(files) > 1 and _is_store(files[-1])
-        volume = _open(files[:-1] if compare else files)
-        decoded = _open(files[-1:]) if compare else None
-        step(-1, "drawing")
-        path = pictures.view(volume, output, decoded, variables=var, sweeps=sweep)
-    typer.echo(str(path))
-
-
-@app.command(no_args_is_help=True)
-def simulate(
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help=".nc CfRadial2, .h5 ODIM_H5, or a folder for raw.")
-    ],
-    seed: Annotated[int, typer.Option(help="The same seed gives the same storm.")] = 0,
-    shape: Annotated[
-        str, typer.Option(metavar="ELxAZxRANGE", help="Elevations x azimuths x ranges.")
-    ] = "114x300x800",
-    time_step: Annotated[int, typer.Option(help="Which volume of the storm; one each 30 s.")] = 0,
-    var: Annotated[
-        list[str] | None, typer.Option(help="Variable to make; repeatable. All seven when left out.")
-    ] = None,
-    format: Annotated[
-        Format | None, typer.Option(help="Format, where the name of OUT does not tell.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT where it exists.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Make a synthetic storm on the MP-PAWR geometry; for trying things out, never for figures.
-
-    [bold]Examples[/bold]
-
-    [dim]# full size: 114 x 300 x 800, seven variables[/dim]
-    sciai radar simulate storm.nc
-
-    [dim]# a small one[/dim]
-    sciai radar simulate small.nc --shape 8x120x300 --seed 7
-
-    [dim]# the next volume of the same storm[/dim]
-    sciai radar simulate later.nc --time-step 1
-    """
-    from sciai.radar.data import simulate as make
-
-    chosen = format or _format_of(out)
-    _must_be_new(out, overwrite)
-    with show.progress("simulating", quiet=quiet) as step:
-        volume = make(seed, time_step, _shape(shape), *([var] if var else []))
-        step(-1, f"writing {chosen.value}")
-        _write(volume, out, chosen, overwrite)
-    typer.echo(str(out))
-
-
-@app.command(no_args_is_help=True)
-def fetch(
-    site: Annotated[str, typer.Argument(help="Four-letter NEXRAD site, such as KTLX.")],
-    time: Annotated[str, typer.Argument(help="UTC, such as 2013-05-20T20:16; the nearest volume is taken.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to put the file in.")] = Path("."),
-    quiet: Quiet = False,
-) -> None:
-    """Fetch a real NEXRAD Level II volume from NOAA's public archive, with its checksum verified.
-
-    [bold]Examples[/bold]
-
-    sciai radar fetch KTLX 2013-05-20T20:16
-    sciai radar fetch KLOT "2021-06-25 07:51" --out volumes/
-    """
-    from sciai.radar.data import fetch as get
-
-    path = get(site, time, out, progress=False if quiet else None)  # it draws its own bar, with bytes
-    typer.echo(str(path))
-
-
-def _given(files: Sequence[Path]) -> Path | list[Path]:
-    return files[0] if len(files) == 1 else list(files)
-
-
-def _open(files: Sequence[Path]) -> xr.DataTree:
-    from sciai.radar.data import open_volume
-
-    return open_volume(_given(files))
 
 
 def _spread(
@@ -374,58 +221,9 @@ def _spread(
     from sciai.radar.api.view import drawable
 
     if isinstance(wanted, dict) and "*" in wanted:
-        rest = dict.fromkeys(drawable(_open(files)), wanted["*"])
+        rest = dict.fromkeys(drawable(open_volume(files)), wanted["*"])
         return rest | {name: number for name, number in wanted.items() if name != "*"}
     return wanted
-
-
-def _is_store(path: Path) -> bool:
-    return (path / "zarr.json").is_file() or path.suffix == ".zarr"
-
-
-def _format_of(out: Path) -> Format:
-    from sciai.core.errors import BadInput
-
-    suffix = out.suffix.lower()
-    if suffix in (".nc", ".nc4", ".cdf"):
-        return Format.cfradial2
-    if suffix in (".h5", ".hdf", ".hdf5"):
-        return Format.odim
-    if suffix in ("", ".pawr", ".raw"):
-        return Format.pawr
-    raise BadInput(
-        f"the ending {suffix} names no format",
-        file=out,
-        fix="use .nc, .h5 or a folder name, or give --format",
-    )
-
-
-def _must_be_new(out: Path, overwrite: bool) -> None:
-    from sciai.core.errors import BadInput
-
-    if out.exists() and not overwrite and not (out.is_dir() and not any(out.iterdir())):
-        raise BadInput("the output exists already", file=out, fix="choose another name or give --overwrite")
-
-
-def _write(volume: xr.DataTree, out: Path, format: Format, overwrite: bool) -> None:
-    from sciai.radar import data
-
-    writers: dict[Format, Callable[..., object]] = {
-        Format.cfradial2: data.write_cfradial2,
-        Format.odim: data.write_odim,
-        Format.pawr: data.write_pawr,
-    }
-    writers[format](volume, out, overwrite=overwrite)
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    try:
-        numbers = tuple(int(word) for word in text.lower().replace("×", "x").split("x"))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != 3 or min(numbers) < 1:
-        raise typer.BadParameter(f"{text!r} is not elevations x azimuths x ranges, such as 114x300x800")
-    return numbers
 
 
 def _answer(answer: Answer[Compressed], json: bool, title: str) -> None:
@@ -437,3 +235,9 @@ def _answer(answer: Answer[Compressed], json: bool, title: str) -> None:
             radar_show.print_compressed(answer.estimate.value, title)
         show.print_findings(answer.findings, answer.level.name.lower())
     show.finish(answer)
+
+
+app.command(no_args_is_help=True)(radar_more.info)
+app.command(no_args_is_help=True)(radar_more.view)
+app.command(no_args_is_help=True)(radar_more.simulate)
+app.command(no_args_is_help=True)(radar_more.fetch)
