@@ -101,7 +101,7 @@ def timeline_section(answer: Answer[Timeline]) -> Section:
     moved = [c for c in value.courses if c.changed or c.steady_trend]
     judged = [c for c in value.courses if c.limit is not None and c.change is not None]
     rows = [
-        [c.label, " → ".join(f"{v:.4g}" for v in c.values), c.unit, f"{c.mean[-1]:.3g}",
+        [c.label, " → ".join(c.shown), c.unit, f"{c.mean[-1]:.3g}",
          f"{c.low[-1]:.3g} to {c.high[-1]:.3g}", f"{c.percentile[-1]:.0f} %", c.verdict]
         for c in value.courses
     ]  # fmt: skip

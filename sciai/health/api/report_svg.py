@@ -99,16 +99,21 @@ class Canvas:
 def ticks(low: float, high: float, most: int = 4) -> list[float]:
     """Round numbers in a range.
 
-    >>> ticks(0, 62), ticks(3.1, 4.4, 3)
-    ([0.0, 20.0, 40.0, 60.0], [3.5, 4.0])
+    >>> ticks(0, 62), ticks(3.1, 4.4, 3), ticks(103, 168, 3)
+    ([0.0, 20.0, 40.0, 60.0], [3.5, 4.0], [120.0, 140.0, 160.0])
     """
     if not high > low:
         return [low]
     rough = (high - low) / most
     size = 10.0 ** math.floor(math.log10(rough))
-    step = next(size * m for m in (1, 2, 5, 10) if size * m >= rough * 0.999)
-    first = math.ceil(low / step - 1e-9)
-    return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
+    steps = [size * m for m in (0.2, 0.5, 1, 2, 5, 10)]
+    wide = next(k for k, step in enumerate(steps) if step >= rough * 0.999)
+    for step in reversed(steps[: wide + 1]):  # one number is no scale: then finer steps
+        first = math.ceil(low / step - 1e-9)
+        found = [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
+        if len(found) > 1:
+            break
+    return found
 
 
 def number(value: float) -> str:

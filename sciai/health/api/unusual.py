@@ -278,10 +278,14 @@ def _resembles(
     for name in names:
         column = schema[name]
         if column.kind is Kind.BINARY:
-            # one line for both: with two, the values would seem to matter where only the line changes
+            # whether it rises is judged by one line: with two, it might where only the line changes
             line = line_of(calibration, schema, State(row, np.ones(1)), name)
-            here = risk_of(Blend(with_values[name], mine.weights), line)[0]
-            theirs = risk_of(Blend(without[name], np.ones(1)), line)[0]
+            mixed, plain = Blend(with_values[name], mine.weights), Blend(without[name], np.ones(1))
+            if not _risen(risk_of(mixed, line)[0], risk_of(plain, line)[0]):
+                continue
+            # told as the list of risks tells it, each by its own line: a page has one figure for one thing
+            here = risk_of(mixed, line_of(calibration, schema, mine, name))[0]
+            theirs = risk_of(plain, line_of(calibration, schema, State(beside, np.ones(1)), name))[0]
             found.append(Resemblance(name, column.label_en or name, here, theirs))
         else:
             pairs = zip(
@@ -293,8 +297,12 @@ def _resembles(
             found += [
                 Resemblance(name, f"{column.label_en}: {level}", float(p), float(q)) for level, p, q in pairs
             ]
-    risen = [r for r in found if r.ratio >= 1.25 and r.share - r.peers >= 0.02]
+    risen = [r for r in found if _risen(r.share, r.peers)]
     return tuple(sorted(risen, key=lambda r: -_logit(r.share) + _logit(r.peers))[:most])
+
+
+def _risen(share: float, peers: float) -> bool:
+    return share >= 1.25 * peers and share - peers >= 0.02
 
 
 def _logit(p: float) -> float:

@@ -151,3 +151,13 @@ def test_too_little_for_a_combination(known: dict[str, float], says: str) -> Non
     with pytest.raises(BadInput, match=says) as caught:
         VH.given(FIXED | known).unusual(peers=PEERS)
     assert "two numbers" in str(caught.value)
+
+
+def test_a_state_is_told_as_the_list_of_risks_tells_it() -> None:
+    me = VirtualHuman.load().given(age=58, sex="female", bmi=33, hba1c=6.3, trig_fasting=210, alt=44, ggt=60)
+    told, risks = me.unusual().unwrap(), {r.name: r for r in me.risks(drivers=0).unwrap()}
+    ill = [state for state in told.resembles if state.name.startswith("dx_")]
+    assert ill
+    for state in ill:
+        assert state.share == pytest.approx(risks[state.name].risk, rel=1e-6)
+        assert state.peers == pytest.approx(risks[state.name].peers, rel=1e-6)
