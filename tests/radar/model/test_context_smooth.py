@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sciai.radar.model.context import smooth as module
-from sciai.radar.model.context.second import TERMS2
+from sciai.radar.model.context.second import CLASS, TERMS2, gather_second, with_margin
 from sciai.radar.model.context.smooth import CLASSES, TERMS, Filter, fit, fit_second, shifts, values_of
 from tests.radar.synthetic import smooth, validity
 
@@ -149,8 +150,8 @@ def test_row_by_row_is_gate_by_gate(
     np.testing.assert_array_equal(values.view(np.int32), expected.view(np.int32))
 
 
-def by_hand(q: Any, mask: Any, filt: Filter, period: int, circle: bool) -> Any:
-    """The second look, gate by gate, in Python's own integers."""
+def seen(q: Any, mask: Any, filt: Filter, period: int, circle: bool) -> Iterator[Any]:
+    """What the second look sees, gate by gate, in Python's own integers: place, first shift, class, terms."""
     first = shifts(q, mask, Filter(filt.weights, filt.thresholds), period, circle).astype(int)
     rays, gates = q.shape
     rings = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 3), (1, 2), (2, 1))
@@ -165,7 +166,6 @@ def by_hand(q: Any, mask: Any, filt: Filter, period: int, circle: bool) -> Any:
             d = (d + period // 2) % period - period // 2
         return d, max(-8, min(8, d)) * 256 + first[rr, gg] - first[r, g]
 
-    out = np.zeros(q.shape, np.int16)
     for r, g in zip(*np.nonzero(mask == 0), strict=True):
         rough, terms = 0, []
         for ring in rings:
@@ -174,9 +174,16 @@ def by_hand(q: Any, mask: Any, filt: Filter, period: int, circle: bool) -> Any:
             rough += sum(min(abs(d), 3) for d, _ in found) if ring in wide else 0
             terms += [sum(max(-m, min(m, d)) for _, d in found) for m in (128, 384)]
         kind = int(min(rough, 39) >= filt.thresholds[0]) + int(min(rough, 39) >= max(filt.thresholds))
-        assert filt.second is not None
-        total = sum(int(w) * t for w, t in zip(filt.second[kind], [*terms, 256], strict=True))
-        out[r, g] = max(-255, min(255, first[r, g] + ((total + 128) >> 8)))
+        yield (r, g), first[r, g], kind, [*terms, 256]
+
+
+def by_hand(q: Any, mask: Any, filt: Filter, period: int, circle: bool) -> Any:
+    """The second look."""
+    out = np.zeros(q.shape, np.int16)
+    assert filt.second is not None
+    for place, first, kind, terms in seen(q, mask, filt, period, circle):
+        total = sum(int(w) * t for w, t in zip(filt.second[kind], terms, strict=True))
+        out[place] = max(-255, min(255, first + ((total + 128) >> 8)))
     return out
 
 
@@ -193,6 +200,30 @@ def test_a_second_look_is_what_it_says(
     mask = holes(plane, seed)
     found = shifts(plane, mask, filt, period, circle)
     np.testing.assert_array_equal(found, by_hand(plane, mask, filt, period, circle))
+
+
+@pytest.mark.parametrize("period", [0, 90])
+@pytest.mark.parametrize("circle", [True, False])
+def test_weights_of_a_second_look_are_fitted_to_what_it_sees(period: int, circle: bool) -> None:
+    rng = np.random.default_rng(7)
+    plane = np.cumsum(rng.integers(-1, 2, (9, 40)), 1).astype(np.int32)
+    mask = holes(plane, 3)
+    target = (plane + rng.normal(0, 0.3, plane.shape)).astype(np.float32)
+    filt = Filter(rng.integers(-99, 99, (CLASSES, TERMS)).astype(np.int8), (4, 12))
+    a, b, c = np.zeros((CLASSES, TERMS2, TERMS2)), np.zeros((CLASSES, TERMS2)), np.zeros(CLASSES)
+    for (r, g), first, kind, terms in seen(plane, mask, filt, period, circle):
+        if 2 <= r < 8:
+            t = np.array(terms) / 256
+            a[kind] += np.tril(np.outer(t, t))
+            b[kind] += t * (np.float64(target[r, g]) - plane[r, g] - first / 256)
+            c[kind] += 1
+    tagged = np.zeros(plane.shape, np.int16)
+    module._first_look(with_margin(plane, mask, circle, 2)[0], filt, period, CLASS, tagged)
+    found = np.zeros_like(a), np.zeros_like(b), np.zeros_like(c)
+    gather_second(with_margin(plane, mask, circle, 3)[0], tagged, target, 2, 8, period, circle, *found)
+    assert (c > 5).all()
+    for got, wanted in zip(found, (a, b, c), strict=True):
+        np.testing.assert_array_equal(got, wanted)
 
 
 @given(FILTERS, st.sampled_from([12, 61]), st.integers(0, 30), st.booleans(), st.integers(0, 99))

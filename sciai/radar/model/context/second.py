@@ -14,24 +14,14 @@ from numba import njit
 
 from sciai.radar.model.context.jit import loop
 
-__all__ = ["CLASS", "INVALID", "OFFSETS2", "TERMS2", "add_second", "clipped", "gather_second", "with_margin"]
+__all__ = ["CLASS", "INVALID", "TERMS2", "add_second", "clipped", "gather_second", "with_margin"]
 
 TERMS2 = 17  # eight rings x two clips, and a constant
 INVALID = -(2**31)  # below every index
 CLASS = 512  # shifts of the first look are in [-128, 128]; their class is added, times this
 _NEAR, _FAR = 128, 384  # in 1/256 step
 _MARGIN = 3
-_RINGS = (
-    ((0, 1), (0, -1)),
-    ((1, 0), (-1, 0)),
-    ((1, 1), (1, -1), (-1, 1), (-1, -1)),
-    ((0, 2), (0, -2)),
-    ((2, 0), (-2, 0)),
-    ((0, 3), (0, -3)),
-    ((1, 2), (1, -2), (-1, 2), (-1, -2)),
-    ((2, 1), (2, -1), (-2, 1), (-2, -1)),
-)
-OFFSETS2 = np.array([(k, dr, dg) for k, ring in enumerate(_RINGS) for dr, dg in ring], np.int64)
+_WIDE = 24  # TERMS2, and some zeros: whole vectors
 
 
 @njit(cache=True, nogil=True)
@@ -161,38 +151,81 @@ def add_second(p, first, w0, w1, w2, period, circle, out):
         )  # fmt: skip
 
 
-@loop
-def _gather(p, s, kinds, target, first_ray, last_ray, turn, half, offsets, terms, a, b, c):
-    """The gates of `gather_second`."""
-    gates = kinds.shape[1]
-    for r in range(first_ray, last_ray):
-        y = r + _MARGIN
-        for g in range(gates):
-            x = g + _MARGIN
-            if p[y, x] == INVALID:
-                continue
-            for i in range(TERMS2):
-                terms[i] = 0.0
-            terms[TERMS2 - 1] = 1.0
-            for i in range(offsets.shape[0]):
-                yy, xx, k = y + offsets[i, 1], x + offsets[i, 2], 2 * offsets[i, 0]
-                d = _gap(p[yy, xx], s[yy, xx], p[y, x], s[y, x], turn, half)
-                terms[k] += clipped(d, np.int32(_NEAR)) / 256.0
-                terms[k + 1] += clipped(d, np.int32(_FAR)) / 256.0
-            k = np.int64(kinds[r, g])
-            e = np.float64(target[r, g]) - p[y, x] - s[y, x] / 256.0
-            c[k] += 1.0
-            for i in range(TERMS2):
-                if terms[i] != 0.0:
-                    b[k, i] += terms[i] * e
-                    for j in range(i + 1):
-                        a[k, i, j] += terms[i] * terms[j]
+@njit(cache=True, nogil=True)
+def _pair(x, y, ai, at, bi, bt, turn, half, first, to_near, to_far):
+    """Clipped differences of two neighbours (indices, shifts), put into a term or added to it."""
+    near, far = np.int32(_NEAR), np.int32(_FAR)
+    if first:
+        for g in range(to_near.size):
+            a, b = _gap(ai[g], at[g], x[g], y[g], turn, half), _gap(bi[g], bt[g], x[g], y[g], turn, half)
+            to_near[g] = _two(a, b, near)
+            to_far[g] = _two(a, b, far)
+    else:
+        for g in range(to_near.size):
+            a, b = _gap(ai[g], at[g], x[g], y[g], turn, half), _gap(bi[g], bt[g], x[g], y[g], turn, half)
+            to_near[g] = np.int32(to_near[g] + _two(a, b, near))
+            to_far[g] = np.int32(to_far[g] + _two(a, b, far))
 
 
 @njit(cache=True, nogil=True)
-def gather_second(p, first, target, first_ray, last_ray, period, circle, offsets, a, b, c):
-    """Normal equations for the weights: a [3, T, T], b [3, T], and the gates of each class, c [3]."""
+def _terms(i2, i1, i0, j1, j2, s2, s1, s0, t1, t2, turn, half, out):
+    """The terms of `_ray` in 1/256, int32 [16, gates]. A loop for each pair: all in one is no vector code."""
+    x, y = i0[3:], s0[3:]
+    _pair(x, y, i0[4:], s0[4:], i0[2:], s0[2:], turn, half, True, out[0], out[1])
+    _pair(x, y, j1[3:], t1[3:], i1[3:], s1[3:], turn, half, True, out[2], out[3])
+    _pair(x, y, j1[4:], t1[4:], j1[2:], t1[2:], turn, half, True, out[4], out[5])
+    _pair(x, y, i1[4:], s1[4:], i1[2:], s1[2:], turn, half, False, out[4], out[5])
+    _pair(x, y, i0[5:], s0[5:], i0[1:], s0[1:], turn, half, True, out[6], out[7])
+    _pair(x, y, j2[3:], t2[3:], i2[3:], s2[3:], turn, half, True, out[8], out[9])
+    _pair(x, y, i0[6:], s0[6:], i0, s0, turn, half, True, out[10], out[11])
+    _pair(x, y, j1[5:], t1[5:], j1[1:], t1[1:], turn, half, True, out[12], out[13])
+    _pair(x, y, i1[5:], s1[5:], i1[1:], s1[1:], turn, half, False, out[12], out[13])
+    _pair(x, y, j2[4:], t2[4:], j2[2:], t2[2:], turn, half, True, out[14], out[15])
+    _pair(x, y, i2[4:], s2[4:], i2[2:], s2[2:], turn, half, False, out[14], out[15])
+
+
+@loop
+def _gather(own, moved, kinds, target, terms, row, a, b, c):
+    """Add the gates of a ray to the equations; a is [3, T, _WIDE].
+
+    Its sums are of multiples of 2^-16 below 2^36: exact, whatever is added when.
+    """
+    for g in range(kinds.size):
+        if own[g + _MARGIN] == INVALID:
+            continue
+        for i in range(TERMS2 - 1):
+            row[i] = terms[i, g] / 256.0
+        k = np.int64(kinds[g])
+        e = np.float64(target[g]) - own[g + _MARGIN] - moved[g + _MARGIN] / 256.0
+        c[k] += 1.0
+        for i in range(TERMS2):
+            b[k, i] += row[i] * e
+        for i in range(TERMS2):
+            if row[i] != 0.0:
+                for j in range(_WIDE):
+                    a[k, i, j] += row[i] * row[j]
+
+
+@njit(cache=True, nogil=True)
+def gather_second(p, first, target, first_ray, last_ray, period, circle, a, b, c):
+    """Normal equations for the weights: a [3, T, T], b [3, T], and the gates of each class, c [3].
+
+    Of `a` the lower half is filled.
+    """
     turn, half = np.int32(period), np.int32(period >> 1)
     s, kinds = _moved(p, first, circle)
-    terms = np.zeros(TERMS2, np.float64)
-    _gather(p, s, kinds, target, first_ray, last_ray, turn, half, offsets, terms, a, b, c)
+    terms = np.empty((TERMS2 - 1, first.shape[1]), np.int32)
+    row = np.zeros(_WIDE, np.float64)
+    row[TERMS2 - 1] = 1.0
+    wide = np.zeros((a.shape[0], TERMS2, _WIDE), np.float64)
+    for r in range(first_ray, last_ray):
+        _terms(
+            p[r + 1], p[r + 2], p[r + 3], p[r + 4], p[r + 5],
+            s[r + 1], s[r + 2], s[r + 3], s[r + 4], s[r + 5],
+            turn, half, terms,
+        )  # fmt: skip
+        _gather(p[r + 3], s[r + 3], kinds[r], target[r], terms, row, wide, b, c)
+    for k in range(a.shape[0]):
+        for i in range(TERMS2):
+            for j in range(i + 1):
+                a[k, i, j] += wide[k, i, j]

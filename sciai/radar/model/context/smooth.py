@@ -20,7 +20,6 @@ from sciai.radar.model.context.jit import inlined, loop
 from sciai.radar.model.context.second import (
     CLASS,
     INVALID,
-    OFFSETS2,
     TERMS2,
     add_second,
     clipped,
@@ -388,7 +387,7 @@ def fit_second(
             _first_look(p, filt, period, CLASS, first)
             p, _, _ = with_margin(q, mask, circle, 3)
             start, stop, _ = rays.indices(q.shape[0])
-            gather_second(p, first, target, start, stop, period, circle, OFFSETS2, a, b, c)
+            gather_second(p, first, target, start, stop, period, circle, a, b, c)
     a = a + np.transpose(np.tril(a, -1), (0, 2, 1))
     weights = np.zeros((CLASSES, TERMS2), np.int8)
     for k in range(CLASSES):
