@@ -8,7 +8,7 @@ without the BMI it would be .04 to .05.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +20,6 @@ from sciai.health.api.table_notes import Notes
 from sciai.health.data.columns import Derived, Schema
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from sciai.health.model.interface import Joint
 
 __all__ = ["StandIn", "constrain", "expected"]
@@ -45,7 +43,7 @@ def expected(joint: Joint, rng: np.random.Generator | None = None) -> StandIn:
 
 def constrain(
     schema: Schema,
-    part: pd.DataFrame,
+    stated: Mapping[str, Floats],
     rows: Floats,
     target: str | None,
     start: int,
@@ -56,8 +54,8 @@ def constrain(
 
     Args:
         schema: the columns.
-        part: rows of the table.
-        rows: the same as the model sees them, shape (n, d); changed.
+        stated: calculated quantities as the table gives them, shape (n,) each.
+        rows: the same people as the model sees them, shape (n, d); changed.
         target: what is asked for: nothing that it is calculated from or with is filled in.
         start: number of the first row.
         notes: where it is said.
@@ -65,9 +63,9 @@ def constrain(
     """
     asked = {target} if target is None or target in schema else {*schema.derived_named(target).inputs}
     for derived in schema.derived:
-        if derived.name not in part or derived.name == target:
+        if derived.name not in stated or derived.name == target:
             continue
-        wanted = part[derived.name].to_numpy(float, na_value=np.nan)
+        wanted = stated[derived.name]
         if target in derived.inputs:
             message = f"{derived.name} is calculated from {target}, so it is not used"
             notes.count("ignored", derived.name, np.flatnonzero(np.isfinite(wanted)), start, message)

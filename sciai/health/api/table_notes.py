@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -90,23 +90,23 @@ def possible(schema: Schema, rows: Floats, start: int, notes: Notes) -> None:
                 raise BadInput(
                     f"row {start + int(bad[0])}: {column.name} is {rows[bad[0], i]:g}",
                     field=column.name,
-                    unit=column.unit,
+                    unit="years" if column.unit == "a" else column.unit,
                     fix="it cannot be negative",
                 )
 
 
-def at_odds(schema: Schema, part: pd.DataFrame, rows: Floats, start: int, notes: Notes) -> None:
+def at_odds(schema: Schema, stated: Mapping[str, Floats], rows: Floats, start: int, notes: Notes) -> None:
     """Values that cannot be together: a calculated one beside what it follows from, a part beside its whole.
 
     Args:
         schema: the columns.
-        part: rows of the table.
-        rows: the same as the model sees them.
+        stated: calculated quantities as the table gives them, shape (n,) each.
+        rows: the same people as the model sees them.
         start: number of the first row.
         notes: where it is said.
     """
-    for derived in (d for d in schema.derived if d.name in part):
-        wanted = part[derived.name].to_numpy(float, na_value=np.nan)
+    for derived in (d for d in schema.derived if d.name in stated):
+        wanted = stated[derived.name]
         with np.errstate(invalid="ignore", divide="ignore"):
             own = derived.compute({n: rows[:, schema.index(n)] for n in derived.inputs})
             far = np.abs(own - wanted) > apart(derived.name)[1] * np.maximum(np.abs(own), 1e-9)

@@ -16,6 +16,7 @@ from sciai.health.api.record import handed_out
 from sciai.health.api.table_constraints import StandIn, constrain, expected
 from sciai.health.api.table_notes import Notes, at_odds, attach, checked, possible, too_young
 from sciai.health.api.words import level_of
+from sciai.health.data.column import read_numbers
 from sciai.health.data.columns import Column, Kind, Schema
 from sciai.health.model.calibration import groups_of
 
@@ -237,6 +238,9 @@ def encode(
                 known[column.name] = own.where(~strange)
     try:
         rows = schema.encode(known)
+        stated = {
+            d.name: read_numbers(part[d.name], d.name, d.unit) for d in schema.derived if d.name in part
+        }
     except BadInput as error:
         raise _at_row(error, start, part) from None
     if "age" in schema:
@@ -252,8 +256,8 @@ def encode(
         rows[:, schema.index("w_mec")] = np.nan  # a property of the survey, not of a body
     if target is not None and target in schema:
         rows[:, schema.index(target)] = np.nan
-    at_odds(schema, part, rows, start, notes)
-    constrain(schema, part, rows, target, start, notes, stand_in)
+    at_odds(schema, stated, rows, start, notes)
+    constrain(schema, stated, rows, target, start, notes, stand_in)
     return rows
 
 

@@ -138,7 +138,9 @@ def column_named(schema: Schema, text: str) -> str:
     raise BadInput(
         f"there is no column {text!r}",
         field=text,
-        fix=f"did you mean {meant}?" if meant else "VirtualHuman.columns lists what there is",
+        fix=f"did you mean {meant}?"
+        if meant
+        else "`sciai health columns` lists what there is (VirtualHuman.columns)",
     )
 
 

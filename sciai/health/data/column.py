@@ -123,27 +123,7 @@ class Column:
         return result
 
     def _numbers(self, values: Any) -> Floats:
-        try:
-            result = np.asarray(
-                values.to_numpy(dtype=float, na_value=np.nan) if hasattr(values, "to_numpy") else values,
-                float,
-            )
-        except (TypeError, ValueError):
-            for row, value in enumerate(values):
-                try:
-                    float("nan" if value is None else value)
-                except (TypeError, ValueError):
-                    raise BadInput(
-                        f"row {row}: {value!r} is not a number",
-                        field=self.name,
-                        unit=self.unit,
-                        fix="give a plain number, or leave it empty where it is unknown",
-                    ) from None
-            result = np.array([np.nan if v is None else float(v) for v in values])
-        if np.isinf(result).any():
-            row = int(np.flatnonzero(np.isinf(result))[0])
-            raise BadInput(f"row {row}: the value is infinite", field=self.name, unit=self.unit)
-        return result
+        return read_numbers(values, self.name, self.unit)
 
     def decode(self, values: Floats) -> list[Any]:
         """Floats -> values as a table holds them; numbers rounded as the table's, NaN as None."""
@@ -151,6 +131,40 @@ class Column:
             rounded = np.round(values, self.decimals) + 0.0
             return [None if v != v else float(v) for v in rounded]
         return [None if v != v else self.codes[int(v)] for v in values]
+
+
+def read_numbers(values: Any, name: str, unit: str) -> Floats:
+    """Numbers as a table holds them -> floats, NaN where unknown.
+
+    Args:
+        values: a sequence, shape (n,).
+        name: of the column, for messages.
+        unit: likewise.
+
+    Raises:
+        BadInput: naming the row of a value that is none.
+    """
+    try:
+        result = np.asarray(
+            values.to_numpy(dtype=float, na_value=np.nan) if hasattr(values, "to_numpy") else values,
+            float,
+        )
+    except (TypeError, ValueError):
+        for row, value in enumerate(values):
+            try:
+                float("nan" if value is None else value)
+            except (TypeError, ValueError):
+                raise BadInput(
+                    f"row {row}: {value!r} is not a number",
+                    field=name,
+                    unit=unit,
+                    fix="give a plain number, or leave it empty where it is unknown",
+                ) from None
+        result = np.array([np.nan if v is None else float(v) for v in values])
+    if np.isinf(result).any():
+        row = int(np.flatnonzero(np.isinf(result))[0])
+        raise BadInput(f"row {row}: the value is infinite", field=name, unit=unit)
+    return result
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sciai.core.errors import BadInput
 from sciai.health import VirtualHuman
 
 VH = VirtualHuman.load()
@@ -69,3 +70,10 @@ def test_a_body_mass_that_nobody_can_have_with_that_height_is_left_out() -> None
     )  # sex is no number: nothing stands for it
     told = VH.predict(odd, "sbp")
     assert any(f["check"] == "ignored" and f["where"] == "egfr" for f in told.attrs["findings"])
+
+
+def test_a_word_in_a_calculated_column_is_named_with_its_row() -> None:
+    with pytest.raises(BadInput, match=r"row 1 \(index 1\): 'twenty' is not a number \(field bmi"):
+        VH.predict(pd.DataFrame({"age": [50, 60], "sex": ["male", "male"], "bmi": ["25", "twenty"]}), "sbp")
+    read = VH.predict(pd.DataFrame({"age": [50], "sex": ["male"], "bmi": ["25"]}), "sbp")
+    assert read.equals(VH.predict(pd.DataFrame({"age": [50], "sex": ["male"], "bmi": [25]}), "sbp"))
