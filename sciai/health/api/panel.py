@@ -34,15 +34,25 @@ def latest(panels: Sequence[Panel], date: str | dt.date | None = None) -> Panel:
     if not panels:
         raise BadInput("no panel", field="panels", fix="give a sheet with at least one test")
     if date is None:
-        return panels[-1]
+        return _alone(panels[-1], panels)
     from sciai.health.data.panels.dates import parse_date
 
     wanted = parse_date(date) if isinstance(date, str) else date
     for panel in panels:
         if panel.date == wanted:
-            return panel
+            return _alone(panel, panels)
     there = ", ".join(str(panel.date) for panel in panels)
     raise BadInput(f"no panel of {wanted}", field="date", fix=f"there are {there}")
+
+
+def _alone(panel: Panel, panels: Sequence[Panel]) -> Panel:
+    """One panel of several; what only the others hold is said to be left out."""
+    others = dict.fromkeys(name for other in panels for name in other.values if name not in panel.values)
+    if not others:
+        return panel
+    names = ", ".join(list(others)[:8]) + (f" and {len(others) - 8} more" if len(others) > 8 else "")
+    said = f"{names}: measured on another date only, so not used for {panel.date}; `timeline` takes all dates"
+    return dataclasses.replace(panel, notes=(*panel.notes, Finding("other-date", Level.OK, said)))
 
 
 def fitted(panel: Panel, schema: Schema) -> Panel:

@@ -26,6 +26,7 @@ _FASTING = ("空腹時", "空腹", "fasting", "fasted")
 _RANDOM = ("随時", "食後", "random", "nonfasting", "postprandial", "casual")
 _URINE = ("尿", "尿中", "urine", "u", "随時尿", "urinary")
 _SERUM = ("血清", "血中", "血漿", "血液", "serum", "plasma", "blood", "s", "p")
+_QUOTIENT = re.compile(r"\b(ratio|quotient|clearance)\b|比(?!率|重)|クリアランス")
 _PARENTHESES = re.compile(r"[(\[【〔（]([^()\[\]【】〔〕（）]*)[)\]】〕）]")
 
 
@@ -161,7 +162,8 @@ class Table:
         whole = self.names.get(fold(text), ())
         if whole:
             return whole
-        return self._by_parts(text)
+        # no part of a ratio is the test: a BUN/creatinine ratio of 18 is no BUN of 18
+        return () if _QUOTIENT.search(text.casefold()) else self._by_parts(text)
 
     def _by_parts(self, text: str) -> tuple[Analyte, ...]:
         head = _PARENTHESES.sub(" ", text)

@@ -30,7 +30,7 @@ _WORDS: Final = re.compile(
     rf"(?:(\d{{1,2}})[\s-]*)?([a-z]{{3,9}})\.?[\s-]*(?:(\d{{1,2}}),?\s+)?(\d{{4}}){_TIME}"
 )
 _DIGITS: Final = re.compile(r"((?:19|20)\d{2})([01]\d)([0-3]\d)")
-_SHORT: Final = re.compile(r"'?\d{2}[-/.]\d{1,2}[-/.]\d{1,2}")
+_SHORT: Final = re.compile(r"'?\d{1,2}([-/.])\d{1,2}\1\d{1,2}")
 
 
 def looks_like_date(text: str) -> bool:

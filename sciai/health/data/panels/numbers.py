@@ -17,6 +17,7 @@ _MISSING: Final = frozenset(
     for line in (
         "- -- --- ー — * ** *** / nan na n/a none null . …",
         "未検査 未実施 未測定 検査中 測定不能 判定不能 なし 無し 欠測 溶血",
+        "notapplicable notcalculated notreported testnotperformed tnp qns seenote seecomment 検体不良 保留",
         "pending notdone nottested notmeasured cancelled hemolyzed",
     )
     for word in line.split(" ")
@@ -77,6 +78,7 @@ def parse_number(text: str | float | int) -> Number | None:
     plain = unicodedata.normalize("NFKC", text).strip()
     if re.sub(r"\s", "", plain).casefold() in _MISSING:
         return None
+    plain = re.sub(r"([<>])\s*or\s*=", r"\1=", plain, flags=re.IGNORECASE)  # as Quest prints it
     flag = ""
     before = re.match(r"(?P<flag>HH|LL|H|L|\*+|↑|↓)\s*(?=[\d<>.+-])", plain, re.IGNORECASE)
     if before:

@@ -31,6 +31,7 @@ _SEXES: Final = {
     **dict.fromkeys(("f", "female", "woman", "w", "女", "女性", "2"), "F"),
     **dict.fromkeys(("m", "male", "man", "男", "男性", "1"), "M"),
 }
+_UNSAID: Final = frozenset(("", "unknown", "u", "other", "不明", "未記入", "その他", "na", "n/a", "?"))
 _WORDS_ONLY: Final = re.compile(
     r"\(?[-+±]{1,3}\)?|\d?\(?\+{1,4}\)?|\d\+|陰性|陽性|negative|positive|neg|pos|trace|normal|正常"
 )
@@ -331,6 +332,7 @@ def _range(item: Item, analyte: Analyte, unit: str | None) -> tuple[float | None
 def _ends(text: str) -> tuple[float | None, float | None]:
     """Ends of a printed range: "13-30", "4.6〜6.2", "149以下", ">=60"; (None, None) for anything else."""
     plain = unicodedata.normalize("NFKC", text).replace(",", "")
+    plain = re.sub(r"([<>])\s*or\s*=", r"\1=", plain, flags=re.IGNORECASE)
     numbers = [float(n) for n in re.findall(r"(?<![\d.])\d+(?:\.\d+)?", plain)]
     if (
         len(numbers) == 2
@@ -389,7 +391,7 @@ def _person(sheet: Sheet, date: dt.date | None, name: object) -> dict[str, objec
         had = (date.month, date.day) >= (sheet.birth.month, sheet.birth.day)
         person["age"] = float(date.year - sheet.birth.year - (not had))
     sex = sheet.person.get("sex")
-    if sex is not None and str(sex).strip():
+    if sex is not None and fold(str(sex)) not in _UNSAID:
         try:
             person["sex"] = parse_sex(sex)
         except BadInput as error:

@@ -184,12 +184,16 @@ def _read_dated(
             for place, cell in enumerate(row)
             if place > first and place not in columns and place not in kinds.values() and is_number(cell)
         ]
-    if longer:
-        said = f"more cells than there are columns in {', '.join(longer)}: not read, as values may be shifted"
-        said += ". A comma before decimals (5,4) parts cells here: write 5.4, or put it in quotes"
-        sheet.notes.append(Finding("stray-column", Level.CAUTION, said))
+    _say_longer(longer, sheet)
     if stray:
         said = f"numbers in columns without a date were not read ({len(stray)}, first in {stray[0]})"
+        sheet.notes.append(Finding("stray-column", Level.CAUTION, said))
+
+
+def _say_longer(lines: list[str], sheet: Sheet) -> None:
+    if lines:
+        said = f"more cells than there are columns in {', '.join(lines)}: not read, as values may be shifted"
+        said += ". A comma before decimals (5,4) parts cells here: write 5.4, or put it in quotes"
         sheet.notes.append(Finding("stray-column", Level.CAUTION, said))
 
 
@@ -201,17 +205,23 @@ def _read_long(
     one_person(own, rows[start + 1 :], file)
     single = _single_date(rows)
     name, code = kinds.get("name"), kinds.get("code")
+    end = max(place for place, cell in enumerate(rows[start]) if cell)
+    longer: list[str] = []
     for number, row in zip(numbers[start + 1 :], rows[start + 1 :], strict=True):
         label = row[name] if name is not None else row[code or 0]
         if not label and code is not None:
             label = row[code]
         if _skip(row, name if name is not None else code or 0) or not row[kinds["value"]]:
             continue
+        if any(is_number(cell) for cell in row[end + 1 :]):
+            longer.append(f"row {number} ({label})")
+            continue
         date = single
         if "date" in kinds and row[kinds["date"]]:
             date = parse_date(row[kinds["date"]], f"row {number}")
         column = name if name is not None else code or 0
         sheet.items.append(_item(row, row[kinds["value"]], f"row {number}", column, code, kinds, date))
+    _say_longer(longer, sheet)
     for place, head in enumerate(rows[start]):
         # results of another day, as in "今回, 前回"; a column that counts the lines holds none
         cells = [row[place] for row in rows[start + 1 :] if is_number(row[place])]
@@ -277,6 +287,7 @@ def _read_pairs(rows: Rows, numbers: Sequence[int], sheet: Sheet) -> None:
     name = max(range(width), key=lambda p: sum(bool(_known(row[p])) for _, row in body), default=0)
     code = _code_column(body, range(width), name)
     single = _single_date(rows)
+    stray: list[str] = []
     for number, row in body:
         if _skip(row, name):
             continue
@@ -286,10 +297,17 @@ def _read_pairs(rows: Rows, numbers: Sequence[int], sheet: Sheet) -> None:
             continue
         unit = next((c for p, c in cells if p != value[0] and _is_unit(c)), "")
         after = [c for p, c in cells if p > value[0] and c != unit and any(d.isdigit() for d in c)]
+        if any(is_number(c) and c[:1] not in "<>≦≧≤≥" for c in after):
+            stray.append(f"row {number}")
         sheet.items.append(
             Item(row[name], value[1], f"row {number}", row[code] if code is not None else "", single, unit,
                  after[0] if after else "")
         )  # fmt: skip
+    if stray:
+        said = (
+            f"only the first number was read in {', '.join(stray[:5])}: columns of results need their dates"
+        )
+        sheet.notes.append(Finding("stray-column", Level.CAUTION, said))
 
 
 def _item(

@@ -9,7 +9,7 @@ import pytest
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput
 from sciai.health import VirtualHuman, read_panels
-from sciai.health.api.panel import person_of
+from sciai.health.api.panel import latest, person_of
 from sciai.health.data.panels.analytes import table
 
 VISITS = """氏名;患者番号;検査日;性別;生年月日;HbA1c(NGSP) %;LDL-C;HDL-C;クレアチニン;尿蛋白;CRP
@@ -115,3 +115,60 @@ def test_a_sheet_of_somebody_else_is_asked_about(tmp_path: Path) -> None:
     assert "a female person, but male was given" in said[0].message
     same = person_of(human.given(age=58, sex="female"), panel).known.findings
     assert not [f for f in same if f.check == "another-person"]
+
+
+def test_dates_with_a_year_of_two_digits_are_asked_about(tmp_path: Path) -> None:
+    for head in ("1/5/24,4/9/24", "24/1/5,24/4/9"):
+        with pytest.raises(BadInput, match=r"year of two digits.*2023-08-12"):
+            read_panels(_sheet(tmp_path, f"test,{head}\nLDL,140,131\n"))
+
+
+def test_a_second_number_without_a_date_is_said_to_be_left_out(tmp_path: Path) -> None:
+    panel = read_panels(_sheet(tmp_path, "LDL,140,131\nHDL,50,mg/dL,40-90\n"))[0]
+    assert panel.values == {"ldl": 140, "hdl": 50}
+    assert "only the first number was read in row 1:" in " ".join(f.message for f in panel.findings)
+    shifted = read_panels(_sheet(tmp_path, "test,value\nLDL,140\nGlucose,5,4\n"))[0]
+    assert shifted.values == {"ldl": 140}
+    assert "row 3 (Glucose)" in " ".join(f.message for f in shifted.findings)
+
+
+def test_limits_as_an_american_laboratory_prints_them(tmp_path: Path) -> None:
+    text = (
+        "Test\tResult\tUnits\tRange\neGFR\t> OR = 60\tmL/min/1.73m2\t> OR = 60\nHDL\t48\tmg/dL\t> OR = 40\n"
+    )
+    text += "ALT\tQNS\tU/L\t\nBUN/CREATININE RATIO\tNOT APPLICABLE\t(calc)\t6-22\n"
+    panel = read_panels(_sheet(tmp_path, text))[0]
+    assert panel.values["hdl"] == 48
+    assert {r.column: r.bound for r in panel.readings} == {"egfr": ">", "hdl": ""}
+    assert next(r.range for r in panel.readings if r.column == "hdl") == (40, None)
+
+
+@pytest.mark.parametrize("sex", ["unknown", "不明", "other", ""])
+def test_a_sex_that_is_not_said(tmp_path: Path, sex: str) -> None:
+    panel = read_panels(_sheet(tmp_path, f"test,value\nLDL,140\nage,64\nsex,{sex}\n"))[0]
+    assert panel.person == {"age": 64.0}
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "BUN/Creatinine Ratio",
+        "BUN/Cre比",
+        "Cholesterol/HDL ratio",
+        "LDL/HDL比",
+        "AST/ALT ratio",
+        "Creatinine clearance",
+    ],
+)
+def test_a_ratio_of_two_tests_is_neither(tmp_path: Path, label: str) -> None:
+    panel = read_panels(_sheet(tmp_path, f"test,value\n{label},18\nAlbumin,4.2\n"))[0]
+    assert panel.values == {"albumin": 4.2}
+    assert [u.label for u in panel.unknown] == [label]
+    for known, column in (("リンパ球比率(%)", "lymph_pct"), ("Albumin/Creatinine ratio", "uacr")):
+        assert table().find(known)[0].column == column
+
+
+def test_what_was_measured_on_another_date_only_is_said(tmp_path: Path) -> None:
+    panels = read_panels(_sheet(tmp_path, "test,2024-01-05,2024-04-05\nLDL,140,131\nHbA1c,5.5,\n"))
+    assert "hba1c: measured on another date only" in " ".join(f.message for f in latest(panels).findings)
+    assert not [f for f in latest(panels, "2024-01-05").findings if f.check == "other-date"]
