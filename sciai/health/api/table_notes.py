@@ -146,17 +146,36 @@ def checked(schema: Schema, table: pd.DataFrame, target: str | None) -> list[Fin
     derived = {d.name for d in schema.derived}
     known = [n for n in names if n in schema or n in derived]
     if not [n for n in known if n != target]:
+        near = [f"{n} as {m}" for n in names if n not in known and (m := _meant(schema, n))]
+        some = f"name {', '.join(near[:6])}; " if near else ""
         raise BadInput(
             "the table has no column that the model knows",
             field="table",
-            fix=f"it knows {', '.join(schema.names[:6])} ...",
+            fix=f"{some}`sciai health columns` lists what it knows: {', '.join(schema.names[:6])} ...",
         )
     findings = found_in(table, "reading")
     ignored = [n for n in names if n not in known]
     if ignored:
         shown = ", ".join(ignored[:8]) + (f" and {len(ignored) - 8} more" if len(ignored) > 8 else "")
         findings.append(Finding("ignored", Level.OK, f"columns that are not modelled are ignored: {shown}"))
+    if meant := {n: m for n in ignored if (m := _meant(schema, n)) and m not in names}:
+        pairs = ", ".join(f"{m} ({n})" for n, m in list(meant.items())[:8])
+        message = f"rename columns so that they are used, in the model's units: {pairs}"
+        findings.append(Finding("misnamed", Level.CAUTION, message))
     if target is not None and target in names:
         message = f"the table's own {target} is not used, nor what is calculated from it"
         findings.append(Finding("target_given", Level.OK, message, target))
     return findings
+
+
+def _meant(schema: Schema, name: str) -> str | None:
+    """The column that a name nearly says, or that is the test of that name; None where there is none."""
+    from sciai.health.data.panels.analytes import fold, table
+
+    derived = {d.name for d in schema.derived}
+    said = {fold(n): n for n in (*schema.names, *derived)}
+    said |= {fold(t): c.name for c in schema.columns for t in (c.label_en, c.label_ja) if t}
+    if fold(name) in said:
+        return said[fold(name)]
+    own = [a.column for a in table().find(name) if a.column and (a.column in schema or a.column in derived)]
+    return own[0] if own else None

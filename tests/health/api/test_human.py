@@ -284,3 +284,17 @@ def test_normal_quantiles_of_the_exact_body() -> None:
     )
     assert told["hdl"].quantile(0.9)[0] == pytest.approx(56 + 10 * norm.ppf(0.9))
     assert Schema.from_dict(SCHEMA.to_dict()) == SCHEMA
+
+
+def test_columns_of_a_table_under_other_names_are_pointed_out() -> None:
+    table = pd.DataFrame({"age": [50], "Sex": ["male"], "HbA1c": [5.4], "LDL-C": [140], "seqn": [1]})
+    human = VirtualHuman.load()
+    said = {f["check"]: f for f in human.predict(table, "dx_diabetes").attrs["findings"]}
+    assert said["misnamed"]["level"] == "caution"
+    for pair in ("sex (Sex)", "hba1c (HbA1c)", "ldl (LDL-C)"):
+        assert pair in said["misnamed"]["message"]
+    assert "seqn" not in said["misnamed"]["message"]
+    with pytest.raises(BadInput, match="name 年齢 as age, LDL as ldl"):
+        human.predict(
+            table[["LDL-C"]].rename(columns={"LDL-C": "LDL"}).assign(年齢=50)[["年齢", "LDL"]], "sbp"
+        )
