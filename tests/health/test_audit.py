@@ -180,7 +180,7 @@ def test_rules_act_on_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         read = tuple(
             read_actions([{"harm": "overconfident", "why": "few", **r} for r in rules], checks.FACTS)
         )
-        monkeypatch.setattr(checks, "actions", lambda: read)
+        monkeypatch.setattr("sciai.health.checks.rules.actions", lambda: read)
         return ask(
             question,
             lambda _: Estimate(Told({"sbp": low, "dx_diabetes": risk}), {"sbp": (100, 140)}),

@@ -6,30 +6,30 @@ Levels given here are defaults; ``conf/guard/health.yaml`` decides.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Final
 
-import numpy as np
-
-from sciai.core.answer import Answer, Estimate, Finding, Level, Policy
-from sciai.health.data.columns import Kind, Schema
-from sciai.health.model.calibration import Calibration
-from sciai.trust.gate import Standing
-from sciai.trust.policy import Action, apply, shipped_actions, shipped_policy
+from sciai.core.answer import Estimate, Finding, Level, Policy
+from sciai.health.checks.question import BINARY, Question, parts_of
+from sciai.health.checks.rules import FACTS, actions, facts, govern
+from sciai.health.data.columns import Kind
+from sciai.trust.policy import shipped_policy
 from sciai.trust.stage import stage_findings
 
 __all__ = [
     *("AFTER", "BEFORE", "CHECKS", "FACTS", "MEANING", "OF_CROWDS", "TREATMENTS", "Question"),
-    *("actions", "govern", "policy"),
+    *("actions", "facts", "govern", "policy"),
+    "FACTS",
+    "actions",
+    "facts",
+    "govern",
 ]
 
-FACTS: Final = ("age", "sex", "race_eth", "era", "bmi", "pregnant", "target")
-"""What a rule of ``conf/guard/health.yaml`` may name; ``target`` is the column asked for."""
 MEANING: Final = (
-    "a reference value, not a diagnosis: what is usual among US adults (NHANES 2011-2018) of whom the same "
-    "is known; diagnoses are self-reported and prevalent (ever told), not a forecast"
+    "a reference value, not a diagnosis: what is usual among US adults as a survey sampled them (NHANES "
+    "2011-2018; not the population, unless its weights were asked for) of whom the same is known; diagnoses "
+    "are self-reported and prevalent (ever told), not a forecast"
 )
 YOUNGEST: Final = 20.0
 OLDEST: Final = 80.0
@@ -60,49 +60,6 @@ CHECKS: Final = frozenset(
 """Names of all findings on health questions; ``conf/guard/health.yaml`` may name these and the default's."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """A question about one person, as the guards see it.
-
-    Attributes:
-        schema: the columns.
-        known: free columns that are known, and their values.
-        given: what was given, free and calculated, in the columns' units.
-        targets: what is asked for.
-        calibration: what held-out people taught.
-        notes: what happened to the values on the way in.
-        group: sex and age band of the person.
-        strangeness: gives the share of people with a stranger combination of values; None is not checked.
-        similar: gives the expected number of similar people among those learned from; None is not checked.
-        waiting: calculated values that are kept by weighted draws, and how many draws carry the weight.
-        standing: release stage of the model; None for one that was never saved.
-        plain: gives whether a quick look already tells that the combination is no rare one; None looks no
-            quicker way.
-    """
-
-    schema: Schema
-    known: Mapping[str, float]
-    given: Mapping[str, float]
-    targets: tuple[str, ...] = ()
-    calibration: Calibration = field(default_factory=Calibration)
-    notes: tuple[Finding, ...] = ()
-    group: str = "all"
-    strangeness: Callable[[], float] | None = None
-    similar: Callable[[], float] | None = None
-    waiting: Mapping[str, float] = field(default_factory=dict)
-    standing: Standing | None = None
-    plain: Callable[[], bool] | None = None
-
-    def value(self, name: str) -> float | None:
-        """A free column's value, or None where it is unknown or there is no such column."""
-        return self.known.get(name)
-
-    def level(self, name: str) -> str | None:
-        """The name of a free column's level, or None."""
-        own = self.value(name)
-        return None if own is None else self.schema[name].levels[int(own)]
-
-
 @cache
 def policy() -> Policy:
     """Check -> level, from ``conf/guard/default.yaml`` and ``conf/guard/health.yaml``.
@@ -116,76 +73,6 @@ def policy() -> Policy:
     return shipped_policy(CHECKS, "health")
 
 
-@cache
-def actions() -> tuple[Action, ...]:
-    """The rules of ``conf/guard/health.yaml``: what is withheld, widened or referred, for whom.
-
-    Raises:
-        BadInput: a rule cannot be read, or names what questions do not have.
-    """
-    return tuple(shipped_actions("health", FACTS))
-
-
-def govern(question: Question, answer: Answer[Any]) -> Answer[Any]:
-    """The answer after the rules that concern it; every one says what was done, and why.
-
-    Args:
-        question: whose.
-        answer: as it would be given.
-    """
-    rules = actions()
-    told = facts(question, {name for rule in rules for name in rule.when}) if rules else {}
-    for rule in (rule for rule in rules if rule.matches(told)):
-        names = rule.when.get("target")
-        wanted = (names,) if isinstance(names, str) else tuple(names or question.targets)
-
-        def wider(estimate: Estimate[Any], by: float, wanted: tuple[str, ...] = wanted) -> Estimate[Any]:
-            return _wider(estimate, by, wanted)
-
-        answer = apply([rule], told, answer, widen=wider)
-    return answer
-
-
-def facts(question: Question, names: Iterable[str] = FACTS) -> dict[str, Any]:
-    """What rules may ask of a question; only what is known of the person.
-
-    Args:
-        question: of a person.
-        names: which facts are looked at.
-    """
-    found: dict[str, Any] = {}
-    for name in names:
-        if name == "target":
-            found[name] = question.targets
-            continue
-        if name in ("age", "bmi"):
-            value: Any = question.given.get(name)
-        elif name == "pregnant":
-            value = None if question.value(name) is None else question.value(name) == 1.0
-        else:
-            value = question.level("cycle" if name == "era" else name)
-        if value is not None:
-            found[name] = value
-    return found
-
-
-def _wider(estimate: Estimate[Any], by: float, names: tuple[str, ...]) -> Estimate[Any]:
-    """Intervals of some targets, wider around the median (a risk's stays within 0 and 1)."""
-    parts = dict(_parts(estimate))
-    for name in set(names) & set(parts):
-        told = parts[name]
-        binary = told.kind == _BINARY
-        middle = told.mean if binary else told.median
-        if not np.isfinite(middle):
-            continue  # a category has no interval
-        low, high = (middle + by * (end - middle) for end in told.interval)
-        ends = (max(low, 0.0), min(high, 1.0)) if binary else (low, high)
-        parts[name] = replace(told, interval=ends)
-    spread = {name: part.interval for name, part in parts.items()}
-    return Estimate(type(estimate.value)(parts), spread, estimate.unit) if parts else estimate
-
-
-_BINARY: Final = str(Kind.BINARY)
 _MEANING: Final = Finding("meaning", Level.OK, MEANING)
 
 
@@ -371,7 +258,7 @@ def constraints(question: Question) -> Iterable[Finding]:
 
 def finite(question: Question, estimate: Estimate[Any]) -> Iterable[Finding]:
     """No number that is none."""
-    for name, told in _parts(estimate):
+    for name, told in parts_of(estimate):
         # a sum with one that is not finite is not finite
         total = sum(told.probabilities.values())
         if told.kind != "categorical":
@@ -382,8 +269,8 @@ def finite(question: Question, estimate: Estimate[Any]) -> Iterable[Finding]:
 
 def spread(question: Question, estimate: Estimate[Any]) -> Iterable[Finding]:
     """Risks that the model's members disagree about."""
-    for name, told in _parts(estimate):
-        if told.kind == _BINARY and told.spread > WIDE:
+    for name, told in parts_of(estimate):
+        if told.kind == BINARY and told.spread > WIDE:
             message = f"the model's parts disagree by {100 * told.spread:.0f} points about this risk"
             yield Finding("spread", Level.CAUTION, message, name)
 
@@ -400,10 +287,6 @@ BEFORE: Final = (
 )
 OF_CROWDS: Final = (meaning, stage, targets)
 AFTER: Final = (finite, spread, withheld)
-
-
-def _parts(estimate: Estimate[Any]) -> Iterable[tuple[str, Any]]:
-    return estimate.value.items() if isinstance(estimate.value, Mapping) else ()
 
 
 def _calibrated(question: Question, name: str) -> bool:
