@@ -25,9 +25,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from ase import Atoms
-from rich.console import Console
-from rich.progress import track
 
+from benchmarks.kept import kept
 from sciai.atoms.api.elasticity import elastic
 from sciai.atoms.api.equation import eos
 from sciai.atoms.api.foreign import named
@@ -80,20 +79,20 @@ def asked(
     potential: Potential, who: str, lot: list[Atoms], depths: list[int], keep: Path | None
 ) -> list[dict[str, Any]]:
     """The properties of every cell; those already in the file are not computed again."""
-    known: dict[str, Any] = json.loads(keep.read_text()) if keep is not None and keep.is_file() else {}
-    out = []
-    for atoms, depth in track(list(zip(lot, depths, strict=True)), who, console=Console(stderr=True)):
-        key = f"{atoms.symbols} {atoms.get_volume():.6f} {depth}"
-        if key not in known:
-            try:
-                known[key] = properties(atoms, potential, depth)
-            except SciaiError as error:
-                known[key] = {"failed": str(error)}
-            if keep is not None:
-                keep.parent.mkdir(parents=True, exist_ok=True)
-                keep.write_text(json.dumps(known))
-        out.append(known[key])
-    return out
+    each = {
+        f"{atoms.symbols} {atoms.get_volume():.6f} {depth}": (atoms, depth)
+        for atoms, depth in zip(lot, depths, strict=True)
+    }
+
+    def ask(key: str) -> dict[str, Any]:
+        atoms, depth = each[key]
+        try:
+            return properties(atoms, potential, depth)
+        except SciaiError as error:
+            return {"failed": str(error)}
+
+    known = kept(keep, each, ask, who)
+    return [known[key] for key in each]
 
 
 def errors(ours: dict[str, Any], other: dict[str, Any]) -> dict[str, Floats]:

@@ -14,17 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
-from rich.console import Console
-from rich.progress import track
 
 from benchmarks.atoms_judges import judge
+from benchmarks.kept import kept
 from sciai.atoms.data.records import from_atoms, group_of, is_dev
 
 HARTREE = 27.211386
@@ -104,22 +102,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable")
     options = parser.parse_args()
     names = sorted({each for parts in REACTIONS.values() for each in parts})
-    keep = options.cache / "pbe_def2-tzvp.json" if options.cache else None
-    known: dict[str, float] = json.loads(keep.read_text()) if keep is not None and keep.is_file() else {}
-    start = time.process_time()
-    for name in track([n for n in names if n not in known], "pyscf", console=Console(stderr=True)):
-        known[name] = pbe(name)
-        if keep is not None:
-            keep.parent.mkdir(parents=True, exist_ok=True)
-            keep.write_text(json.dumps(known, indent=1))
-    spent = time.process_time() - start
+    file = options.cache / "pbe_def2-tzvp.json" if options.cache else None
+    known: dict[str, float] = kept(file, names, pbe, "pyscf")
     found = {"PBE": known, "sciai": of_potential(options.model, names)}
     found |= {name: of_potential(name, names) for name in options.judges}
     rows = {
         reaction: {who: energy_of(parts, energies) for who, energies in found.items()}
         for reaction, parts in REACTIONS.items()
     }
-    report: dict[str, Any] = {"reactions": rows, "mean_absolute_error": {}, "dft_cpu_seconds": spent}
+    report: dict[str, Any] = {"reactions": rows, "mean_absolute_error": {}}
     for who in found:
         off = np.array([row[who] - row["PBE"] for row in rows.values()])
         report["mean_absolute_error"][who] = float(np.nanmean(np.abs(off)))

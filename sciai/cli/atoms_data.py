@@ -173,7 +173,8 @@ def _share(text: str) -> tuple[str, float]:
     except ValueError:
         share = -1.0
     if name not in FAMILIES or not 0 < share < 1e6:
-        raise typer.BadParameter(f"{text!r} is no family=share; families: {', '.join(FAMILIES)}")
+        known = ", ".join(FAMILIES)
+        raise typer.BadParameter(f"{text!r} is no family=share with a share above 0; families: {known}")
     return name, share
 
 
