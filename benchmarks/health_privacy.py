@@ -25,16 +25,16 @@ from sciai.core.checkpoint import Checkpoint
 from sciai.core.resources import checkpoints_dir
 from sciai.health.api.privacy import audit
 from sciai.health.data.canaries import canaries
+from sciai.health.data.columns import Schema
 
 
-def outside_models(count: int, seed: int = 0) -> list[Any]:
-    """Copulas of random halves of the people who are neither members nor attacked others."""
+def references(schema: Schema, rest: np.ndarray, count: int = 3, seed: int = 0) -> list[Any]:
+    """Copulas of random halves of people who are neither members nor attacked others."""
     from sciai.health.model.copula import CopulaJoint, fit_copula
 
-    found, rng = people(), np.random.default_rng(seed)
-    rest = found.of("val", "calibrate")
+    rng = np.random.default_rng(seed)
     halves = [rest[rng.permutation(len(rest))[: len(rest) // 2]] for _ in range(count)]
-    return [CopulaJoint(fit_copula(found.schema, half, rounds=3)) for half in halves]
+    return [CopulaJoint(fit_copula(schema, half, rounds=3)) for half in halves]
 
 
 def planted(saved: Checkpoint) -> np.ndarray | None:
@@ -69,7 +69,7 @@ def main() -> None:
     given = parser.parse_args()
     one_thread()
     found = people()
-    references = outside_models(given.references)
+    outside = references(found.schema, found.of("val", "calibrate"), given.references)
     record = {}
     for model in given.model:
         folder = Path(model) if Path(model).is_dir() else checkpoints_dir() / model
@@ -81,7 +81,7 @@ def main() -> None:
             joint,
             found.of(parts[0]),
             found.of(parts[1]),
-            references=references,
+            references=outside,
             planted=planted(saved),
             groups=(groups[0], groups[1]),
             elsewhere=(found.of("test"), groups[2]) if len(parts) > 2 else None,

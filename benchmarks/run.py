@@ -37,6 +37,7 @@ SCRIPTS = {
     "health_fidelity": "20,000 virtual humans beside people who were held out",
     "health_anomalies": "bodies put together from two people, every value in range",
     "health_privacy": "what attackers learn of the training people",
+    "health_splits": "how far risks are off and what is remembered, told by models of several splits",
     "health_facts": "ten facts that a physician would look up, told and observed",
     "health_speed": "latency of a question, virtual humans per second",
     "atoms_throughput": "atoms per CPU second, energy, forces and stress, beside CHGNet and SevenNet-0",

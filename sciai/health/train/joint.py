@@ -18,7 +18,7 @@ from sciai.health.model.network import JointNet
 from sciai.health.train.consistency import log_probabilities, order_gap
 from sciai.health.train.copula import calibration_of, held_out
 from sciai.health.train.figures import figures
-from sciai.health.train.masks import masks
+from sciai.health.train.masks import little, masks
 from sciai.health.train.source import training_people
 from sciai.health.train.weigh import weigh
 
@@ -78,7 +78,11 @@ def network(
 
 
 def loss(
-    net: JointNet, batch: Mapping[str, Tensor], diagnoses: float = 1.0, consistency: float = 0.0
+    net: JointNet,
+    batch: Mapping[str, Tensor],
+    diagnoses: float = 1.0,
+    consistency: float = 0.0,
+    short: float = 0.0,
 ) -> dict[str, Any]:
     """Mean NLL in nats over bins of the values that were hidden.
 
@@ -87,16 +91,21 @@ def loss(
         batch: ``values`` (n, d) and ``weight`` (n, d), of each value in the loss.
         diagnoses: factor on columns of levels, whose NLL is small beside that of numbers.
         consistency: factor on the gap between two orders of asking (``order_gap``), in training only.
+        short: share of people who are asked a second time, with little told, in training only.
     """
-    values = batch["values"].double().numpy()
+    values, weight = batch["values"].double().numpy(), batch["weight"]
     # the shared path seeds torch for each step; masks follow it, so a resumed run hides the same
     rng = np.random.default_rng(int(torch.randint(2**31, (1,))))
     told = masks(net.copula.schema, len(values), rng, net.plan)
+    if short and net.training:
+        again = slice(round(short * len(values)))
+        told = np.concatenate([told, little(net.copula.schema, len(values[again]), rng)])
+        values, weight = np.concatenate([values, values[again]]), torch.cat([weight, weight[again]])
     there = np.isfinite(values)
     prepared = net.prepare(net.copula.scores(values), told & there)
     bins = torch.from_numpy(net.copula.layout.bins_of(values))
     own = log_probabilities(net, net(prepared), bins)
-    asked = torch.from_numpy(there & ~told).float() * batch["weight"]
+    asked = torch.from_numpy(there & ~told).float() * weight
     factors = torch.ones(asked.shape[1])
     factors[net.discrete] = diagnoses
     lost = -own * asked

@@ -10,12 +10,13 @@ import numpy.typing as npt
 from sciai.health.data.columns import Schema
 from sciai.health.data.leaks import LEAKS, leaks_of
 
-__all__ = ["PANELS", "hide", "masks", "panel"]
+__all__ = ["PANELS", "hide", "little", "masks", "panel"]
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 _ASKED = 0.35  # share of people who are asked for a whole family of columns that give one another away
+_PERSON = 0.75  # share of those of whom little is known that tell age and sex
 _BASIC = "group:person group:design group:body group:lifestyle -sbp -dbp -pulse -w_mec"
 _CHECK_UP = f"{_BASIC} sbp dbp pulse group:lab group:blood_count"
 PANELS: Mapping[str, Sequence[str]] = {
@@ -52,14 +53,21 @@ def panel(schema: Schema, names: Sequence[str]) -> Mask:
     return own
 
 
+def little(schema: Schema, n: int, rng: np.random.Generator) -> Mask:
+    """What people tell in short questions: some five columns, often age and sex besides; shape (n, d)."""
+    d = len(schema)
+    few = rng.random((n, d)) < rng.integers(0, 6, size=(n, 1)) / d
+    return np.asarray(few | (panel(schema, PANELS["age and sex"]) & (rng.random((n, 1)) < _PERSON)))
+
+
 def masks(
     schema: Schema, n: int, rng: np.random.Generator, plan: Sequence[Sequence[int]] | None = None
 ) -> Mask:
     """What n people tell.
 
     A fifth: any columns at a rate between 0 and 1. Three tenths: a panel, with gaps and extras. A tenth each:
-    everything but some groups; everything but a few columns; a few columns or none. A fifth: what is there
-    after some blocks of a joint sample (without a plan: any columns).
+    everything but some groups; everything but a few columns; a few columns or none (``little``). A fifth:
+    what is there after some blocks of a joint sample (without a plan: any columns).
 
     Args:
         schema: the columns.
@@ -83,7 +91,7 @@ def masks(
     member = np.array([[c.group == g for c in schema.columns] for g in names])
     away = (rng.random((n, len(names))) < 0.3) @ member
     all_but_few = rng.random((n, d)) > rng.choice([0.02, 0.1], size=(n, 1))
-    few = rng.random((n, d)) < rng.integers(0, 6, size=(n, 1)) / d
+    few = little(schema, n, rng)
     for low, high, what in ((0.2, 0.5, chosen), (0.5, 0.6, ~away), (0.6, 0.7, all_but_few), (0.7, 0.8, few)):
         told = np.where(((kind >= low) & (kind < high))[:, None], what, told)
     # questions come without what gives their answer away: of some, a whole family is asked for at once

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sciai.health.model.joint import NeuralJoint
 from sciai.health.model.network import JointNet
-from sciai.health.train.masks import PANELS, masks, panel
+from sciai.health.train.masks import PANELS, little, masks, panel
 
 __all__ = ["weigh"]
 
@@ -29,10 +29,10 @@ _ASKED: Final = 0.12  # share of a panel that is asked for
 def weigh(net: JointNet, held: Floats, seed: int = 5) -> Floats:
     """Weaken the network where held-out people lose nothing by it; changes its weights.
 
-    People are asked from basic data, from a check-up and with random gaps. Of each column the smallest share
-    is kept whose mean loss is not clearly larger than that of the best one (Breiman et al. 1984,
-    "Classification and Regression Trees", section 3.4.3, on the rule of one standard error). Of a column with
-    a twin (``Column.twin``) all counts.
+    People are asked from basic data, from a check-up, with random gaps and with little told. Of each column
+    the smallest share is kept whose mean loss is not clearly larger than that of the best one (Breiman et al.
+    1984, "Classification and Regression Trees", section 3.4.3, on the rule of one standard error). Of a
+    column with a twin (``Column.twin``) all counts.
 
     Args:
         net: the trained network.
@@ -46,7 +46,7 @@ def weigh(net: JointNet, held: Floats, seed: int = 5) -> Floats:
     there, rng = np.isfinite(held), np.random.default_rng(seed)
     panels = [panel(schema, PANELS[name]) for name in ("basic", "check-up")]
     told = [own & (rng.random(held.shape) > _ASKED) & there for own in panels]
-    told.append(masks(schema, len(held), rng) & there)
+    told += [own & there for own in (masks(schema, len(held), rng), little(schema, len(held), rng))]
     losses = []
     for share in _SHARES:
         net.load_state_dict(trained)

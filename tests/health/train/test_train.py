@@ -22,7 +22,7 @@ from sciai.health.model.joint import NeuralJoint
 from sciai.health.model.network import JointNet
 from sciai.health.train.figures import _auroc
 from sciai.health.train.joint import loss
-from sciai.health.train.masks import PANELS, hide, masks, panel
+from sciai.health.train.masks import PANELS, hide, little, masks, panel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -77,6 +77,34 @@ def test_some_questions_come_without_all_that_gives_the_answer_away() -> None:
     pair = told[:, [SCHEMA.index("trig_fasting"), SCHEMA.index("trig_serum")]]
     checked_up = told[:, SCHEMA.index("hdl")] & told[:, SCHEMA.index("sodium")]
     assert (~pair[checked_up]).all(1).mean() > 0.05
+
+
+def test_short_questions_tell_a_few_columns_mostly_beside_age_and_sex() -> None:
+    told = little(SCHEMA, 4000, np.random.default_rng(3))
+    person = told[:, [SCHEMA.index("age"), SCHEMA.index("sex")]]
+    assert 0.7 < person.all(1).mean() < 0.8
+    others = told.sum(1) - person.sum(1)
+    assert (others == 0).mean() > 0.1
+    assert 1.5 < others.mean() < 3.5
+    assert told.any(0).all()
+
+
+def test_short_questions_are_asked_besides_and_in_training_only() -> None:
+    values = invent(SCHEMA, 60, 0, missing=0.3)
+    torch.manual_seed(0)
+    net = JointNet(fit_copula(SCHEMA, values, rounds=1), width=8, blocks=1, members=1, dropout=0.0)
+    batch = {"values": torch.tensor(values), "weight": torch.ones(values.shape)}
+    seen: list[int] = []
+    net.register_forward_pre_hook(lambda _, given: seen.append(len(given[0].scores)))
+    told: list[float] = []
+    for training in (True, False):
+        net.train(training)
+        for short in (0.0, 0.5):
+            torch.manual_seed(1)
+            told.append(float(loss(net, batch, short=short)["loss"]))
+    assert seen == [60, 90, 60, 60]
+    assert told[0] != told[1]
+    assert told[0] == pytest.approx(told[2]) == pytest.approx(told[3])
 
 
 def test_the_copula_through_the_shared_path(tmp_path: Path) -> None:
