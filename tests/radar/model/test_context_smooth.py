@@ -218,9 +218,9 @@ def test_weights_of_a_second_look_are_fitted_to_what_it_sees(period: int, circle
             b[kind] += t * (np.float64(target[r, g]) - plane[r, g] - first / 256)
             c[kind] += 1
     tagged = np.zeros(plane.shape, np.int16)
-    module._first_look(with_margin(plane, mask, circle, 2)[0], filt, period, CLASS, tagged)
+    module._first_look(with_margin(plane, mask, circle)[0], filt, period, CLASS, tagged)
     found = np.zeros_like(a), np.zeros_like(b), np.zeros_like(c)
-    gather_second(with_margin(plane, mask, circle, 3)[0], tagged, target, 2, 8, period, circle, *found)
+    gather_second(with_margin(plane, mask, circle)[0], tagged, target, 2, 8, period, circle, *found)
     assert (c > 5).all()
     for got, wanted in zip(found, (a, b, c), strict=True):
         np.testing.assert_array_equal(got, wanted)

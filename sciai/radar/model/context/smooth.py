@@ -32,6 +32,7 @@ __all__ = ["CLASSES", "TERMS", "Filter", "fit", "fit_second", "shifts", "squares
 CLASSES = 3
 TERMS = 11  # five rings x two clips, and a constant
 _ROUGH = 40
+_WIDE = 16  # TERMS, and some zeros: whole vectors
 
 _RINGS = (
     ((0, 1), (0, -1)),
@@ -224,11 +225,12 @@ def _shift(a, b, c, d, e, f, g, h, i, j, k, m, w, t1, t2, tag):
 
 @njit(cache=True, nogil=True)
 def _shifts_by_row(p, w, t1, t2, period, tag, out):
-    """As `_shifts`, on a plane with a margin of two; loops without a branch, which become vector code."""
+    """As `_shifts`, on a plane with a margin (`_MARGIN`); loops without a branch, which become vector code."""
     rays, gates = out.shape
     turn, half = np.int32(period), np.int32(period >> 1)
     for r in range(rays):
-        nn, n, own, s, ss, to = p[r], p[r + 1], p[r + 2], p[r + 3], p[r + 4], out[r]
+        nn, n, own, s, ss = p[r + 1][1:], p[r + 2][1:], p[r + 3][1:], p[r + 4][1:], p[r + 5][1:]
+        to = out[r]
         if period > 0:
             for g in range(gates):
                 q = own[g + 2]
@@ -264,7 +266,7 @@ def shifts(
     out = np.zeros(q.shape, np.int16)
     if not out.size:
         return out
-    p, least, most = with_margin(q, mask, circle, 2)
+    p, least, most = with_margin(q, mask, circle)
     near = _near(least, most, period)
     if not near and not _within_reach(least, most, period):
         # indices so far apart that there is nothing for a second look to see
@@ -276,7 +278,6 @@ def shifts(
     else:
         first = np.zeros(q.shape, np.int16)
         _first_look(p, filt, period, CLASS, first)
-        p, _, _ = with_margin(q, mask, circle, 3)
         w0, w1, w2 = filt.words2
         add_second(p, first, w0, w1, w2, period, circle, out)
     return out
@@ -349,6 +350,66 @@ def _gather(q, mask, target, first, last, period, circle, offsets, terms, histog
                         a[k, i, j] += terms[i] * terms[j]
 
 
+@njit(cache=True, nogil=True)
+def _pair(x, a, b, turn, half, to_one, to_three, rough):
+    """Add the clipped differences of two neighbours to the sums of their ring, and to the roughness."""
+    for g in range(rough.size):
+        u, v = _turned(a[g], x[g], turn, half), _turned(b[g], x[g], turn, half)
+        u3, v3 = clipped(u, np.int32(3)), clipped(v, np.int32(3))
+        to_one[g] = np.int32(to_one[g] + np.int32(clipped(u, np.int32(1)) + clipped(v, np.int32(1))))
+        to_three[g] = np.int32(to_three[g] + np.int32(u3 + v3))
+        rough[g] = np.int32(rough[g] + np.int32(abs(u3) + abs(v3)))
+
+
+@loop
+def _gather_ray(own, target, terms, rough, row, histogram, a, b, c):
+    """Add the gates of a ray to the equations; a is [40, T, _WIDE], its lower half: integers, exact."""
+    for g in range(rough.size):
+        if own[g] == INVALID:
+            continue
+        for i in range(TERMS - 1):
+            row[i] = terms[i, g]
+        k = min(np.int64(rough[g]), _ROUGH - 1)
+        e = np.float64(target[g]) - own[g]
+        histogram[k] += 1
+        c[k] += e * e
+        for i in range(TERMS):
+            b[k, i] += row[i] * e
+        for i in range(8):
+            if row[i] != 0.0:
+                for j in range(8):
+                    a[k, i, j] += row[i] * row[j]
+        for i in range(8, TERMS):
+            if row[i] != 0.0:
+                for j in range(_WIDE):
+                    a[k, i, j] += row[i] * row[j]
+
+
+@njit(cache=True, nogil=True)
+def _gather_by_ray(p, target, first, last, period, histogram, a, b, c):
+    """As `_gather`, on a plane with a margin whose indices lie within a turn; same sums in the same order."""
+    turn, half = np.int32(period), np.int32(period >> 1)
+    gates = target.shape[1]
+    row = np.zeros(_WIDE, np.float64)
+    row[TERMS - 1] = 1.0
+    wide = np.zeros((_ROUGH, TERMS, _WIDE), np.float64)
+    for r in range(first, last):
+        nn, n, own, s, ss = p[r + 1][1:], p[r + 2][1:], p[r + 3][1:], p[r + 4][1:], p[r + 5][1:]
+        terms, rough = np.zeros((TERMS - 1, gates), np.int32), np.zeros(gates, np.int32)
+        x = own[2:]
+        _pair(x, own[3:], own[1:], turn, half, terms[0], terms[1], rough)
+        _pair(x, s[2:], n[2:], turn, half, terms[2], terms[3], rough)
+        _pair(x, s[3:], s[1:], turn, half, terms[4], terms[5], rough)
+        _pair(x, n[3:], n[1:], turn, half, terms[4], terms[5], rough)
+        _pair(x, own[4:], own, turn, half, terms[6], terms[7], rough)
+        _pair(x, ss[2:], nn[2:], turn, half, terms[8], terms[9], rough)
+        _gather_ray(x, target[r], terms, rough, row, histogram, wide, b, c)
+    for k in range(_ROUGH):
+        for i in range(TERMS):
+            for j in range(i + 1):
+                a[k, i, j] += wide[k, i, j]
+
+
 def fit(
     planes: list[tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.float32], int, slice]], circle: bool
 ) -> Filter:
@@ -358,6 +419,10 @@ def fit(
     terms = np.zeros(TERMS, np.int64)
     for q, mask, target, period, rays in planes:
         first, last, _ = rays.indices(q.shape[0])
+        p, least, most = with_margin(q, mask, circle)
+        if _near(least, most, period):
+            _gather_by_ray(p, target, first, last, period, histogram, a, b, c)
+            continue
         _gather(q, mask, target, first, last, period, circle, _OFFSETS, terms, histogram, a, b, c)
     a = a + np.transpose(np.tril(a, -1), (0, 2, 1))
     below = np.cumsum(histogram)
@@ -381,11 +446,10 @@ def fit_second(
     """The filter with a second look, for the planes that the first was fitted to."""
     a, b, c = np.zeros((CLASSES, TERMS2, TERMS2)), np.zeros((CLASSES, TERMS2)), np.zeros(CLASSES)
     for q, mask, target, period, rays in planes:
-        p, least, most = with_margin(q, mask, circle, 2)
+        p, least, most = with_margin(q, mask, circle)
         if _near(least, most, period):
             first = np.zeros(q.shape, np.int16)
             _first_look(p, filt, period, CLASS, first)
-            p, _, _ = with_margin(q, mask, circle, 3)
             start, stop, _ = rays.indices(q.shape[0])
             gather_second(p, first, target, start, stop, period, circle, a, b, c)
     a = a + np.transpose(np.tril(a, -1), (0, 2, 1))
