@@ -125,8 +125,7 @@ class Encoder:
         return tasks
 
     def _affected(self, again: set[Plane], earlier: Collection[Task]) -> set[Task]:
-        """What is not there yet, values of the planes `again`, and what was coded with their help, directly or
-        not."""
+        """What is not there yet, values of the planes `again`, and what was coded with the help of either."""
         found: set[Task] = set()
         for task in self._tasks():
             new = task not in earlier or (task[2] == "values" and task[:2] in again)

@@ -359,9 +359,7 @@ class _Job:
         known = {(c.name, model_key(c)): c for c in used.values()}
         return PlaneReader.of_folder(writer.folder, known, self.previous)
 
-    def _comparing(
-        self, plans: Mapping[str, VariablePlan], write: Callable[[str, bytes], bytes]
-    ) -> Encoder:
+    def _comparing(self, plans: Mapping[str, VariablePlan], write: Callable[[str, bytes], bytes]) -> Encoder:
         """Codes a few sweeps with every codec."""
         return self._encoder(plans, write, "comparing codecs", choosing.trial_sweeps(self.source))
 

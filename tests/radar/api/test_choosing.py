@@ -117,7 +117,8 @@ def test_planes_of_the_comparison_that_another_codec_won_are_coded_again(
 
     def losing(items: Any, sizes: Any) -> Any:
         best = worth(items, sizes)
-        return [i for i in items if i not in best[:1]] if len(items) > 1 and losers.pop(0) == var else best[:1]
+        lost = len(items) > 1 and losers.pop(0) == var
+        return [i for i in items if i not in best[:1]] if lost else best[:1]
 
     for name in ("a", "b"):
         losers = ["DBZH", "TH"]

@@ -118,7 +118,7 @@ def test_four_threads_give_the_same_bytes() -> None:
 @pytest.mark.parametrize("price", [True, False])
 @pytest.mark.parametrize("period", [0, 72])
 def test_planning_chooses_the_indices_that_coding_would(price: bool, period: int) -> None:
-    """Without coding them, which takes as long again."""
+    """Without coding them, which takes time."""
     codec, rng = ContextCodec.shipped(), np.random.default_rng(4)
     spec = QuantSpec(0.5, 0.0, period=period, extra={"f": Filter.none().to_text()} if price else {})
     values, mask = (18 * smooth(rng, 60, 80)).astype(np.float32), validity(rng, 60, 80)

@@ -1,9 +1,9 @@
 # mypy: ignore-errors
 """Fitting the weights with which reconstruction moves values inside their cells (`smooth`, `second`).
 
-Normal equations over the gates of a sample. Sums of terms are of integers, or of multiples of 2^-16, and exact
-in any order; sums with errors are taken in the order of the gates, so that weights do not hang on how the
-loops are written.
+Normal equations over the gates of a sample. Sums of terms are of integers, or of multiples of 2^-16, and
+exact in any order; sums with errors are taken in the order of the gates, so that weights do not hang on how
+the loops are written.
 """
 
 # The functions below are compiled; their types are numba's to infer, not mypy's.

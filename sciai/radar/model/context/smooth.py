@@ -236,7 +236,7 @@ def _shift(a, b, c, d, e, f, g, h, i, j, k, m, w, t1, t2, tag):
 
 @njit(cache=True, nogil=True)
 def _shifts_by_row(p, w, t1, t2, period, tag, out):
-    """As `_shifts`, on a plane with a margin (`_MARGIN`); loops without a branch, which become vector code."""
+    """As `_shifts`, on a plane with a margin; loops without a branch, which become vector code."""
     rays, gates = out.shape
     turn, half = np.int32(period), np.int32(period >> 1)
     for r in range(rays):
@@ -305,6 +305,7 @@ def _within_reach(least: int, most: int, period: int) -> bool:
 
 
 def first_look(p: NDArray[np.int32], filt: Filter, period: int, tag: int, out: NDArray[np.int16]) -> None:
+    """Fill `out` with the shifts of the first look at a plane with a margin, plus `tag` x class."""
     thresholds = np.int32(filt.thresholds[0]), np.int32(filt.thresholds[1])
     _shifts_by_row(p, filt.words, *thresholds, period, np.int32(tag), out)
 

@@ -324,8 +324,8 @@ def code_values(
         tables: (compander, squash, stretch, rates).
         cost: float32, bits by logit (encoder only).
         pace: shift of the mixer's learning step.
-        data: uint8 stream, read or written; of size 0 in an encoder that is asked for q only. The choice hangs on
-            the network, not on what the mixture learns, so q is the same, in half the time.
+        data: uint8 stream, read or written; of size 0 in an encoder that is asked for q only. The choice
+            hangs on the network, not on what the mixture learns, so q is the same, in less time.
         decoding: direction.
 
     Returns:
