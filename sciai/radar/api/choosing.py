@@ -7,10 +7,12 @@ out with?
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from sciai.radar.api.encode import Task
 from sciai.radar.api.measure import Tally
 from sciai.radar.api.plans import Coded, VariablePlan
 from sciai.radar.api.source import Planned, Source
@@ -26,6 +28,7 @@ __all__ = [
     "for_masks",
     "handicapped",
     "size_at_equal_error",
+    "staying",
     "trial_sweeps",
     "worth_trying",
 ]
@@ -98,6 +101,36 @@ def size_at_equal_error(
         threads=threads,
     )
     return round(bits / 8) if isfinite(bits) else None
+
+
+def staying(
+    source: Source,
+    parts: Mapping[Task, Coded],
+    tried: Mapping[str, VariablePlan],
+    chosen: Mapping[str, VariablePlan],
+) -> dict[Task, Coded]:
+    """The planes of a trial that would be written again byte for byte; there is no need to.
+
+    Args:
+        source: the volume.
+        parts: what became of each plane in the trial.
+        tried: plans of the trial.
+        chosen: plans after it.
+    """
+    found = {}
+    for task, part in parts.items():
+        at, var, kind = task
+        old, new = tried[var], chosen[var]
+        codecs = list(new.masks) if kind == "mask" else [c for c, _ in new.values]
+        if any(d[2] == "below" for c in codecs for d in c.depends(var, kind, source.sweeps[at].fields)):
+            continue  # a trial has another sweep below
+        if (old.masks == new.masks) if kind == "mask" else (old.values == new.values):
+            found[task] = part
+        elif kind == "values" and len(codecs) == 1 and new.values[0] in old.values and not part.repaired:
+            name = codecs[0].name
+            if name in part.codecs:  # the only one left is the one that was smallest here
+                found[task] = replace(part, tried={name: part.tried[name]})
+    return found
 
 
 def handicapped(size: float | None, codec: SweepCodec) -> float | None:

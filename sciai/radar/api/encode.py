@@ -45,8 +45,8 @@ class Encoder:
         previous: Reader of the previous volume's store.
         threads: How many planes are coded at once.
         progress: Called with the part done.
-        keep: The `parts` of an earlier pass into the same store, and a reader of it: then only the values
-            of `again`, and of what was coded with their help, are coded anew.
+        keep: The `parts` of an earlier pass into the same store that stay, and a reader of it: then only what
+            is not among them, the values of `again`, and what was coded with the help of either are coded.
         again: (position of the sweep, variable) of the planes whose plans have changed since.
         finer: Plans of single planes, in place of their variable's.
     """
@@ -85,15 +85,14 @@ class Encoder:
         self.parts: dict[Task, Coded] = {}
         """What became of each plane."""
         self._stored: PlaneReader | None = None
-        self._again: set[Task] | None = None
         if keep is not None:
             earlier, self._stored = keep
-            self._again = self._affected(set(again))
-            self.parts = {task: part for task, part in earlier.items() if task not in self._again}
+            anew = self._affected(set(again), earlier)
+            self.parts = {task: part for task, part in earlier.items() if task not in anew}
 
     def run(self) -> dict[str, Coded]:
         """Code everything; variable -> what became of it."""
-        tasks = [task for task in self._tasks() if self._again is None or task in self._again]
+        tasks = [task for task in self._tasks() if task not in self.parts]
         needs = {task: self._needs(task) for task in tasks}
         last_use = self._last_uses(tasks, needs)
         left = Counter(task[0] for task in tasks)
@@ -125,11 +124,12 @@ class Encoder:
             tasks += [(at, v, "values") for v in names]
         return tasks
 
-    def _affected(self, again: set[Plane]) -> set[Task]:
-        """Values of the planes `again`, and whatever values were coded with their help, directly or not."""
+    def _affected(self, again: set[Plane], earlier: Collection[Task]) -> set[Task]:
+        """What is not there yet, values of the planes `again`, and what was coded with the help of either."""
         found: set[Task] = set()
         for task in self._tasks():
-            if task[2] == "values" and (task[:2] in again or not found.isdisjoint(self._needs(task))):
+            new = task not in earlier or (task[2] == "values" and task[:2] in again)
+            if new or not found.isdisjoint(self._needs(task)):
                 found.add(task)
         return found
 
@@ -282,9 +282,8 @@ class Encoder:
         at, var, _ = task
         sweep, plan = self.source.sweeps[at], self._plan(at, var)
         planes = self._planes_of(at)
-        values, validity = (
-            sweep.load(var) if self._again is not None else (planes.values.pop(var), planes.masks[var])
-        )
+        fresh = var in planes.values  # its mask was coded in this pass
+        values, validity = (planes.values.pop(var), planes.masks[var]) if fresh else sweep.load(var)
         best: Try | None = None
         failed = 0
         tried: dict[str, Try] = {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Final
+from numbers import Real
+from typing import Any, Final
 
 import numpy as np
 
@@ -47,9 +48,9 @@ def targets_of(
                     field=name,
                     fix=f"it has {', '.join(known)}",
                 )
-            if number is not None and not (np.isfinite(number) and number > 0):
-                raise BadInput(f"{name} of {number}", field=key or name, fix="give a positive number")
-    if strong_echo and not (np.isfinite(strong_echo) and strong_echo >= LEAST_BOUND):
+            if number is not None and not (_is_number(number) and number > 0):
+                raise BadInput(f"{name} of {number!r}", field=key or name, fix="give a positive number")
+    if strong_echo and not (_is_number(strong_echo) and strong_echo >= LEAST_BOUND):
         raise BadInput(
             f"strong_echo of {strong_echo}",
             field="strong_echo",
@@ -75,6 +76,11 @@ def targets_of(
             if source.is_reflectivity(var) and target.bound > strong_echo:  # else all of it is closer anyway
                 targets[var] = replace(target, strong=strong_echo)
     return targets
+
+
+def _is_number(given: Any) -> bool:
+    """Whether it is a finite number: not a text that looks like one, not a list, not True."""
+    return isinstance(given, Real) and not isinstance(given, bool) and bool(np.isfinite(float(given)))
 
 
 def _of(given: PerVariable, var: str, default: float | None) -> float | None:

@@ -17,7 +17,7 @@ from sciai.core.atomic import terminable
 from sciai.radar import checks
 from sciai.radar.api import choosing
 from sciai.radar.api.atomic import FolderWriter, check_target, new_folder
-from sciai.radar.api.encode import Encoder, Plane
+from sciai.radar.api.encode import Encoder, Plane, Task
 from sciai.radar.api.figures import compressed, variable_report, with_record
 from sciai.radar.api.mend import finer_planes, missing
 from sciai.radar.api.planes import PlaneReader
@@ -195,14 +195,21 @@ class _Job:
             plans = dict(zip(self.source.variables, found, strict=True))
         plans = self._share_steps(plans)
         hand_back()
-        trial: dict[str, Coded] = {}
-        if len(self.codecs) > 1:
-            plans, trial = self._choose(plans)
-            hand_back()
         metadata, coordinates = described.result()
+        trial: dict[str, Coded] = {}
+        used: dict[str, SweepCodec] = {}
+        parts: dict[Task, Coded] = {}
+        if len(self.codecs) > 1:
+            comparing = self._comparing(plans, self._writing(writer))
+            trial, used, tried = comparing.run(), dict(comparing.codecs_used), plans
+            plans = self._choose(plans, trial)
+            parts = choosing.staying(self.source, comparing.parts, tried, plans)
+            hand_back()
         write_quantisers(writer, plans)
-        encoder = self._encoder(plans, self._writing(writer), "encoding")
-        coded, used = encoder.run(), dict(encoder.codecs_used)
+        kept = (parts, self._reader(writer, used)) if parts else None
+        encoder = self._encoder(plans, self._writing(writer), "encoding", keep=kept)
+        coded = encoder.run()
+        used |= encoder.codecs_used
         finer: dict[Plane, VariablePlan] = {}
         for attempt in range(_ATTEMPTS):
             short = missing(coded, plans, self.targets)
@@ -224,13 +231,11 @@ class _Job:
             finer = {at: plan for at, plan in {**finer, **more}.items() if at[1] not in changed}
             again = {(at, v) for at, s in enumerate(self.source.sweeps) for v in s.fields if v in changed}
             write_quantisers(writer, plans)
-            known = {(c.name, model_key(c)): c for c in used.values()}
-            kept = PlaneReader.of_folder(writer.folder, known, self.previous)
             encoder = self._encoder(
                 plans,
                 self._writing(writer),
                 "encoding again",
-                keep=(encoder.parts, kept),
+                keep=(encoder.parts, self._reader(writer, used)),
                 again=again | set(more),
                 finer=finer,
             )
@@ -349,10 +354,20 @@ class _Job:
             **more,
         )
 
-    def _choose(self, plans: dict[str, VariablePlan]) -> tuple[dict[str, VariablePlan], dict[str, Coded]]:
-        """Code a few sweeps with every codec and keep, for each variable, what took the fewest bytes."""
+    def _reader(self, writer: FolderWriter, used: Mapping[str, SweepCodec]) -> PlaneReader:
+        """A reader of what is written so far."""
+        known = {(c.name, model_key(c)): c for c in used.values()}
+        return PlaneReader.of_folder(writer.folder, known, self.previous)
+
+    def _comparing(self, plans: Mapping[str, VariablePlan], write: Callable[[str, bytes], bytes]) -> Encoder:
+        """Codes a few sweeps with every codec."""
+        return self._encoder(plans, write, "comparing codecs", choosing.trial_sweeps(self.source))
+
+    def _choose(
+        self, plans: Mapping[str, VariablePlan], trial: Mapping[str, Coded]
+    ) -> dict[str, VariablePlan]:
+        """Keep, for each variable, what took the fewest bytes in a trial."""
         at = choosing.trial_sweeps(self.source)
-        trial = self._encoder(plans, None, "comparing codecs", at).run()
         chosen = {}
         for var, plan in plans.items():
             sizes, masks = trial[var].tried, trial[var].tried_masks
@@ -373,7 +388,7 @@ class _Job:
             )
             few = choosing.worth_trying(plan.masks, [masks.get(c.name) for c in plan.masks])
             chosen[var] = replace(plan, values=values, masks=tuple(few))
-        return chosen, trial
+        return chosen
 
     def _aim_higher(self, plan: VariablePlan, var: str, missing: float, attempt: int) -> VariablePlan:
         """A plan for a little more than was missed; then plain rounding with room; in the end every bit."""

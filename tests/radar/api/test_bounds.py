@@ -281,3 +281,15 @@ def test_targets_that_make_no_sense(tmp_path: Path, wrong: dict[str, Any], says:
     with pytest.raises(BadInput, match=says):
         compress(volume(26), tmp_path / "a.zarr", **wrong)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("how", ["psnr", "max_error", "strong_echo"])
+@pytest.mark.parametrize("wrong", ["35", [35.0], True, float("nan"), -1.0])
+def test_what_is_no_positive_number_is_named(tmp_path: Path, how: str, wrong: Any) -> None:
+    with pytest.raises(BadInput, match=how) as told:
+        compress(volume(1), tmp_path / "a.zarr", codec="plain", **{how: wrong})
+    assert repr(wrong) in str(told.value) or str(wrong) in str(told.value)
+    given = wrong if how == "strong_echo" else {"DBZH": wrong}
+    with pytest.raises(BadInput, match="DBZH" if how != "strong_echo" else how):
+        compress(volume(1), tmp_path / "a.zarr", codec="plain", **{how: given})
+    assert not list(tmp_path.iterdir())

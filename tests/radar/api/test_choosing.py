@@ -13,6 +13,7 @@ import xarray as xr
 
 from sciai.radar import compress
 from sciai.radar.api import choosing, verify
+from sciai.radar.api.encode import Encoder
 from sciai.radar.api.source import open_source
 from sciai.radar.model.transform import TransformCodec
 from tests.radar.synthetic import volume
@@ -86,3 +87,49 @@ def test_sweeps_of_the_comparison_have_every_variable() -> None:
         )
     assert choosing.trial_sweeps(open_source(tree)) == [2, 3, 6, 7]
     assert choosing.trial_sweeps(open_source(volume(63, ((4, 9),) * 8, ("DBZH",)))) == [2, 6]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_the_comparison_has_coded_is_not_coded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    """And the store is the same as without that, byte for byte."""
+    tree = volume(65, ((36, 50),) * 5, ("DBZH", "TH", "VRADH", "PHIDP"))
+    coded: list[tuple[int, str, str]] = []
+    run = Encoder._run_task
+    monkeypatch.setattr(Encoder, "_run_task", lambda self, task: (coded.append(task), run(self, task))[1])
+    compress(tree, tmp_path / "a.zarr").unwrap()
+    assert len(coded) == len(set(coded)) == 5 * 4 * 2
+    monkeypatch.setattr(choosing, "staying", lambda *how: {})
+    compress(tree, tmp_path / "b.zarr").unwrap()
+    assert len(coded) == 40 + 56
+    assert files_of(tmp_path / "a.zarr") == files_of(tmp_path / "b.zarr")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_planes_of_the_comparison_that_another_codec_won_are_coded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    """Here the codec that lost is taken, for one variable or its twin; the other hangs on it."""
+    var = "DBZH" if first else "TH"
+    tree = volume(66, ((36, 50),) * 3, ("DBZH", "TH"))
+    worth = choosing.worth_trying
+
+    def losing(items: Any, sizes: Any) -> Any:
+        best = worth(items, sizes)
+        lost = len(items) > 1 and losers.pop(0) == var
+        return [i for i in items if i not in best[:1]] if lost else best[:1]
+
+    for name in ("a", "b"):
+        losers = ["DBZH", "TH"]
+        monkeypatch.setattr(choosing, "worth_trying", losing)
+        if name == "b":
+            monkeypatch.setattr(choosing, "staying", lambda *how: {})
+        done = compress(tree, tmp_path / name).unwrap()
+        assert done.variables[var].codec == "plain"
+        verify(tree, tmp_path / name).unwrap()
+    assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
+
+
+def files_of(store: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(store)): f.read_bytes() for f in sorted(store.rglob("*")) if f.is_file()}

@@ -115,6 +115,26 @@ def test_four_threads_give_the_same_bytes() -> None:
             assert list(pool.map(code, work)) == alone
 
 
+@pytest.mark.parametrize("price", [True, False])
+@pytest.mark.parametrize("period", [0, 72])
+def test_planning_chooses_the_indices_that_coding_would(price: bool, period: int) -> None:
+    """Without coding them, which takes time."""
+    codec, rng = ContextCodec.shipped(), np.random.default_rng(4)
+    spec = QuantSpec(0.5, 0.0, period=period, extra={"f": Filter.none().to_text()} if price else {})
+    values, mask = (18 * smooth(rng, 60, 80)).astype(np.float32), validity(rng, 60, 80)
+    if period:
+        values = np.mod(values, np.float32(36.0))
+    values[10:30, 20:60] = 4.25  # where all around is the same
+    values[40:50] += rng.normal(0, 3, (10, 80)).astype(np.float32)
+    payload, indices = codec.encode_values("PHIDP", values, mask, spec, None)
+    empty, chosen = codec._encode("PHIDP", values, mask, spec, None, 0)
+    assert empty == b""
+    assert len(payload) > 400
+    np.testing.assert_array_equal(chosen, indices)
+    nearest = np.where(mask == 0, np.rint(values / 0.5), 0)
+    assert np.array_equal(indices, nearest) != price, "there is something to choose"
+
+
 DECODE = """
 import json, sys
 from tests.radar.model import frozen_context as frozen

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from sciai.radar.model.context import fitting
 from sciai.radar.model.context import smooth as module
+from sciai.radar.model.context.fitting import fit, fit_second
 from sciai.radar.model.context.second import CLASS, TERMS2, gather_second, with_margin
-from sciai.radar.model.context.smooth import CLASSES, TERMS, Filter, fit, fit_second, shifts, values_of
+from sciai.radar.model.context.smooth import CLASSES, TERMS, Filter, shifts, values_of
 from tests.radar.synthetic import smooth, validity
 
 FILTERS = st.builds(
@@ -142,7 +144,7 @@ def test_row_by_row_is_gate_by_gate(
     slow = np.zeros(shape, np.int16)
     terms = np.zeros(TERMS, np.int64)
     own = weights.astype(np.int64)
-    module._shifts(indices, mask, own, *filt.thresholds, period, circle, module._OFFSETS, terms, slow)
+    module._shifts(indices, mask, own, *filt.thresholds, period, circle, module.OFFSETS, terms, slow)
     np.testing.assert_array_equal(shifts(indices, mask, filt, period, circle), slow)
     values = values_of(indices, mask, slow, 0.37, -3.3)
     wide_values = (indices * np.float64(256) + slow) * (0.37 / 256) - 3.3
@@ -204,6 +206,25 @@ def test_a_second_look_is_what_it_says(
 
 @pytest.mark.parametrize("period", [0, 90])
 @pytest.mark.parametrize("circle", [True, False])
+@pytest.mark.parametrize("reach", [1, 4, 30])
+def test_rays_at_a_time_give_the_sums_of_gate_by_gate(
+    monkeypatch: pytest.MonkeyPatch, period: int, circle: bool, reach: int
+) -> None:
+    rng = np.random.default_rng(reach)
+    planes = []
+    for seed in (1, 2):
+        steps = rng.integers(-reach, reach + 1, (24, 90))
+        plane = (np.cumsum(steps, 1) % (period or 10**6)).astype(np.int32)
+        target = (plane + rng.uniform(-0.5, 0.5, plane.shape)).astype(np.float32)
+        planes.append((plane, holes(plane, seed), target, period, slice(seed, 22)))
+    found = fit(planes, circle)
+    assert np.any(found.weights)
+    monkeypatch.setattr(fitting, "nearby", lambda *reach: False)
+    assert fit(planes, circle).to_text() == found.to_text()
+
+
+@pytest.mark.parametrize("period", [0, 90])
+@pytest.mark.parametrize("circle", [True, False])
 def test_weights_of_a_second_look_are_fitted_to_what_it_sees(period: int, circle: bool) -> None:
     rng = np.random.default_rng(7)
     plane = np.cumsum(rng.integers(-1, 2, (9, 40)), 1).astype(np.int32)
@@ -218,9 +239,9 @@ def test_weights_of_a_second_look_are_fitted_to_what_it_sees(period: int, circle
             b[kind] += t * (np.float64(target[r, g]) - plane[r, g] - first / 256)
             c[kind] += 1
     tagged = np.zeros(plane.shape, np.int16)
-    module._first_look(with_margin(plane, mask, circle, 2)[0], filt, period, CLASS, tagged)
+    module.first_look(with_margin(plane, mask, circle)[0], filt, period, CLASS, tagged)
     found = np.zeros_like(a), np.zeros_like(b), np.zeros_like(c)
-    gather_second(with_margin(plane, mask, circle, 3)[0], tagged, target, 2, 8, period, circle, *found)
+    gather_second(with_margin(plane, mask, circle)[0], tagged, target, 2, 8, period, circle, *found)
     assert (c > 5).all()
     for got, wanted in zip(found, (a, b, c), strict=True):
         np.testing.assert_array_equal(got, wanted)
@@ -237,7 +258,7 @@ def test_there_is_no_second_look_at_indices_that_reach_a_whole_turn(
     twice = Filter(filt.weights, filt.thresholds, np.full((CLASSES, TERMS2), 99, np.int8))
     once = np.zeros(plane.shape, np.int16)
     terms, own = np.zeros(TERMS, np.int64), filt.weights.astype(np.int64)
-    module._shifts(plane, mask, own, *filt.thresholds, period, circle, module._OFFSETS, terms, once)
+    module._shifts(plane, mask, own, *filt.thresholds, period, circle, module.OFFSETS, terms, once)
     np.testing.assert_array_equal(shifts(plane, mask, twice, period, circle), once)
 
 

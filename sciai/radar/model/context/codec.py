@@ -253,6 +253,12 @@ class ContextCodec:
         Raises:
             OverflowError: where this codec cannot code the values: on no grid, or spread too wide.
         """
+        return self._encode(var, values, validity, spec, ctx, 10)
+
+    def _encode(
+        self, var: str, values: F32, validity: U8, spec: QuantSpec, ctx: SweepContext | None, room: int
+    ) -> tuple[bytes, I32]:
+        """`encode_values` into `room` bytes a value; with room for none the payload stays empty."""
         if spec.step <= 0:
             raise OverflowError("values on no grid: the context codec codes indices")
         mask = np.ascontiguousarray(validity, np.uint8)
@@ -273,8 +279,10 @@ class ContextCodec:
             thin = repetition(mask, indices)
         if high - low > SPREAD_MOST or spec.period > SPREAD_MOST:
             raise OverflowError("the values spread too wide for this step")
-        data = np.empty(count * 10 + 4096, np.uint8)
+        data = np.empty(count * room + 4096 if room else 0, np.uint8)
         size = self._values(var, indices, mask, spec, ctx, target, price, (low, high, thin), data, False)
+        if not room:
+            return b"", indices
         if size > data.size:
             raise OverflowError("a plane took more bits than it has values")
         return pack_head(low, high, thin) + data[:size].tobytes(), indices
@@ -394,4 +402,4 @@ class ContextCodec:
         return scaled(var, spec, share, period)
 
     def _planner(self) -> Planner:
-        return Planner(lambda v, x, m, spec: self.encode_values(v, x, m, spec, None)[1], second=True)
+        return Planner(lambda v, x, m, spec: self._encode(v, x, m, spec, None, 0)[1], second=True)

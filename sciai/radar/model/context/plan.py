@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sciai.radar.model.context import smooth
+from sciai.radar.model.context import fitting, smooth
 from sciai.radar.model.context.order import CLASSES, class_of
 from sciai.radar.model.context.payload import every, repetition
 from sciai.radar.model.context.steps import steps_of
@@ -163,11 +163,11 @@ class Planner:
             )
             reach = round((most - bare.origin) / step) - round((least - bare.origin) / step)
             near.append(not bare.period or reach < bare.period)
-        filt = smooth.fit(planes, False)
+        filt = fitting.fit(planes, False)
         error, count = _squares(planes, filt)
         if self._second and error > 0 and any(near):
             seen = [plane for plane, looked in zip(planes, near, strict=True) if looked]
-            better = smooth.fit_second(seen, filt, False)
+            better = fitting.fit_second(seen, filt, False)
             less = _squares(seen, better)[0]
             if len(seen) < len(planes):
                 less += error - _squares(seen, filt)[0]

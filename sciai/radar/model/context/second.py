@@ -25,9 +25,10 @@ _WIDE = 24  # TERMS2, and some zeros: whole vectors
 
 
 @njit(cache=True, nogil=True)
-def with_margin(q, mask, circle, width):
-    """The plane with a margin, INVALID where it is; least and largest valid index."""
+def with_margin(q, mask, circle):
+    """The plane with a margin of `_MARGIN`, INVALID where it is; least and largest valid index."""
     rays, gates = q.shape
+    width = _MARGIN
     p = np.full((rays + 2 * width, gates + 2 * width), np.int32(INVALID), np.int32)
     least, most = np.int64(2**40), np.int64(-(2**40))
     for r in range(-width, rays + width):
@@ -132,7 +133,7 @@ def add_second(p, first, w0, w1, w2, period, circle, out):
     """Fill `out` with the shifts of both looks.
 
     Args:
-        p: indices with a margin of three, as `with_margin` makes it; differences fit 31 bits.
+        p: indices, as `with_margin` makes it; differences fit 31 bits.
         first: int16 [rays, gates], shifts of the first look plus CLASS x class.
         w0: 17 int32, weights of the smoothest class, in 1/256.
         w1: of the next.
@@ -186,7 +187,7 @@ def _terms(i2, i1, i0, j1, j2, s2, s1, s0, t1, t2, turn, half, out):
 
 @loop
 def _gather(own, moved, kinds, target, terms, row, a, b, c):
-    """Add the gates of a ray to the equations; a is [3, T, _WIDE].
+    """Add the gates of a ray to the equations; a is [3, T, _WIDE], its lower half.
 
     Its sums are of multiples of 2^-16 below 2^36: exact, whatever is added when.
     """
@@ -200,10 +201,17 @@ def _gather(own, moved, kinds, target, terms, row, a, b, c):
         c[k] += 1.0
         for i in range(TERMS2):
             b[k, i] += row[i] * e
-        for i in range(TERMS2):
+        # of a triangle, what whole vectors of eight cover
+        for i in range(8):
             if row[i] != 0.0:
-                for j in range(_WIDE):
+                for j in range(8):
                     a[k, i, j] += row[i] * row[j]
+        for i in range(8, 16):
+            if row[i] != 0.0:
+                for j in range(16):
+                    a[k, i, j] += row[i] * row[j]
+        for j in range(_WIDE):
+            a[k, TERMS2 - 1, j] += row[j]
 
 
 @njit(cache=True, nogil=True)

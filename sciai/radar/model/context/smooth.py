@@ -23,15 +23,27 @@ from sciai.radar.model.context.second import (
     TERMS2,
     add_second,
     clipped,
-    gather_second,
     with_margin,
 )
 
-__all__ = ["CLASSES", "TERMS", "Filter", "fit", "fit_second", "shifts", "squares", "values_of"]
+__all__ = [
+    "CLASSES",
+    "OFFSETS",
+    "ROUGH",
+    "TERMS",
+    "Filter",
+    "first_look",
+    "nearby",
+    "shifts",
+    "squares",
+    "terms_of",
+    "turned",
+    "values_of",
+]
 
 CLASSES = 3
 TERMS = 11  # five rings x two clips, and a constant
-_ROUGH = 40
+ROUGH = 40
 
 _RINGS = (
     ((0, 1), (0, -1)),
@@ -40,7 +52,7 @@ _RINGS = (
     ((0, 2), (0, -2)),
     ((2, 0), (-2, 0)),
 )
-_OFFSETS = np.array([(k, dr, dg) for k, ring in enumerate(_RINGS) for dr, dg in ring], np.int64)
+OFFSETS = np.array([(k, dr, dg) for k, ring in enumerate(_RINGS) for dr, dg in ring], np.int64)
 
 
 class Filter:
@@ -94,7 +106,7 @@ class Filter:
 
 
 @inlined
-def _terms(q, mask, r, g, period, circle, offsets, out):
+def terms_of(q, mask, r, g, period, circle, offsets, out):
     """Fill the sums of clipped differences of one gate; gives its roughness (0 to 39)."""
     rays, gates = q.shape
     for i in range(TERMS):
@@ -119,7 +131,7 @@ def _terms(q, mask, r, g, period, circle, offsets, out):
         wide = min(max(int(d), -3), 3)
         out[k + 1] += wide
         rough += abs(wide)
-    return min(rough, _ROUGH - 1)
+    return min(rough, ROUGH - 1)
 
 
 @loop
@@ -130,7 +142,7 @@ def _shifts(q, mask, weights, t1, t2, period, circle, offsets, terms, out):
         for g in range(gates):
             if mask[r, g] != 0:
                 continue
-            rough = _terms(q, mask, r, g, period, circle, offsets, terms)
+            rough = terms_of(q, mask, r, g, period, circle, offsets, terms)
             k = 0 if rough < t1 else (1 if rough < t2 else 2)
             s = np.int64(0)
             for i in range(TERMS):
@@ -145,7 +157,7 @@ def _gap(other, own):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _turned(other, own, turn, half):
+def turned(other, own, turn, half):
     """A difference smaller than a turn, taken the short way round."""
     d = np.int32(other - own)
     over = turn if d >= np.int32(turn - half) else np.int32(0)
@@ -177,7 +189,7 @@ def _shift(a, b, c, d, e, f, g, h, i, j, k, m, w, t1, t2, tag):
     km, km3 = np.int32(clipped(k, one) + clipped(m, one)), np.int32(k3 + m3)
     rough = np.int32(abs(a3) + abs(b3) + abs(c3) + abs(d3) + abs(e3) + abs(f3))
     rough = np.int32(rough + abs(g3) + abs(h3) + abs(i3) + abs(j3) + abs(k3) + abs(m3))
-    rough = min(rough, np.int32(_ROUGH - 1))
+    rough = min(rough, np.int32(ROUGH - 1))
     s0 = np.int32(
         w[0] * ab
         + w[1] * ab3
@@ -224,21 +236,22 @@ def _shift(a, b, c, d, e, f, g, h, i, j, k, m, w, t1, t2, tag):
 
 @njit(cache=True, nogil=True)
 def _shifts_by_row(p, w, t1, t2, period, tag, out):
-    """As `_shifts`, on a plane with a margin of two; loops without a branch, which become vector code."""
+    """As `_shifts`, on a plane with a margin; loops without a branch, which become vector code."""
     rays, gates = out.shape
     turn, half = np.int32(period), np.int32(period >> 1)
     for r in range(rays):
-        nn, n, own, s, ss, to = p[r], p[r + 1], p[r + 2], p[r + 3], p[r + 4], out[r]
+        nn, n, own, s, ss = p[r + 1][1:], p[r + 2][1:], p[r + 3][1:], p[r + 4][1:], p[r + 5][1:]
+        to = out[r]
         if period > 0:
             for g in range(gates):
                 q = own[g + 2]
                 shift = _shift(
-                    _turned(own[g + 3], q, turn, half), _turned(own[g + 1], q, turn, half),
-                    _turned(s[g + 2], q, turn, half), _turned(n[g + 2], q, turn, half),
-                    _turned(s[g + 3], q, turn, half), _turned(s[g + 1], q, turn, half),
-                    _turned(n[g + 3], q, turn, half), _turned(n[g + 1], q, turn, half),
-                    _turned(own[g + 4], q, turn, half), _turned(own[g], q, turn, half),
-                    _turned(ss[g + 2], q, turn, half), _turned(nn[g + 2], q, turn, half),
+                    turned(own[g + 3], q, turn, half), turned(own[g + 1], q, turn, half),
+                    turned(s[g + 2], q, turn, half), turned(n[g + 2], q, turn, half),
+                    turned(s[g + 3], q, turn, half), turned(s[g + 1], q, turn, half),
+                    turned(n[g + 3], q, turn, half), turned(n[g + 1], q, turn, half),
+                    turned(own[g + 4], q, turn, half), turned(own[g], q, turn, half),
+                    turned(ss[g + 2], q, turn, half), turned(nn[g + 2], q, turn, half),
                     w, t1, t2, tag,
                 )  # fmt: skip
                 to[g] = shift if q != INVALID else np.int32(0)
@@ -264,25 +277,24 @@ def shifts(
     out = np.zeros(q.shape, np.int16)
     if not out.size:
         return out
-    p, least, most = with_margin(q, mask, circle, 2)
-    near = _near(least, most, period)
+    p, least, most = with_margin(q, mask, circle)
+    near = nearby(least, most, period)
     if not near and not _within_reach(least, most, period):
         # indices so far apart that there is nothing for a second look to see
         terms = np.zeros(TERMS, np.int64)
         weights = filt.weights.astype(np.int64)
-        _shifts(q, mask, weights, *filt.thresholds, period, circle, _OFFSETS, terms, out)
+        _shifts(q, mask, weights, *filt.thresholds, period, circle, OFFSETS, terms, out)
     elif filt.second is None or not near:
-        _first_look(p, filt, period, 0, out)
+        first_look(p, filt, period, 0, out)
     else:
         first = np.zeros(q.shape, np.int16)
-        _first_look(p, filt, period, CLASS, first)
-        p, _, _ = with_margin(q, mask, circle, 3)
+        first_look(p, filt, period, CLASS, first)
         w0, w1, w2 = filt.words2
         add_second(p, first, w0, w1, w2, period, circle, out)
     return out
 
 
-def _near(least: int, most: int, period: int) -> bool:
+def nearby(least: int, most: int, period: int) -> bool:
     """Whether differences fit 31 bits and are less than a turn."""
     return most - least < (period or 2**30) and period < 2**30 and least > INVALID + 2**30
 
@@ -292,7 +304,8 @@ def _within_reach(least: int, most: int, period: int) -> bool:
     return most - least <= period + (period - 1) // 2 < 2**30 and least > INVALID + 2**30
 
 
-def _first_look(p: NDArray[np.int32], filt: Filter, period: int, tag: int, out: NDArray[np.int16]) -> None:
+def first_look(p: NDArray[np.int32], filt: Filter, period: int, tag: int, out: NDArray[np.int16]) -> None:
+    """Fill `out` with the shifts of the first look at a plane with a margin, plus `tag` x class."""
     thresholds = np.int32(filt.thresholds[0]), np.int32(filt.thresholds[1])
     _shifts_by_row(p, filt.words, *thresholds, period, np.int32(tag), out)
 
@@ -328,70 +341,3 @@ def squares(q, mask, target, shift, first, last):
                 count += 1
         total += ray
     return total, count
-
-
-@loop
-def _gather(q, mask, target, first, last, period, circle, offsets, terms, histogram, a, b, c):
-    """Normal equations per roughness, from rays first to last: a [40, T, T], b [40, T], c [40]."""
-    gates = q.shape[1]
-    for r in range(first, last):
-        for g in range(gates):
-            if mask[r, g] != 0:
-                continue
-            k = _terms(q, mask, r, g, period, circle, offsets, terms)
-            e = np.float64(target[r, g]) - q[r, g]
-            histogram[k] += 1
-            c[k] += e * e
-            for i in range(TERMS):
-                if terms[i] != 0:
-                    b[k, i] += terms[i] * e
-                    for j in range(i + 1):
-                        a[k, i, j] += terms[i] * terms[j]
-
-
-def fit(
-    planes: list[tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.float32], int, slice]], circle: bool
-) -> Filter:
-    """Least-squares weights for (indices, mask, values in steps, period, rays to learn from) planes."""
-    histogram = np.zeros(_ROUGH, np.int64)
-    a, b, c = np.zeros((_ROUGH, TERMS, TERMS)), np.zeros((_ROUGH, TERMS)), np.zeros(_ROUGH)
-    terms = np.zeros(TERMS, np.int64)
-    for q, mask, target, period, rays in planes:
-        first, last, _ = rays.indices(q.shape[0])
-        _gather(q, mask, target, first, last, period, circle, _OFFSETS, terms, histogram, a, b, c)
-    a = a + np.transpose(np.tril(a, -1), (0, 2, 1))
-    below = np.cumsum(histogram)
-    t1, t2 = (int(np.searchsorted(below, below[-1] * part)) + 1 for part in (1 / 3, 2 / 3))
-    t2 = max(t1 + 1, t2)
-    weights = np.zeros((CLASSES, TERMS), np.int8)
-    for k, (low, high) in enumerate(((0, t1), (t1, t2), (t2, _ROUGH))):
-        n = histogram[low:high].sum()
-        if n < 200:
-            continue
-        normal = a[low:high].sum(0) + np.eye(TERMS) * (1e-3 * n + 20)
-        weights[k] = np.clip(np.rint(256 * np.linalg.solve(normal, b[low:high].sum(0))), -127, 127)
-    return Filter(weights, (t1, t2))
-
-
-def fit_second(
-    planes: list[tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[np.float32], int, slice]],
-    filt: Filter,
-    circle: bool,
-) -> Filter:
-    """The filter with a second look, for the planes that the first was fitted to."""
-    a, b, c = np.zeros((CLASSES, TERMS2, TERMS2)), np.zeros((CLASSES, TERMS2)), np.zeros(CLASSES)
-    for q, mask, target, period, rays in planes:
-        p, least, most = with_margin(q, mask, circle, 2)
-        if _near(least, most, period):
-            first = np.zeros(q.shape, np.int16)
-            _first_look(p, filt, period, CLASS, first)
-            p, _, _ = with_margin(q, mask, circle, 3)
-            start, stop, _ = rays.indices(q.shape[0])
-            gather_second(p, first, target, start, stop, period, circle, a, b, c)
-    a = a + np.transpose(np.tril(a, -1), (0, 2, 1))
-    weights = np.zeros((CLASSES, TERMS2), np.int8)
-    for k in range(CLASSES):
-        if c[k] >= 400:
-            normal = a[k] + np.eye(TERMS2) * (1e-3 * c[k] + 20)
-            weights[k] = np.clip(np.rint(256 * np.linalg.solve(normal, b[k])), -127, 127)
-    return Filter(filt.weights, filt.thresholds, weights)

@@ -28,6 +28,7 @@ from sciai.radar.model.context.coder import (
     as_told,
     code_bit,
     finish,
+    learn,
     mix_bit,
     start,
 )
@@ -224,6 +225,7 @@ def _code(
     rays, gates = q.shape
     start(state, data, decoding)
     free = target.size > 0
+    told = decoding or data.size > 0
     mean = np.int64(256)
     t = np.int64(0)
     for r in range(rays):
@@ -250,7 +252,11 @@ def _code(
                             same = 1
                     elif qp[y, k] == p:
                         same = 1
-                if adaptive_bit(same, slot, flat, rate, state, data, decoding):
+                if told:
+                    same = adaptive_bit(same, slot, flat, rate, state, data, decoding)
+                else:
+                    learn(np.int64(same) << 22, slot, flat, rate)
+                if same:
                     qp[y, k] = p
                     q[r, g] = p
                     remember(y, k, qp, np.int64(0), err, column, seen, noise)
@@ -273,14 +279,15 @@ def _code(
                         v = min(max(np.int64(np.floor(target[r, g] + np.float32(0.5))), low), high)
                     qp[y, k] = v
                 t = wrap(qp[y, k] - p, period)
-            for i in range(7):
-                slots[i + 1] = (i * _CONTEXTS + c[i]) * 16
-            for i in range(8, 12):
-                slots[i] = (i * _CONTEXTS + c[i]) * 16
-            t = _distance(
-                t, moved, h2, w3, b3, x, slots, counters, escapes, weights, c[7] * 16, second,
-                (c[0] >> 4) * 16, apm, c[1] * 16, pace, squash, stretch, rate, state, data, decoding,
-            )  # fmt: skip
+            if told:
+                for i in range(7):
+                    slots[i + 1] = (i * _CONTEXTS + c[i]) * 16
+                for i in range(8, 12):
+                    slots[i] = (i * _CONTEXTS + c[i]) * 16
+                t = _distance(
+                    t, moved, h2, w3, b3, x, slots, counters, escapes, weights, c[7] * 16, second,
+                    (c[0] >> 4) * 16, apm, c[1] * 16, pace, squash, stretch, rate, state, data, decoding,
+                )  # fmt: skip
             if decoding:
                 v = p + t
                 if period > 0:
@@ -317,7 +324,8 @@ def code_values(
         tables: (compander, squash, stretch, rates).
         cost: float32, bits by logit (encoder only).
         pace: shift of the mixer's learning step.
-        data: uint8 stream, read or written.
+        data: uint8 stream, read or written; of size 0 in an encoder that is asked for q only. The choice
+            hangs on the network, not on what the mixture learns, so q is the same, in less time.
         decoding: direction.
 
     Returns:
