@@ -203,3 +203,14 @@ def test_everything_refused_is_an_answer_without_an_estimate(emt: Potential) -> 
     answer = evaluate([bad], emt)
     assert answer.level is Level.REFUSE
     assert json.loads(json.dumps(answer.to_dict()))["estimate"] is None
+
+
+def test_what_a_screen_does_not_look_at_is_said(emt: Potential, candidates: Path) -> None:
+    (candidates / "notes.txt").write_text("nothing")
+    out = candidates / "screen"
+    first = screen([candidates], emt, out, relaxed=True)
+    said = [f for f in first.findings if f.level is Level.OK]
+    assert "1 files were not looked at" in said[0].message
+    assert "notes.txt" in said[0].where
+    again = screen([candidates], emt, out, relaxed=True)  # its own relaxed structures are no questions
+    assert len(again.unwrap().rows) == len(first.unwrap().rows)
