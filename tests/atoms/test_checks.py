@@ -10,10 +10,21 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 
 from sciai.atoms.api.engines import Properties
-from sciai.atoms.checks import CHECKS, TIERS, Evidence, Guard, Scene, Surroundings, after, before, guard
+from sciai.atoms.checks import (
+    CHECKS,
+    TIERS,
+    Evidence,
+    Guard,
+    Scene,
+    Surroundings,
+    after,
+    before,
+    guard,
+    of_motion,
+)
 from sciai.atoms.checks import scene as scenes
 from sciai.atoms.checks.limits import Limits
-from sciai.core.answer import Estimate, Finding, Level
+from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance
 from sciai.core.errors import BadInput
 from sciai.trust.support import KnnOfKind, Support
 
@@ -341,3 +352,9 @@ def test_charge_and_moments_that_are_not_used_are_told() -> None:
     iron = bulk("Fe")
     iron.set_initial_magnetic_moments([2.2])
     assert "moments are not used" in said(iron)[0]
+
+
+def test_rules_for_what_should_be_at_rest_do_not_concern_what_moves() -> None:
+    rest, other = (Finding("policy", Level.CAUTION, "to be looked at", harm) for harm in ("false-alarm", "x"))
+    answer: Answer[float] = Answer(Estimate(1.0, 0.1), (rest, other), Provenance("made up"))
+    assert of_motion(answer).findings == (other,)

@@ -154,8 +154,15 @@ def test_forces_and_stress_through_the_calculator_are_slopes(folder: Path) -> No
     )
 
 
-def test_dynamics_restarts_bit_for_bit_in_single_precision(folder: Path, tmp_path: Path) -> None:
-    options = {"ensemble": "nvt", "temperature": 300.0, "every": 4, "on_refusal": "mark", "seed": 1}
+@pytest.mark.parametrize(
+    ("ensemble", "thermostat"),
+    [("nve", "bussi"), ("nvt", "bussi"), ("nvt", "langevin"), ("nvt", "nose-hoover"), ("npt", "bussi")],
+)
+def test_dynamics_restarts_bit_for_bit_in_single_precision(
+    folder: Path, tmp_path: Path, ensemble: str, thermostat: str
+) -> None:
+    options = {"temperature": 300.0, "every": 4, "on_refusal": "mark", "seed": 1}
+    options |= {"ensemble": ensemble, "thermostat": thermostat}
 
     def run(name: str, steps: int) -> np.ndarray:
         pot = Potential.load(folder, device="cpu", guard="default")
