@@ -282,5 +282,5 @@ def test_what_differs_from_the_run_in_the_folder_is_named(emt: Potential, tmp_pa
     relax(bulk("Cu"), emt, tmp_path / "run", steps=1)
     with pytest.raises(BadInput, match=r"another settings \(fmax 0.01 there, 0.1 here\)"):
         relax(bulk("Cu"), emt, tmp_path / "run", fmax=0.1)
-    with pytest.raises(BadInput, match=r"another system \(relax of Cu, too, but other positions"):
+    with pytest.raises(BadInput, match=r"another system \(relax of Cu, too, but of other positions"):
         relax(bulk("Cu", a=3.7), emt, tmp_path / "run")
