@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
     from sciai.atoms.api.potential import Potential
 
 Structure = Annotated[
-    Path, typer.Argument(metavar="FILE", help="CIF, POSCAR, extxyz, traj ...: anything that ASE reads.")
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="CIF, POSCAR, extxyz, traj ...: anything that ASE reads. Of several structures the last; FILE@0 "
+        "takes the first.",
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -29,10 +35,22 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 
 
 def read(file: Path) -> Atoms:
-    """The last structure of a file."""
-    from sciai.atoms.api.files import read as get
+    """The last structure of a file, or the one whose number stands behind an @; of several it is said."""
+    from sciai.atoms.api.files import read_all
+    from sciai.core.errors import BadInput
 
-    return get(file)
+    name, number = file, None
+    if not file.exists() and (found := re.fullmatch(r"(.+)@(-?\d+)", str(file))):
+        name, number = Path(found[1]), int(found[2])
+    frames = read_all(name)
+    count = len(frames)
+    if number is None and count > 1:
+        said = f"{name} holds {count} structures; the last is taken ({name}@0 is the first)"
+        typer.secho(said, err=True, fg="yellow")
+    at = -1 if number is None else number
+    if not -count <= at < count:
+        raise BadInput(f"there is no structure {at}", file=name, fix=f"it holds {count}, numbered from 0")
+    return frames[at]
 
 
 def potential(model: str | None, guard: str, device: str | None, double: bool, d3: bool) -> Potential:
@@ -44,4 +62,8 @@ def potential(model: str | None, guard: str, device: str | None, double: bool, d
 
 def out_of(out: Path | None, file: Path, kind: str) -> Path:
     """Folder of a run: as given, else named after file and command, where one works."""
-    return out if out is not None else Path(f"{file.stem}-{kind}")
+    if out is not None:
+        return out
+    name, _, number = file.name.rpartition("@")
+    stem = file.stem if not name else f"{Path(name).stem}-{number}"
+    return Path(f"{stem}-{kind}")

@@ -99,7 +99,7 @@ def _screen(answer: Answer[Any], where: str, top: int = 20) -> None:
         )
         for row in done.rows[:top]
     ]
-    columns = ["rank", "file", "formula", "eV/atom", "above, meV", "force", "spread", "verdict"]
+    columns = ["rank", "file", "formula", "eV/atom", "above, meV", "force, eV/Å", "± eV/Å", "verdict"]
     show.print_table(
         f"{where}: {done.answered} answered, {done.refused} refused, {done.skipped} from before",
         columns,

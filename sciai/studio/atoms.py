@@ -166,10 +166,10 @@ def _phonons(v: Any, s: Any) -> list[Row]:
     row = np.abs(v.thermal[:, 0] - 300).argmin()
     return [
         ("highest frequency", f"{v.frequencies.max():.2f} THz", _sd(s["frequencies"], "THz", 2)),
-        ("lowest frequency", f"{v.lowest:.3f} THz", _sd(s["frequencies"], "THz", 2)),
+        ("lowest frequency", f"{round(v.lowest, 3) + 0.0:.3f} THz", _sd(s["frequencies"], "THz", 2)),
         ("imaginary modes", "yes" if v.imaginary else "none", "-"),
-        ("heat capacity at 300 K", f"{v.thermal[row, 3]:.2f} J/K/mol", "-"),
-        ("entropy at 300 K", f"{v.thermal[row, 2]:.2f} J/K/mol", "-"),
+        ("heat capacity at 300 K", f"{v.thermal[row, 3]:.2f} J/K per mol of {v.formula}", "-"),
+        ("entropy at 300 K", f"{v.thermal[row, 2]:.2f} J/K per mol of {v.formula}", "-"),
         ("supercell", "x".join(map(str, v.supercell)), "-"),
     ]
 

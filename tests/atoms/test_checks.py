@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 
 from sciai.atoms.api.engines import Properties
-from sciai.atoms.checks import CHECKS, TIERS, Evidence, Guard, Scene, Surroundings, after, before, guard
+from sciai.atoms.checks import (
+    CHECKS,
+    TIERS,
+    Evidence,
+    Guard,
+    Scene,
+    Surroundings,
+    after,
+    before,
+    guard,
+    of_motion,
+)
 from sciai.atoms.checks import scene as scenes
 from sciai.atoms.checks.limits import Limits
-from sciai.core.answer import Estimate, Finding, Level
+from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance
 from sciai.core.errors import BadInput
 from sciai.trust.support import KnnOfKind, Support
 
@@ -100,6 +113,11 @@ def test_a_million_atoms_are_estimated_before_anything_is_searched(monkeypatch: 
     assert "GB" in findings["size"].message
     assert findings["size"].level is Level.REFUSE
     assert not len(scene.distances)
+    # where the list of pairs itself would fit, it is not made for an answer that is not given
+    monkeypatch.setattr(scenes, "free_memory", lambda: 20e9)
+    listed = Scene(atoms, 5.0, pair_bytes=1000.0)
+    assert "size" in {f.check for check in before(guard(), Evidence.none()) for f in check(listed)}
+    assert "_pairs" not in listed.__dict__
 
 
 def test_the_memory_estimate_is_near_the_number_of_pairs() -> None:
@@ -311,3 +329,32 @@ def test_weighing_lets_nothing_through_that_the_words_would_stop(monkeypatch: py
         "energy_spread",
     }
     assert sum(not one for one in quick) > 20
+
+
+def test_charge_and_moments_that_are_not_used_are_told() -> None:
+    learned = replace(Evidence.none(), learned=True)
+
+    def said(atoms: Atoms, evidence: Evidence = learned) -> list[str]:
+        return [str(f) for check in before(guard(), evidence) for f in check(Scene(atoms))]
+
+    ion = molecule("NH3")
+    assert said(ion) == []
+    ion.info["charge"] = 1
+    assert "charge of +1 e is not used" in said(ion)[0]
+    assert said(ion, Evidence.none()) == []  # another code may use it
+    ion.info["charge"] = "unknown"
+    assert said(ion) == []
+    partial = molecule("H2O")
+    partial.set_initial_charges([-0.8, 0.4, 0.4])
+    assert said(partial) == []
+    partial.set_initial_charges([-1.8, 0.4, 0.4])
+    assert "-1 e" in said(partial)[0]
+    iron = bulk("Fe")
+    iron.set_initial_magnetic_moments([2.2])
+    assert "moments are not used" in said(iron)[0]
+
+
+def test_rules_for_what_should_be_at_rest_do_not_concern_what_moves() -> None:
+    rest, other = (Finding("policy", Level.CAUTION, "to be looked at", harm) for harm in ("false-alarm", "x"))
+    answer: Answer[float] = Answer(Estimate(1.0, 0.1), (rest, other), Provenance("made up"))
+    assert of_motion(answer).findings == (other,)

@@ -178,3 +178,19 @@ def test_help_is_light() -> None:
     assert done.returncode == 0, done.stderr
     assert "relax" in done.stdout
     assert time.perf_counter() - begin < 30
+
+
+def test_of_several_structures_the_last_is_taken_and_it_is_said(run: Run) -> None:
+    write("two.extxyz", [bulk("Au"), bulk("Cu")])
+    code, out, err = run("energy", "two.extxyz")
+    assert code == 0
+    assert "two.extxyz: Cu" in out
+    assert "2 structures; the last is taken" in err
+    code, out, err = run("energy", "two.extxyz@0")
+    assert "Au" in out
+    assert "the last is taken" not in err
+    code, _, err = run("energy", "two.extxyz@5")
+    assert code == 1
+    assert "no structure 5" in err
+    assert run("relax", "two.extxyz@0", "--steps", "1")[0] == 0
+    assert Path("two-0-relax/job.json").is_file()

@@ -14,6 +14,7 @@ from sciai.atoms.api.folder import RunFolder, Step, fingerprint, quiet
 from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import relax
+from sciai.atoms.api.typical import whole_spread
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -148,7 +149,7 @@ def adsorb(
             sum(float(a.estimate.spread["energy"]) ** 2 for a in (*apart, answer) if a.estimate is not None)
         )
     )
-    notes = [*answer.findings]
+    notes = [*answer.findings, whole_spread(len(answer.estimate.value.structure.symbols))]
     if up >= 4.0:
         message = f"the molecule left the surface ({up:.1f} Å above it): this is no adsorption energy"
         notes.append(Finding("desorbed", potential.guard.level("desorbed"), message))

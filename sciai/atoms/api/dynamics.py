@@ -16,6 +16,7 @@ from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
 from sciai.atoms.api.trajectory import COLUMNS, Dynamics, dynamics_figure, summary, truncate
+from sciai.atoms.checks import of_motion
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.atomic import terminable, whole_file
 from sciai.core.errors import BadInput
@@ -112,11 +113,14 @@ class _Run:
     def __init__(
         self, given: Atoms, potential: Potential, folder: RunFolder, settings: Settings, on_refusal: str
     ) -> None:
-        self.potential, self.folder, self.settings, self.on_refusal = potential, folder, settings, on_refusal
+        self.folder, self.settings, self.on_refusal = folder, settings, on_refusal
         self.rng = np.random.default_rng(settings.seed)
         self.atoms = given.copy()
         self.atoms.set_constraint(given.constraints)
         self.calculator = potential.calculator(guard="off")
+        # who checks a frame sees the neighbours in the order in which they are summed, after a restart, too
+        self.potential = potential.with_guard(potential.guard)
+        self.potential.engine = self.calculator.potential.engine
         self.rows: list[list[float]] = []
         self.levels: list[int] = []
         self.done = 0
@@ -143,6 +147,8 @@ class _Run:
             if self.saved is not None:
                 unpack(dynamics, self.saved, self.rng)
                 self.calculator.forget()
+                # neighbours are listed at the frame, as they were before, and not where the next step leads
+                self.atoms.get_potential_energy()
             else:
                 self._frame(dynamics, trajectory)
             while self.done < steps and self.stop is None:
@@ -162,7 +168,8 @@ class _Run:
         """Check, note and save one frame, so that a restart from here gives the very same next one."""
         # the order in which neighbours are summed must be that of a fresh start
         self.calculator.forget()
-        answer = self.last = self.potential(self.atoms)
+        # atoms that move are not at rest, and what rules say of those that should be does not concern them
+        answer = self.last = of_motion(self.potential(self.atoms))
         level, why = answer.level, "; ".join(str(f) for f in answer.findings if f.level >= Level.REFUSE)
         kinetic = float(self.atoms.get_kinetic_energy())
         temperature = float(self.atoms.get_temperature())
@@ -259,7 +266,7 @@ class _Run:
         if not self.rows:
             return Answer(None, tuple(findings), origin)
         if self.last is None:
-            self.last = self.potential(self.atoms)
+            self.last = of_motion(self.potential(self.atoms))
             findings = list(self.last.findings)
         table = np.asarray(self.rows, float)
         value = summary(self.atoms, self.settings, self.done, table, self.levels, self.stop is not None)

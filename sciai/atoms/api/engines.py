@@ -193,8 +193,8 @@ class NetEngine:
         from sciai.atoms.data.graph import graphs_of
 
         kept = self._kept
-        if kept is not None and kept.holds(atoms):
-            return kept.last
+        if kept is not None and (last := kept.same(atoms)) is not None:
+            return last
         if kept is None or not kept.serves(atoms):
             kept = self._kept = _Kept(atoms.copy(), graphs_of([atoms], self.reach + SKIN, self.level))
         return kept.moved(atoms)
@@ -239,28 +239,25 @@ class _Kept:
     graph: Any
     _last: tuple[Floats, Floats, Any] | None = None
 
-    @property
-    def last(self) -> Any:
-        """The graph that was given last; None before the first."""
-        return None if self._last is None else self._last[2]
-
-    def holds(self, atoms: Atoms) -> bool:
-        """Whether the graph that was given last is of the very same structure."""
+    def same(self, atoms: Atoms) -> Any:
+        """The graph that was given last, where it is of the very same structure; else None."""
         last, old = self._last, self.atoms
-        return (  # bytes, since of few atoms numpy's comparisons take longer
+        held = (  # bytes, since of few atoms numpy's comparisons take longer
             last is not None
             and last[0].tobytes() == atoms.positions.tobytes()
             and last[1].tobytes() == atoms.cell.array.tobytes()
             and old.numbers.tobytes() == atoms.numbers.tobytes()
             and old.pbc.tobytes() == atoms.pbc.tobytes()
         )
+        return last[2] if held and last is not None else None
 
     def moved(self, atoms: Atoms) -> Any:
         """The graph with the atoms where they are now."""
         # copies: whoever moves the atoms afterwards must not move the graph
         there, box = atoms.positions.copy(), np.array(atoms.cell.array, float)
-        self._last = (there, box, self.graph.moved(there, box[None]))
-        return self._last[2]
+        graph = self.graph.moved(there, box[None])
+        self._last = (there, box, graph)
+        return graph  # not what was kept: another thread may have put its own there by now
 
     def serves(self, atoms: Atoms) -> bool:
         """Whether no pair within the cutoff can be missing."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sciai.atoms.api.files import read_all
 from sciai.atoms.api.folder import Step, quiet
+from sciai.atoms.api.labels import check_energies, check_units, fit_offsets, labels_of, left_out, odd_units
 from sciai.atoms.api.pictures import ACCENT, QUIET, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "evaluate", "fit_offsets"]
 
 Floats = npt.NDArray[np.float64]
-HARTREE: Final = 27.211386
-RYDBERG: Final = 13.605693
 Z90: Final = 1.6448536
 """Half width of the central 90 % of a normal distribution, in standard deviations."""
 
@@ -41,7 +40,8 @@ class Evaluation:
         structures: number of labelled structures that were answered.
         refused: number that were refused.
         atoms: atoms in those answered.
-        energy_mae: eV per atom, after element offsets were fitted where asked for; None without labels.
+        energy_mae: eV per atom; where element offsets were asked for, each structure's by offsets that were
+            fitted to the others; None without labels, or where no structure has another to go by.
         force_mae: eV/Å per component; None without labels.
         force_scale: mean length of the labelled forces, eV/Å.
         force_relative: mean error vector's length over that.
@@ -108,11 +108,11 @@ def evaluate(
     """
     step = progress or quiet
     frames, places = _frames(files)
-    labels = [_labels(atoms) for atoms in frames]
+    labels = [labels_of(atoms) for atoms in frames]
     if not any(label for label in labels):
         fix = "in extxyz name them energy= and forces:R:3, or REF_energy, REF_forces"
         raise BadInput("no structure has an energy or forces", field="energy", fix=fix)
-    _check_units(frames, labels)
+    check_units(frames, labels)
     answers: list[Answer[Any]] = []
     for begin in range(0, len(frames), batch):
         step(begin / len(frames), f"{begin} of {len(frames)} structures")
@@ -136,24 +136,8 @@ def evaluate(
             "theory have another zero; fit offsets"
         )
         findings.append(Finding("labels", potential.guard.level("labels"), message))
+    findings += [Finding("labels", potential.guard.level("labels"), text) for text in _odd(value)]
     return Answer(Estimate(value, spread, "eV, eV/Å, GPa"), tuple(findings), potential.provenance)
-
-
-def fit_offsets(counts: npt.ArrayLike, difference: npt.ArrayLike) -> Floats:
-    """One energy per element that explains a difference of total energies best, least squares per atom.
-
-    Args:
-        counts: atoms of each element in each structure, shape (n, elements).
-        difference: eV, shape (n,).
-
-    Example:
-        >>> fit_offsets([[1, 0], [1, 1], [0, 2]], [1.0, 3.0, 4.0]).round(6).tolist()
-        [1.0, 2.0]
-    """
-    c, d = np.asarray(counts, float), np.asarray(difference, float)
-    size = c.sum(1, keepdims=True)
-    solution, *_ = np.linalg.lstsq(c / size, d / size[:, 0], rcond=None)
-    return np.asarray(solution)
 
 
 def evaluation_figure(value: Evaluation) -> Any:
@@ -196,46 +180,20 @@ def _frames(files: Any) -> tuple[list[Atoms], list[str]]:
     return frames, places
 
 
-def _labels(atoms: Atoms) -> dict[str, Any]:
-    known: dict[str, Any] = {}
-    results = getattr(atoms.calc, "results", {}) or {}
-    names = ("energy", "forces", "stress")
-    for name in names:
-        value = results.get(name)
-        if value is None:
-            for prefix in ("REF_", "ref_", "dft_", "DFT_"):
-                value = atoms.info.get(prefix + name, atoms.arrays.get(prefix + name))
-                if value is not None:
-                    break
-        if value is not None and np.isfinite(np.asarray(value, float)).all():
-            known[name] = np.asarray(value, float)
-    if "stress" in known and known["stress"].size == 9:
-        known["stress"] = known["stress"].reshape(3, 3)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-    return known
-
-
-def _check_units(frames: list[Atoms], labels: list[dict[str, Any]]) -> None:
-    """Labels that cannot be eV and eV/Å, said before anything is computed."""
-    for atoms, label in zip(frames, labels, strict=True):
-        if "forces" in label and label["forces"].shape != (len(atoms), 3):
-            shape = label["forces"].shape
-            raise BadInput(f"labelled forces of shape {shape} for {len(atoms)} atoms", field="forces")
-    forces = [np.abs(label["forces"]).max() for label in labels if "forces" in label and label["forces"].size]
-    if forces and np.median(forces) > 1000:
-        raise BadInput(
-            f"labelled forces of {np.median(forces):.0f}",
-            field="forces",
-            unit="eV/Å",
-            fix="kJ/mol? convert them",
+def _odd(value: Evaluation) -> list[str]:
+    """What is strange about labels beside the answers."""
+    told = [
+        odd_units(name, value.pairs[f"{kind}_label"], value.pairs[f"{kind}_answer"])
+        for name, kind in (("forces", "force"), ("stress", "stress"))
+    ]
+    alone = len(value.pairs["energy_alone"])
+    if alone:
+        count = alone + len(value.pairs["energy_label"])
+        told.append(
+            f"{alone} of {count} structures are the only ones to say what an element's offset is; they "
+            "do not count in the energy error"
         )
-    stresses = [np.abs(label["stress"]).max() for label in labels if "stress" in label]
-    if stresses and np.median(stresses) > 10:
-        raise BadInput(
-            f"labelled stresses of {np.median(stresses):.0f} eV/Å^3",
-            field="stress",
-            unit="eV/Å^3",
-            fix="GPa or kbar? divide GPa by 160.2",
-        )
+    return [text for text in told if text]
 
 
 def _compare(
@@ -253,6 +211,7 @@ def _compare(
     with_stress = [k for k in good if "stress" in labels[k] and _stress(estimates[k]) is not None]
     energy_label = np.array([float(labels[k]["energy"]) / len(frames[k]) for k in with_energy])
     energy = np.array([_value(estimates[k]).energy / len(frames[k]) for k in with_energy])
+    check_energies(energy, energy_label, np.array([len(frames[k]) for k in with_energy], float))
     fitted = None
     if offsets and len(with_energy):
         fitted, energy_label = _offset(frames, with_energy, energy, energy_label)
@@ -273,7 +232,6 @@ def _compare(
     }
     stress = [np.abs(_stress(estimates[k]) - labels[k]["stress"]).mean() * GPA for k in with_stress]
     energy_error = np.abs(energy - energy_label)
-    _units_by_size(energy, energy_label)
     size = np.linalg.norm(flat["label"], axis=1)
     large = size > 0.05
     dot = (flat["label"] * flat["answer"]).sum(1)[large]
@@ -282,7 +240,7 @@ def _compare(
         structures=len(good),
         refused=int(refused),
         atoms=int(sum(len(frames[k]) for k in good)),
-        energy_mae=_mean(energy_error),
+        energy_mae=_mean(energy_error[np.isfinite(energy_error)]),
         force_mae=_mean(np.abs(flat["label"] - flat["answer"])),
         force_scale=_mean(size),
         force_relative=_mean(flat["error"]) / max(_mean(size) or 0.0, 1e-12) if len(size) else None,  # type: ignore[operator]
@@ -293,8 +251,11 @@ def _compare(
         worst=_worst(frames, places, with_energy, energy_error, with_forces, each),
         offsets=fitted,
         pairs={
-            "energy_label": energy_label,
-            "energy_answer": energy,
+            "energy_label": energy_label[np.isfinite(energy_error)],
+            "energy_answer": energy[np.isfinite(energy_error)],
+            "energy_alone": np.flatnonzero(~np.isfinite(energy_error)).astype(float),
+            "stress_label": np.concatenate([labels[k]["stress"] for k in with_stress] or [np.zeros(0)]),
+            "stress_answer": np.concatenate([_stress(estimates[k]) for k in with_stress] or [np.zeros(0)]),
             "force_label": flat["label"].ravel(),
             "force_answer": flat["answer"].ravel(),
             "force_sd": flat["sd"],
@@ -302,37 +263,11 @@ def _compare(
         },
     )
     spread = {
-        "energy_mae": _bootstrap(energy_error),
+        "energy_mae": _bootstrap(energy_error[np.isfinite(energy_error)]),
         "force_mae": _bootstrap(np.array(each)),
         "stress_mae": _bootstrap(np.array(stress)),
     }
     return value, spread
-
-
-def _units_by_size(energy: Floats, label: Floats) -> None:
-    """Total energies of all-electron codes in eV lie far below those of others; ratios tell units apart."""
-    if len(energy) < 1:
-        return
-    typical = float(np.median(np.abs(label)))
-    if typical > 1e4:
-        raise BadInput(
-            f"labelled energies of {np.median(label):.4g} eV per atom",
-            field="energy",
-            unit="eV",
-            fix="Hartree times 27.2114 gives eV; or these are kJ/mol, or total energies of all electrons",
-        )
-    if len(energy) >= 5 and np.ptp(energy) > 0.5:
-        # with the zero free, the slope between labels and answers is 1 in eV
-        slope = float(np.polyfit(energy, label, 1)[0])
-        fit = float(np.corrcoef(energy, label)[0, 1])
-        for unit, factor in (("Hartree", 1 / HARTREE), ("Rydberg", 1 / RYDBERG)):
-            if fit > 0.9 and abs(slope / factor - 1) < 0.15:
-                raise BadInput(
-                    f"labelled energies vary {slope:.3f} times as much as they should: {unit}?",
-                    field="energy",
-                    unit="eV",
-                    fix=f"multiply them by {1 / factor:.4f}",
-                )
 
 
 def _offset(
@@ -344,9 +279,9 @@ def _offset(
     counts = np.array([[int((frames[k].numbers == z).sum()) for z in present] for k in chosen])
     size = counts.sum(1)
     found = fit_offsets(counts, (label - energy) * size)
-    return dict(
-        zip([chemical_symbols[z] for z in present], found.tolist(), strict=True)
-    ), label - counts @ found / size
+    # what a structure says of itself is no test: of as many elements as structures nothing would be left
+    rest = left_out(counts, (label - energy) * size)
+    return dict(zip([chemical_symbols[z] for z in present], found.tolist(), strict=True)), energy + rest
 
 
 def _coverage(flat: dict[str, Floats]) -> tuple[float, float, float] | None:
@@ -378,7 +313,8 @@ def _worst(
         dict(zip(with_energy, energy_error, strict=True)),
         dict(zip(with_forces, each, strict=True)),
     )
-    order = sorted(by_force or by_energy, key=lambda k: -(by_force or by_energy)[k])[:10]
+    of = by_force or by_energy
+    order = sorted(of, key=lambda k: -np.nan_to_num(of[k], nan=-1.0))[:10]
     return tuple(
         {
             "where": places[k],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,12 +98,20 @@ def read_all(path: str | os.PathLike[str]) -> list[Atoms]:
         path: any file that ASE reads.
 
     Raises:
-        BadInput: as ``read``.
+        BadInput: as ``read``; also files that a reader would take for another structure than is meant: two
+            sites of a CIF on one spot, a LAMMPS file that does not say its elements.
     """
+    from sciai.atoms.api import traps
     from sciai.atoms.data.readers import read_structures
 
     file = Path(path)
-    frames = read_structures(file, check=False)  # what is wrong with a structure, the guards say
+    lammps = file.is_file() and traps.is_lammps_data(file)
+    if file.is_file() and not lammps:
+        traps.check_dump(file)
+    # what is wrong with a structure, the guards say
+    frames = traps.lammps_data(file) if lammps else _told(lambda: read_structures(file, check=False))
+    if file.suffix.lower() == ".cif":
+        traps.check_sites(file)
     if not any(len(atoms) for atoms in frames):
         raise BadInput("the file holds no atoms", file=file, fix=_FIX)
     for number, atoms in enumerate(frames):
@@ -140,6 +148,17 @@ def write(atoms: Atoms, path: str | os.PathLike[str], *, overwrite: bool = True)
         except UnknownFileTypeError as error:
             raise BadInput(_NO_FORMAT, file=target, fix=_FORMATS) from error
     return target
+
+
+def _told(reading: Callable[[], list[Atoms]]) -> list[Atoms]:
+    """Readers that fail without a word are given some."""
+    try:
+        return reading()
+    except BadInput as error:
+        if error.problem.endswith("Error: )"):
+            problem = "the file cannot be read (it is not what its name says)"
+            raise BadInput(problem, file=error.file, field=error.field, fix=error.fix) from error
+        raise
 
 
 def _check_occupancy(atoms: Atoms, file: Path, number: int) -> None:

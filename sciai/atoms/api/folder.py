@@ -94,14 +94,26 @@ class RunFolder:
             return
         same_system = all(there.get(key) == self.job[key] for key in ("system", "atoms", "structure"))
         different = [key for key in self.job if there.get(key) != self.job[key]]
-        if not same_system:
+        if not same_system and all(there.get(key) == self.job[key] for key in ("system", "atoms")):
+            system = (
+                f"{there.get('kind')} of {self.job['system']}, too, but of other positions or another cell"
+            )
+            problem = f"the folder holds a run of another system ({system})"
+        elif not same_system:
             problem = (
                 f"the folder holds a run of another system ({there.get('kind')} of {there.get('system')}, "
                 f"{there.get('atoms')} atoms; this is {self.job['system']}, {self.job['atoms']} atoms)"
             )
         else:
-            problem = f"the folder holds a run with another {', '.join(different)}"
+            problem = f"the folder holds a run with another {', '.join(different)}{self._settings(there)}"
         raise BadInput(problem, file=out, fix="choose another folder, or overwrite")
+
+    def _settings(self, there: Mapping[str, Any]) -> str:
+        """Which settings differ, there and here."""
+        old, new = there.get("settings") or {}, self.job["settings"]
+        names = [name for name in new if old.get(name) != new[name]]
+        told = ", ".join(f"{name} {old.get(name)} there, {new[name]} here" for name in names[:3])
+        return f" ({told})" if told else ""
 
     def path(self, name: str) -> Path | None:
         """Path of a file in the folder; None without a folder."""

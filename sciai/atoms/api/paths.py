@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from sciai.atoms.api.equation import _merge
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
+from sciai.atoms.api.typical import whole_spread
+from sciai.atoms.checks import of_motion
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused
 from sciai.core.errors import BadInput
 from sciai.core.shown import Brief
@@ -27,6 +30,8 @@ __all__ = ["ReactionPath", "neb"]
 
 Floats = npt.NDArray[np.float64]
 AT_REST = 0.1
+SAME = 0.05
+"""Å; ends of which no atom differs by more are the same structure."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,11 +123,18 @@ def neb(
             moved: Atoms = rest.estimate.value.atoms
             moved.set_constraint(end.constraints)
             ends[k] = moved
+    if (apart := _apart(ends)) < SAME:
+        message = (
+            f"both ends relaxed to one structure (no atom of it moves by more than {apart:.2f} Å): between "
+            "them there is no path; start from ends that keep apart"
+        )
+        return _refuse((Finding("endpoint", Level.REFUSE, message),), potential, folder)
     try:
         band, worst, taken, done = _band(ends, potential, folder, images, fmax, steps, climb, step)
     except Refused as stop:
         return _refuse(stop.answer.findings, potential, folder)
-    answers = potential.batch(band)
+    # between its ends nothing of a path is at rest
+    answers = [a if k in (0, images - 1) else of_motion(a) for k, a in enumerate(potential.batch(band))]
     findings = list(_merge(answers))
     if any(a.estimate is None or a.level >= Level.REFUSE for a in answers):
         return _refuse(tuple(findings), potential, folder)
@@ -255,8 +267,17 @@ def _answer(
         converged=done,
         images=tuple(_structure(frame) for frame in band),
     )
+    findings.append(whole_spread(len(band[0])))
     spread = float(np.hypot(estimates[top].spread["energy"], estimates[0].spread["energy"]))
     return Answer(Estimate(value, {"barrier": spread}, "eV"), tuple(findings), potential.provenance)
+
+
+def _apart(ends: Sequence[Atoms]) -> float:
+    """How far the atom that differs most lies from where it is in the other structure, Å."""
+    from ase.geometry import find_mic
+
+    first, last = ends
+    return float(find_mic(last.positions - first.positions, first.cell, first.pbc)[1].max(initial=0.0))
 
 
 def _structure(atoms: Atoms) -> Any:
@@ -295,5 +316,7 @@ def _check(initial: Atoms, final: Atoms, images: int, fmax: float) -> None:
         initial.pbc, final.pbc
     ):
         raise BadInput("the ends have different cells", field="final", fix="a band moves atoms, not the cell")
+    if _apart([initial, final]) < 1e-3:
+        raise BadInput("both ends are the same structure", field="final", fix="give where the path ends")
     if images < 3 or not fmax > 0:
         raise BadInput(f"{images} images, fmax {fmax:g}", field="images", fix="use 5 to 15 images")

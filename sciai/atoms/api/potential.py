@@ -200,7 +200,11 @@ class Potential:
 
         Args:
             structures: any number; one that is refused does not stop the others.
+
+        Raises:
+            BadInput: something that is no ASE structure.
         """
+        _check_structures(structures)
         with quietly():
             # of one structure the engine's own list of pairs serves the checks, too
             listed = (
@@ -281,6 +285,10 @@ class Potential:
         }
         cells = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in rows.items())
         return f"<table>{cells}</table>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # the checks are functions made on the spot: whoever unpickles, another process mostly, makes its own
+        return {name: value for name, value in self.__dict__.items() if name != "_checks"}
 
     def __repr__(self) -> str:
         return f"Potential({self.provenance.model!r}, guard={self.guard.name!r})"
@@ -382,6 +390,20 @@ def _counts(card: Card) -> npt.NDArray[np.int64] | None:
     for symbol, count in told.items():
         counts[atomic_numbers[symbol]] = int(count)
     return counts
+
+
+def _check_structures(structures: Sequence[Atoms]) -> None:
+    if hasattr(structures, "positions"):
+        raise BadInput(
+            "that is one structure", field="structures", fix="give a list of them, or call the potential"
+        )
+    for given in structures:
+        if not hasattr(given, "positions"):
+            raise BadInput(
+                f"a {type(given).__name__} is no ASE structure",
+                field="atoms",
+                fix="a file is read by sciai.atoms.read, several structures are answered by batch",
+            )
 
 
 def _guard(guard: str | Guard) -> Guard:

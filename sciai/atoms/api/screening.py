@@ -29,7 +29,10 @@ __all__ = ["KEYS", "Screened", "screen"]
 
 KEYS: Final = ("energy", "force", "spread", "volume")
 """What rows can be ranked by."""
-ENDINGS: Final = (".cif", ".vasp", ".poscar", ".extxyz", ".xyz", ".traj", ".json", ".db", ".pdb", ".xsf")
+ENDINGS: Final = (
+    *(".cif", ".vasp", ".poscar", ".extxyz", ".xyz", ".traj", ".json", ".db", ".pdb", ".xsf"),
+    *(".data", ".lmp", ".res", ".cell", ".gen"),
+)
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,9 @@ def screen(
     step = progress or quiet
     if rank not in KEYS:
         raise BadInput(f"there is no rank by {rank!r}", field="rank", fix=f"use {', '.join(KEYS)}")
-    paths = files_of(files)
     folder = Path(out)
+    # what an earlier run left in a folder that is screened is no question
+    paths = [path for path in files_of(files) if folder.resolve() not in path.resolve().parents]
     done = _open(folder, potential, relaxed)
     skipped = 0
     with terminable(), open(folder / "results.jsonl", "a", encoding="utf-8") as sink:
@@ -123,7 +127,7 @@ def screen(
         if waiting:
             note(_ask(waiting, potential, folder, relaxed, fmax, steps))
     rows = _ranked(list(done.values()), rank)
-    answer = _answer(rows, skipped, potential)
+    answer = _answer(rows, skipped, potential, _passed_over(files, folder))
     _write(rows, answer, folder, rank)
     step(1.0, "done")
     return answer
@@ -135,12 +139,7 @@ def files_of(files: Sequence[str | Path]) -> list[Path]:
     for given in files:
         path = Path(given)
         if path.is_dir():
-            found += sorted(
-                p
-                for p in path.rglob("*")
-                if p.is_file()
-                and (p.suffix.lower() in ENDINGS or p.name.upper().startswith(("POSCAR", "CONTCAR")))
-            )
+            found += sorted(p for p in path.rglob("*") if p.is_file() and _named_so(p))
         elif path.exists():
             found.append(path)
         else:
@@ -148,6 +147,22 @@ def files_of(files: Sequence[str | Path]) -> list[Path]:
     if not found:
         raise BadInput("no structures to screen", field="files", fix=f"files end in {', '.join(ENDINGS)}")
     return list(dict.fromkeys(found))
+
+
+def _named_so(path: Path) -> bool:
+    """Whether a file's name is that of a structure."""
+    return path.suffix.lower() in ENDINGS or path.name.upper().startswith(("POSCAR", "CONTCAR"))
+
+
+def _passed_over(files: Sequence[str | Path], out: Path) -> list[Path]:
+    """Files in the folders that were given that are not looked at, hidden ones and our own results aside."""
+    folders = [Path(given) for given in files if Path(given).is_dir()]
+    return sorted(
+        p
+        for folder in folders
+        for p in folder.rglob("*")
+        if p.is_file() and not _named_so(p) and not p.name.startswith(".") and out not in p.parents
+    )
 
 
 def _open(folder: Path, potential: Potential, relaxed: bool) -> dict[str, dict[str, Any]]:
@@ -265,7 +280,9 @@ def _ranked(rows: list[dict[str, Any]], rank: str) -> list[dict[str, Any]]:
     return ordered
 
 
-def _answer(rows: list[dict[str, Any]], skipped: int, potential: Potential) -> Answer[Screened]:
+def _answer(
+    rows: list[dict[str, Any]], skipped: int, potential: Potential, over: Sequence[Path] = ()
+) -> Answer[Screened]:
     good = [row for row in rows if row.get("energy") is not None]
     bad = len(rows) - len(good)
     findings: list[Finding] = []
@@ -275,6 +292,9 @@ def _answer(rows: list[dict[str, Any]], skipped: int, potential: Potential) -> A
         findings.append(
             Finding("skipped", potential.guard.level("skipped"), message, f"first: {first['file']}")
         )
+    if over:
+        message = f"{len(over)} files were not looked at: their names are not those of structures"
+        findings.append(Finding("skipped", Level.OK, message, f"first: {over[0]}"))
     spreads = [row["energy_spread"] for row in good if row.get("energy_spread") is not None]
     spread = float(np.median(spreads)) if spreads else float("nan")
     value = Screened(tuple(rows), len(good), bad, skipped)

@@ -13,6 +13,7 @@ from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import relax
+from sciai.atoms.api.typical import whole_spread
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -142,7 +143,7 @@ def surface(
         max_force=relaxed.max_force,
     )
     sd = np.hypot(float(rest.estimate.spread["energy"]), share * float(crystal.estimate.spread["energy"]))
-    notes = list(rest.findings)
+    notes = [*rest.findings, whole_spread(len(slab))]
     level = potential.guard.level
     residual = (
         float(np.abs(crystal.estimate.value.stress).max()) if crystal.estimate.value.stress is not None else 0

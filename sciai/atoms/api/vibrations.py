@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -202,7 +203,9 @@ def _force_constants(
         scaled_positions=atoms.get_scaled_positions(),
         masses=atoms.get_masses(),
     )
-    model = Phonopy(cell, supercell_matrix=np.diag(repeat), primitive_matrix="auto", log_level=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that its default was another once; here it is chosen on purpose
+        model = Phonopy(cell, supercell_matrix=np.diag(repeat), primitive_matrix="auto", log_level=0)
     model.generate_displacements(distance=displacement)
     frames = [
         AseAtoms(s.symbols, scaled_positions=s.scaled_positions, cell=s.cell, pbc=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sciai.atoms.checks.estimate import after
 from sciai.atoms.checks.evidence import TIERS, Evidence, Surroundings
 from sciai.atoms.checks.limits import CHECKS, GUARDS, Guard, guard
-from sciai.atoms.checks.rules import FACTS, actions, govern
+from sciai.atoms.checks.rules import FACTS, actions, govern, of_motion
 from sciai.atoms.checks.scene import Scene
 from sciai.atoms.checks.structure import before
 
@@ -27,4 +27,5 @@ __all__ = [
     "before",
     "govern",
     "guard",
+    "of_motion",
 ]

@@ -4,6 +4,7 @@ retraining."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from sciai.atoms.checks.scene import Scene
 from sciai.core.answer import Answer, Estimate
 from sciai.trust.policy import Action, apply, shipped_actions
 
-__all__ = ["FACTS", "Facts", "actions", "govern"]
+__all__ = ["FACTS", "Facts", "actions", "govern", "of_motion"]
 
 FACTS: Final = ("elements", "atoms", "volume_per_atom", "periodic", "mean_force")
 """What a rule may name; ``mean_force`` is the mean length of the forces that the answer tells, eV/Å."""
@@ -90,6 +91,16 @@ def govern(scene: Scene, answer: Answer[Any]) -> Answer[Any]:
     size = told.get("mean_force", np.nan)
     near = [rule for rule in rules if _of_size(rule.when.get("mean_force"), size)]
     return apply(near, told, answer, widen=_wider) if near else answer
+
+
+def of_motion(answer: Answer[Any]) -> Answer[Any]:
+    """The answer to a structure that is known not to be at rest, without what rules say of those that are.
+
+    Args:
+        answer: of a frame of dynamics, or of a path between two structures at rest.
+    """
+    kept = tuple(f for f in answer.findings if (f.check, f.where) != ("policy", "false-alarm"))
+    return answer if len(kept) == len(answer.findings) else replace(answer, findings=kept)
 
 
 def _of_size(wanted: Any, size: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from sciai.atoms.checks.evidence import HEAVIEST, TIERS, Evidence
 from sciai.atoms.checks.limits import Guard
 from sciai.atoms.checks.scene import Scene, free_memory, name_atom
 from sciai.core.answer import Finding, Level
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["before"]
 
@@ -161,6 +165,23 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
         if len(alone) and len(scene.numbers) > 1 and scene.cutoff is not None:
             yield from isolated(scene, alone)
 
+    def unused(scene: Scene) -> Iterable[Finding]:
+        atoms = scene.atoms
+        charge = _charge(atoms)
+        if abs(charge) > 0.1:  # partial charges are rounded
+            message = (
+                f"the charge of {charge:+g} e is not used: the potential learned neutral matter and answers "
+                "as if this were; use DFT, or leave the charge out if it is none of the whole system"
+            )
+            yield Finding("charge", Level.CAUTION, message)
+        moments = atoms.arrays.get("initial_magmoms")
+        if moments is not None and moments.any():
+            message = (
+                "the magnetic moments are not used: of each structure the potential knows one magnetic "
+                "state, mostly the ferromagnetic one of its data; others get the same energy"
+            )
+            yield Finding("moments", Level.OK, message)
+
     known, tiers = zip(*((evidence.knows(z), evidence.tier(z)) for z in range(HEAVIEST + 1)), strict=True)
     clear = np.array([here and tier == TIERS[-1] for here, tier in zip(known, tiers, strict=True)])
     close = evidence.near(limits.close, limits.pair_margin)
@@ -179,7 +200,12 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
             yield from wrong
             return  # of a cell that cannot be, pairs are without number
         if odd & ROOM:
-            yield from size(scene)
+            large = list(size(scene))
+            yield from large
+            if large:
+                return  # looking for the pairs would take minutes, and the memory that there is not
+        if evidence.learned:  # a code of others may well use them
+            yield from unused(scene)
         if not odd & NUMBER or scene.kinds[-1] <= HEAVIEST:
             yield from neighbours(scene)
 
@@ -190,6 +216,18 @@ _TIER_WORDS = {
     TIERS[1]: "Only equations of state of its elemental crystals stand behind it",
     TIERS[2]: "Little was learned about it, or errors on held-out structures are large",
 }
+
+
+def _charge(atoms: Atoms) -> float:
+    """Charge of the whole, as ASE, extxyz and other potentials write it; partial ones sum to nothing."""
+    for name in ("charge", "total_charge"):
+        if name in atoms.info:
+            try:
+                return float(atoms.info[name])
+            except (TypeError, ValueError):
+                return 0.0  # a word, or a list: nothing that could be meant for the whole
+    partial = atoms.arrays.get("initial_charges")
+    return 0.0 if partial is None else float(partial.sum())
 
 
 def _symbol(z: int) -> str:

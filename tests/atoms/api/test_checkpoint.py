@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -152,8 +154,15 @@ def test_forces_and_stress_through_the_calculator_are_slopes(folder: Path) -> No
     )
 
 
-def test_dynamics_restarts_bit_for_bit_in_single_precision(folder: Path, tmp_path: Path) -> None:
-    options = {"ensemble": "nvt", "temperature": 300.0, "every": 4, "on_refusal": "mark", "seed": 1}
+@pytest.mark.parametrize(
+    ("ensemble", "thermostat"),
+    [("nve", "bussi"), ("nvt", "bussi"), ("nvt", "langevin"), ("nvt", "nose-hoover"), ("npt", "bussi")],
+)
+def test_dynamics_restarts_bit_for_bit_in_single_precision(
+    folder: Path, tmp_path: Path, ensemble: str, thermostat: str
+) -> None:
+    options = {"temperature": 300.0, "every": 4, "on_refusal": "mark", "seed": 1}
+    options |= {"ensemble": ensemble, "thermostat": thermostat}
 
     def run(name: str, steps: int) -> np.ndarray:
         pot = Potential.load(folder, device="cpu", guard="default")
@@ -177,3 +186,23 @@ def test_other_checkpoints_are_refused(tmp_path: Path) -> None:
     Checkpoint({"w": np.zeros(1, "f4")}, Card("x", "radar")).save(tmp_path / "radar")
     with pytest.raises(CheckpointError, match="radar"):
         Potential.load(tmp_path / "radar", device="cpu")
+
+
+def test_a_potential_goes_to_another_process(folder: Path) -> None:
+    atoms = _rattled(3)
+    atoms.calc = Potential.load(folder).calculator()
+    energy = atoms.get_potential_energy()
+    again = pickle.loads(pickle.dumps(atoms.calc))  # as a worker gets it, used before
+    other = _rattled(3)
+    other.calc = again
+    assert other.get_potential_energy() == energy
+    assert again.answer.findings == atoms.calc.answer.findings
+
+
+def test_threads_that_share_a_potential_get_their_own_answers(folder: Path) -> None:
+    pot = Potential.load(folder)
+    rows = [_rattled(k) for k in range(8)] * 6
+    alone = [Potential.load(folder)(atoms).unwrap().energy for atoms in rows[:8]] * 6
+    with ThreadPoolExecutor(4) as pool:
+        found = [a.unwrap().energy for a in pool.map(pot, rows)]
+    np.testing.assert_allclose(found, alone, atol=1e-4)

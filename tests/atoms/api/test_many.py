@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,63 @@ def test_labels_in_the_wrong_unit() -> None:
         evaluate([bulk("Cu")], Potential.from_calculator(EMT()))
 
 
+@pytest.mark.parametrize(
+    ("name", "factor", "says"),
+    [
+        ("forces", 23.06, "kcal/mol/Å"),
+        ("forces", 96.485, "kJ/mol/Å"),
+        ("forces", 0.529177 / 27.2114, r"Hartree/Bohr.*51\.42"),
+        ("forces", 0.529177 / 13.6057, "Rydberg/Bohr"),
+        ("forces", -1.0, "gradients"),
+        ("stress", 160.218, "GPa"),
+        ("stress", -160.218, "GPa, with the other sign"),
+        ("stress", -1.0, "pressures"),
+    ],
+)
+def test_labels_that_are_a_multiple_of_the_answers(
+    emt: Potential, name: str, factor: float, says: str
+) -> None:
+    frames = labelled()
+    for atoms in frames:
+        atoms.calc.results[name] = factor * np.asarray(atoms.calc.results[name])
+    if abs(factor) > 100 and name == "stress":  # only where they are not so large that they are refused
+        frames = [atoms for atoms in frames if np.abs(atoms.calc.results[name]).max() < 9]
+    said = [f for f in evaluate(frames, emt).findings if f.check == "labels"]
+    assert len(said) == 1
+    assert said[0].level is Level.CAUTION
+    assert re.search(says, said[0].message)
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(23.06, "kcal/mol"), (96.485, "kJ/mol"), (1000.0, "meV")])
+def test_energies_in_other_units(emt: Potential, factor: float, unit: str) -> None:
+    frames = [bulk("Cu", cubic=True, a=3.2 + 0.1 * k) for k in range(8)]
+    for atoms in frames:
+        energy = emt(atoms).unwrap().energy
+        atoms.calc = SinglePointCalculator(atoms, energy=factor * energy)
+    with pytest.raises(BadInput, match=unit):
+        evaluate(frames, emt)
+
+
+def test_energies_of_one_atom_instead_of_all(emt: Potential) -> None:
+    frames = [bulk("Cu", cubic=True, a=3.2 + 0.02 * k) * (1, 1, 1 + k % 2) for k in range(4)]
+    for atoms in frames:
+        atoms.calc = SinglePointCalculator(atoms, energy=emt(atoms).unwrap().energy / len(atoms))
+    with pytest.raises(BadInput, match="of one atom"):
+        evaluate(frames, emt)
+
+
+def test_offsets_do_not_explain_what_they_were_fitted_to(emt: Potential) -> None:
+    frames = [bulk(symbol, cubic=True) for symbol in ("Cu", "Cu", "Ag", "Au")]
+    for atoms, off in zip(frames, (0.1, 0.3, 5.0, 7.0), strict=True):
+        atoms.calc = SinglePointCalculator(atoms, energy=emt(atoms).unwrap().energy + off * len(atoms))
+    answer = evaluate(frames, emt, offsets=True)
+    assert answer.unwrap().energy_mae == pytest.approx(0.2)  # each copper by the other; fitted to both .1
+    assert "2 of 4 structures are the only ones" in str(answer.findings)
+    one = evaluate(frames[2:], emt, offsets=True)
+    assert one.unwrap().energy_mae is None  # it was 0
+    evaluation_figure(answer.unwrap())
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     def error(name: str, content: str | bytes) -> str:
         path = tmp_path / name
@@ -203,3 +261,14 @@ def test_everything_refused_is_an_answer_without_an_estimate(emt: Potential) -> 
     answer = evaluate([bad], emt)
     assert answer.level is Level.REFUSE
     assert json.loads(json.dumps(answer.to_dict()))["estimate"] is None
+
+
+def test_what_a_screen_does_not_look_at_is_said(emt: Potential, candidates: Path) -> None:
+    (candidates / "notes.txt").write_text("nothing")
+    out = candidates / "screen"
+    first = screen([candidates], emt, out, relaxed=True)
+    said = [f for f in first.findings if f.level is Level.OK]
+    assert "1 files were not looked at" in said[0].message
+    assert "notes.txt" in said[0].where
+    again = screen([candidates], emt, out, relaxed=True)  # its own relaxed structures are no questions
+    assert len(again.unwrap().rows) == len(first.unwrap().rows)

@@ -137,3 +137,10 @@ def test_notebooks_get_a_table_and_a_picture(emt: Potential) -> None:
     atoms = bulk("Cu", cubic=True)
     assert len(emt.picture(atoms).axes) == 2
     assert len(structure_figure(atoms, np.linspace(0, 1, 4)).axes) == 3
+
+
+def test_what_is_no_structure_is_said(emt: Potential) -> None:
+    with pytest.raises(BadInput, match=r"a str is no ASE structure.*sciai\.atoms\.read"):
+        emt("Cu.cif")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="one structure"):
+        emt.batch(bulk("Cu"))  # type: ignore[arg-type]

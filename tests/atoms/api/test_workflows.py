@@ -265,3 +265,22 @@ def test_an_end_above_the_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     start = Atoms("Ar2", positions=[[0, 0, 0], [4.0, 0, 0]])
     answer = relax(start, Potential.from_calculator(Ridge()), cell=False)
     assert "uphill" in {f.check for f in answer.findings if f.level == Level.REFUSE}
+
+
+def test_a_band_needs_two_ends(emt: Potential) -> None:
+    rest = bulk("Cu", a=3.59, cubic=True) * (2, 2, 2)
+    with pytest.raises(BadInput, match="both ends are the same structure"):
+        neb(rest, rest.copy(), emt)
+    pushed = rest.copy()
+    pushed.positions[0] += 0.1  # it falls back
+    answer = neb(rest, pushed, emt)
+    assert answer.level is Level.REFUSE
+    assert "relaxed to one structure" in str(answer.findings[0])
+
+
+def test_what_differs_from_the_run_in_the_folder_is_named(emt: Potential, tmp_path: Path) -> None:
+    relax(bulk("Cu"), emt, tmp_path / "run", steps=1)
+    with pytest.raises(BadInput, match=r"another settings \(fmax 0.01 there, 0.1 here\)"):
+        relax(bulk("Cu"), emt, tmp_path / "run", fmax=0.1)
+    with pytest.raises(BadInput, match=r"another system \(relax of Cu, too, but of other positions"):
+        relax(bulk("Cu", a=3.7), emt, tmp_path / "run")

@@ -1,0 +1,132 @@
+"""Files that a reader takes without a word for another structure than the one that is meant."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from sciai.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["check_dump", "check_sites", "is_lammps_data", "lammps_data"]
+
+HEAD: Final = 4096
+"""Characters at the beginning of a file that tell what it is."""
+
+NEAR: Final = 1e-3
+"""Fractional coordinates that differ by less are the same site; ASE's reader merges such sites."""
+
+_COUNT = re.compile(r"^\s*\d+\s+atoms\b", re.MULTILINE)
+_BOX = re.compile(r"\bxlo\s+xhi\b")
+_MASSES = re.compile(r"^\s*Masses\b", re.MULTILINE)
+_ITEMS = re.compile(r"^ITEM: ATOMS(.*)$", re.MULTILINE)
+
+
+def is_lammps_data(path: Path) -> bool:
+    """Whether a file is a LAMMPS data file, whatever its name; the format has no ending of its own."""
+    head = _head(path)
+    return bool(_COUNT.search(head) and _BOX.search(head))
+
+
+def lammps_data(path: Path) -> list[Atoms]:
+    """The structure of a LAMMPS data file in units of Å; elements from its masses.
+
+    Args:
+        path: the file.
+
+    Raises:
+        BadInput: it cannot be read, or has no masses: types alone say nothing of elements.
+    """
+    import ase.io
+
+    if not _MASSES.search(path.read_text(encoding="utf-8", errors="replace")):
+        raise BadInput(
+            "a LAMMPS data file without masses does not say which elements its types are",
+            file=path, field="Masses", fix="write a Masses section, or convert the file to extxyz",
+        )  # fmt: skip
+    try:
+        return [ase.io.read(path, format="lammps-data")]  # type: ignore[list-item]
+    except Exception as error:  # the reader raises anything
+        raise BadInput(
+            f"the LAMMPS data file cannot be read ({type(error).__name__}: {error})".split("\n")[0],
+            file=path, fix="name the style behind Atoms, such as 'Atoms # atomic'; or convert it to extxyz",
+        ) from error  # fmt: skip
+
+
+def check_dump(path: Path) -> None:
+    """Refuse a LAMMPS dump without elements: its types would be taken for hydrogen, helium ...
+
+    Args:
+        path: a file; of another kind nothing is said.
+
+    Raises:
+        BadInput: no column says the element.
+    """
+    columns = _ITEMS.search(_head(path))
+    if columns and not {"element", "mass"} & set(columns.group(1).split()):
+        raise BadInput(
+            "a LAMMPS dump without elements: its types would be taken for hydrogen, helium and so on",
+            file=path, field="element", fix="dump with `dump_modify ID element ...` and a column element",
+        )  # fmt: skip
+
+
+def check_sites(path: Path) -> None:
+    """Refuse a CIF file that lists two atoms on one spot: of such sites the reader drops one without a word.
+
+    Args:
+        path: a CIF file that can be read.
+
+    Raises:
+        BadInput: naming the two; an atom that is listed twice beside the operations that make the one from
+            the other is none.
+    """
+    from ase.io.cif import parse_cif
+
+    with open(path, encoding="utf-8", errors="replace") as file:
+        blocks = list(parse_cif(file))
+    for block in blocks:
+        found = _sites(block)
+        if found is None:
+            continue
+        places, symbols, labels = found
+        for k in range(1, len(places)):
+            apart = places[:k] - places[k]
+            apart -= np.round(apart)
+            twins = np.flatnonzero((np.abs(apart) < NEAR).all(1))
+            if len(twins):
+                first = int(twins[0])
+                kinds = "" if symbols[first] == symbols[k] else f" ({symbols[first]} and {symbols[k]})"
+                raise BadInput(
+                    f"the sites {labels[first]} and {labels[k]}{kinds} lie on one spot",
+                    file=path, field="_atom_site_fract_x",
+                    fix="leave one out; if they share the spot, it is a disordered crystal: make an ordered "
+                    "supercell",
+                )  # fmt: skip
+
+
+def _sites(block: Any) -> tuple[np.ndarray[Any, Any], list[str], list[str]] | None:
+    """Where the sites of a CIF block lie, fractional; None where it has none, or some that are shared."""
+    try:
+        columns = [block[f"_atom_site_fract_{axis}"] for axis in "xyz"]
+        places = np.array(columns, float).T
+        symbols = list(block.get_symbols())
+    except (KeyError, TypeError, ValueError):
+        return None
+    occupancy = block.get("_atom_site_occupancy")
+    if occupancy is not None and any(isinstance(x, int | float) and x < 1 for x in occupancy):
+        return None  # said elsewhere
+    labels = block.get("_atom_site_label") or [f"{s} {k}" for k, s in enumerate(symbols)]
+    return places, symbols, [str(label) for label in labels]
+
+
+def _head(path: Path) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(HEAD)
+    except OSError:
+        return ""

@@ -1,0 +1,80 @@
+"""Files that would be taken for another structure than the one that is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+from sciai.atoms.api.files import read, read_all
+from sciai.core.errors import BadInput
+
+SITES = """data_x
+_cell_length_a 3.6
+_cell_length_b 3.6
+_cell_length_c 3.6
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_IT_number {group}
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+"""
+
+
+@pytest.mark.parametrize(
+    ("group", "second", "says"),
+    [(1, "Cu2 Cu 0.0 1.0 0.0", "Cu1 and Cu2 lie"), (225, "Au1 Au 0 0 0", r"Cu1 and Au1 \(Cu and Au\) lie")],
+)
+def test_two_sites_of_a_cif_on_one_spot(tmp_path: Path, group: int, second: str, says: str) -> None:
+    file = tmp_path / "x.cif"
+    file.write_text(SITES.format(group=group) + f"Cu1 Cu 0 0 0\n{second}\n")
+    with pytest.raises(BadInput, match=says):
+        read(file)
+
+
+def test_a_site_listed_with_its_image_is_no_trap(tmp_path: Path) -> None:
+    file = tmp_path / "x.cif"
+    file.write_text(SITES.format(group=225) + "Cu1 Cu 0 0 0\nCu2 Cu 0.5 0.5 0\n")
+    assert len(read(file)) == 4
+
+
+def test_lammps_data_says_its_elements_by_masses(tmp_path: Path) -> None:
+    salt = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+    for name in ("salt.data", "data.salt"):
+        write(tmp_path / name, salt, format="lammps-data", masses=True)
+        assert read(tmp_path / name).get_chemical_formula() == "Cl4Na4"
+    write(tmp_path / "types.lmp", salt, format="lammps-data")
+    with pytest.raises(BadInput, match="without masses"):
+        read(tmp_path / "types.lmp")
+
+
+def test_a_lammps_dump_without_elements(tmp_path: Path) -> None:
+    text = """ITEM: TIMESTEP
+0
+ITEM: NUMBER OF ATOMS
+1
+ITEM: BOX BOUNDS pp pp pp
+0 4
+0 4
+0 4
+ITEM: ATOMS id type{more} x y z
+1 1{value} 0 0 0
+"""
+    (tmp_path / "bare.lammpstrj").write_text(text.format(more="", value=""))
+    with pytest.raises(BadInput, match="taken for hydrogen"):
+        read_all(tmp_path / "bare.lammpstrj")
+    (tmp_path / "told.lammpstrj").write_text(text.format(more=" element", value=" Cu"))
+    assert read(tmp_path / "told.lammpstrj").get_chemical_formula() == "Cu"
+
+
+def test_a_reader_that_fails_without_a_word(tmp_path: Path) -> None:
+    (tmp_path / "x.cif").write_text("not a cif\n")
+    with pytest.raises(BadInput, match="not what its name says"):
+        read(tmp_path / "x.cif")
