@@ -53,6 +53,11 @@ TARGETS: dict[str, tuple[float | None, float | None, str]] = {
     "fidelity/correlation_error": (None, 0.03, "Correlations of virtual humans are off"),
     "fidelity/two_sample_auc": (None, 0.60, "Virtual people can be told from real ones by a classifier"),
     "privacy/membership_auc": (None, 0.52, "An attacker tells who was in the training better than by chance"),
+    "privacy/membership_auc_of_5_splits/calibrated loss": (
+        None,
+        0.52,
+        "The same over models of five splits, in the mean",
+    ),
     "privacy/canary_exposed": (None, 0, "Planted canaries are recognised"),
     "privacy/canary_p": (0.01, None, "Planted canaries rank higher than others"),
     "privacy/singling_out_risk_low": (None, 0.0, "Descriptions single out training people"),

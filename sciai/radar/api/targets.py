@@ -80,7 +80,9 @@ def targets_of(
 
 def _is_number(given: Any) -> bool:
     """Whether it is a finite number: not a text that looks like one, not a list, not True."""
-    return isinstance(given, Real) and not isinstance(given, bool) and bool(np.isfinite(float(given)))
+    if isinstance(given, bool) or not isinstance(given, Real):
+        return False
+    return bool(np.isfinite(float(given)))
 
 
 def _of(given: PerVariable, var: str, default: float | None) -> float | None:
