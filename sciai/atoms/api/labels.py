@@ -207,7 +207,7 @@ def left_out(counts: npt.ArrayLike, difference: npt.ArrayLike) -> Floats:
         eV per atom, shape (n,); NaN where no other structure says what an element's offset is.
 
     Example:
-        >>> left_out([[1, 0], [1, 0], [0, 1]], [1.0, 3.0, 4.0]).tolist()
+        >>> left_out([[1, 0], [1, 0], [0, 1]], [1.0, 3.0, 4.0]).round(6).tolist()
         [-2.0, 2.0, nan]
     """
     c, d = np.asarray(counts, float), np.asarray(difference, float)
