@@ -12,6 +12,7 @@ import errno
 import os
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,16 +29,31 @@ class FolderWriter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.sizes: dict[str, int] = {}
+        self._closed = False
+        self._making = threading.Lock()
 
     def write(self, key: str, data: bytes) -> None:
-        """Write (or replace) one file; thread-safe for different keys."""
+        """Write (or replace) one file; thread-safe for different keys.
+
+        Raises:
+            FileNotFoundError: after ``close``, where the folder is gone.
+        """
         path = self.folder / key
         try:
             path.write_bytes(data)
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._making:
+                if self._closed:
+                    raise
+                path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         self.sizes[key] = len(data)
+
+    def close(self) -> None:
+        """Make no folder from now on. A pool does not know of a thread that Ctrl-C met just as it started, so
+        nobody waits for it; it must not bring back what is removed."""
+        with self._making:
+            self._closed = True
 
     def read(self, key: str) -> bytes:
         """Read back a file."""
@@ -69,7 +85,7 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
     check_target(path, overwrite=overwrite)
     working = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part"
     _remove_abandoned(path)
-    done = False
+    done, writer = False, FolderWriter(working)
     try:
         try:
             working.mkdir()
@@ -77,7 +93,6 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
             raise BadInput(
                 f"cannot write there: {err.strerror}", file=path.parent, fix="choose another folder"
             ) from err
-        writer = FolderWriter(working)
         yield writer
         writer.sync()
         _move(working, path, overwrite)
@@ -92,6 +107,7 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
         raise
     finally:
         if not done:
+            writer.close()
             _remove(working)
 
 
