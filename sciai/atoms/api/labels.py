@@ -81,22 +81,14 @@ def check_units(frames: Sequence[Atoms], labels: Sequence[Mapping[str, Floats]])
         if "forces" in label and label["forces"].shape != (len(atoms), 3):
             shape = label["forces"].shape
             raise BadInput(f"labelled forces of shape {shape} for {len(atoms)} atoms", field="forces")
-    forces = [np.abs(label["forces"]).max() for label in labels if "forces" in label and label["forces"].size]
-    if forces and np.median(forces) > 1000:
-        raise BadInput(
-            f"labelled forces of {np.median(forces):.0f}",
-            field="forces",
-            unit="eV/Å",
-            fix="kJ/mol? convert them",
-        )
-    stresses = [np.abs(label["stress"]).max() for label in labels if "stress" in label]
-    if stresses and np.median(stresses) > 10:
-        raise BadInput(
-            f"labelled stresses of {np.median(stresses):.0f} eV/Å^3",
-            field="stress",
-            unit="eV/Å^3",
-            fix="GPa or kbar? divide GPa by 160.2",
-        )
+    for name, unit, most, fix in (
+        ("forces", "eV/Å", 1000, "kJ/mol? convert them"),
+        ("stress", "eV/Å^3", 10, "GPa or kbar? divide GPa by 160.2"),
+    ):
+        largest = [np.abs(label[name]).max() for label in labels if name in label and label[name].size]
+        if largest and np.median(largest) > most:
+            problem = f"labelled {name} of {np.median(largest):.0f} {unit}"
+            raise BadInput(problem, field=name, unit=unit, fix=fix)
 
 
 def check_energies(energy: Floats, label: Floats, atoms: Floats) -> None:

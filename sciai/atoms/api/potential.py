@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sciai.atoms.api.engines import (
     NET_PAIR_BYTES,
@@ -20,9 +19,10 @@ from sciai.atoms.api.engines import (
     Properties,
     independent,
 )
+from sciai.atoms.api.learned import evidence_of
 from sciai.atoms.api.record import Asked
 from sciai.atoms.api.typical import Typical, typical_of
-from sciai.atoms.checks import TIERS, Evidence, Guard, Scene, Surroundings, after, before, govern
+from sciai.atoms.checks import Evidence, Guard, Scene, after, before, govern
 from sciai.atoms.checks import guard as guard_of
 from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, Provenance, findings
 from sciai.core.checkpoint import Card, Checkpoint
@@ -138,7 +138,7 @@ class Potential:
         calibration = str(said.get("set") or "none: the spread is the network's own, not calibrated")
         origin = Provenance(engine.name, checkpoint.hash, calibration=calibration)
         standing = standing_of(checkpoint, path)
-        return cls(engine, _evidence(net, card), origin, guard=guard, card=card, standing=standing)
+        return cls(engine, evidence_of(net, card), origin, guard=guard, card=card, standing=standing)
 
     @classmethod
     def from_calculator(
@@ -342,54 +342,6 @@ def _estimate(value: Properties) -> Estimate[Properties]:
     force = np.full(len(value.forces), np.nan) if value.force_sd is None else value.force_sd
     spread = {"energy": value.energy_sd, "energy_per_atom": value.energy_sd / n, "forces": force}
     return Estimate(value, spread, "eV, eV/Å, eV/Å^3")
-
-
-def _evidence(net: Any, card: Card) -> Evidence:
-    """What the checkpoint says it learned from."""
-    from sciai.atoms.model.potential import closest_seen, support
-
-    try:
-        around = Surroundings.of(support(net))
-    except CheckpointError:
-        around = None  # never calibrated; every answer will say so
-    closest = np.asarray(closest_seen(net))
-    seen = np.asarray(np.isfinite(closest).any(1))
-    return Evidence(
-        learned=True,
-        tiers=_tiers(card, seen),
-        closest=closest if seen.any() else None,
-        counts=_counts(card),
-        support=around,
-    )
-
-
-def _tiers(card: Card, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64] | None:
-    """Tier of each element from the card (tier -> symbols); else supported is what was seen in training."""
-    from ase.data import atomic_numbers
-
-    told = card.extra.get("tiers")
-    tiers = np.zeros(119, np.int64)
-    if told:
-        for tier, symbols in told.items():
-            if tier in TIERS:
-                tiers[[atomic_numbers[symbol] for symbol in symbols]] = TIERS.index(tier)
-        return tiers
-    if not seen.any():
-        return None
-    tiers[: len(seen)] = np.where(seen, TIERS.index("supported"), 0)[:119]
-    return tiers
-
-
-def _counts(card: Card) -> npt.NDArray[np.int64] | None:
-    from ase.data import atomic_numbers
-
-    told = card.extra.get("element_counts")
-    if not told:
-        return None
-    counts = np.zeros(119, np.int64)
-    for symbol, count in told.items():
-        counts[atomic_numbers[symbol]] = int(count)
-    return counts
 
 
 def _check_structures(structures: Sequence[Atoms]) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sciai.core.checkpoint import Checkpoint
-from sciai.core.errors import CheckpointError
+from sciai.core.errors import BadInput, CheckpointError
 from sciai.health.model.copula import fit_copula
 from sciai.health.model.joint import NeuralJoint
 from sciai.health.model.network import JointNet
@@ -92,7 +92,12 @@ def loss(
         diagnoses: factor on columns of levels, whose NLL is small beside that of numbers.
         consistency: factor on the gap between two orders of asking (``order_gap``), in training only.
         short: share of people who are asked a second time, with little told, in training only.
+
+    Raises:
+        BadInput: ``short`` is no share.
     """
+    if not 0 <= short <= 1:
+        raise BadInput(f"a share of {short:g}", field="domain.loss.short", fix="give 0 to 1")
     values, weight = batch["values"].double().numpy(), batch["weight"]
     # the shared path seeds torch for each step; masks follow it, so a resumed run hides the same
     rng = np.random.default_rng(int(torch.randint(2**31, (1,))))

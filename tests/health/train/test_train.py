@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sciai.core.checkpoint import Checkpoint
-from sciai.core.errors import CheckpointError
+from sciai.core.errors import BadInput, CheckpointError
 from sciai.core.run import compose, evaluate, train
 from sciai.health.data.columns import Column, Kind, Schema, default_schema
 from sciai.health.data.synthetic import invent
@@ -105,6 +105,8 @@ def test_short_questions_are_asked_besides_and_in_training_only() -> None:
     assert seen == [60, 90, 60, 60]
     assert told[0] != told[1]
     assert told[0] == pytest.approx(told[2]) == pytest.approx(told[3])
+    with pytest.raises(BadInput, match=r"domain\.loss\.short.*0 to 1"):
+        loss(net, batch, short=2.0)
 
 
 def test_the_copula_through_the_shared_path(tmp_path: Path) -> None:
