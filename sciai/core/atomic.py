@@ -53,7 +53,8 @@ def whole_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
             f"cannot write: {e.strerror or e}", file=final, fix="check the room on the disk"
         ) from e
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):  # a file stands where the folder should be
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

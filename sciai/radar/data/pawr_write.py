@@ -15,10 +15,12 @@ import xarray as xr
 
 from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput
+from sciai.radar.data.arguments import path_of
 from sciai.radar.data.build import Array, fields_of, sweeps_of
 from sciai.radar.data.names import PHASES, base_name
 from sciai.radar.data.pawr import BELOW_NOISE_VALUE, BLOCK, CELL_DTYPE, HEADER, LIGHT, LSB, MISSING_VALUE
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, validity_of
+from sciai.radar.data.write import check_maps, checked_sweeps
 
 __all__ = ["write_pawr"]
 
@@ -39,11 +41,11 @@ def write_pawr(
     """Write a volume as MP-PAWR raw files, one per variable, all of them or none.
 
     Values are rounded to the format's step of 0.01 (and phases wrapped to -180..180, which its 16-bit
-    words can hold);
-    validity is exact.
+    words can hold); validity is exact. The format counts gates from the radar on: where the first one lies
+    further out, missing gates go before it. It knows when a volume began and ended, and no times of rays.
 
     Args:
-        volume: sweeps with one number of rays; gates may differ from sweep to sweep.
+        volume: PPI sweeps with one number of rays; gates may differ from sweep to sweep.
         path: folder for ``<site>_<time>_<VAR>.dat[.gz]``; for a single variable a path with a
             suffix is the file itself.
         variables: fields to write; default all.
@@ -54,9 +56,9 @@ def write_pawr(
         The files written, in the order of ``variables``.
 
     Raises:
-        BadInput: sweeps that do not fit the format (rays, range steps, more than 255 elevations), unknown
-            variable,
-            values beyond -326.99..327.67, existing output, disk full.
+        BadInput: sweeps that do not fit the format (no PPI, rays, range steps, a first gate that is no whole
+            number of gates out, more than 255 elevations), unknown variable, values beyond -326.99..327.67,
+            existing output, disk full.
 
     Example:
         >>> import tempfile
@@ -65,8 +67,10 @@ def write_pawr(
         >>> open_volume(files[0])["sweep_1/DBZH"].shape
         (36, 60)
     """
-    names = sweeps_of(volume)
-    sweeps = [volume[s].to_dataset() for s in names]
+    target = path_of(path, "path", "raw/")
+    found = checked_sweeps(volume, ("azimuth", "elevation", "range", "time"))
+    check_maps(found)
+    names, sweeps = list(found), list(found.values())
     present = list(dict.fromkeys(f for ds in sweeps for f in fields_of(ds)))
     variables = present if variables is None else list(variables)
     for v in variables:
@@ -75,7 +79,6 @@ def write_pawr(
     if not variables:
         raise BadInput("no data variable to write", field="variables")
     _check_layout(sweeps, names)
-    target = Path(path)
     single = len(variables) == 1 and target.suffix != "" and not target.is_dir()
     stamp = str(min(ds["time"].values.min() for ds in sweeps).astype("datetime64[s]")).translate(
         {ord(c): None for c in "-T:"}
@@ -107,7 +110,35 @@ def _check_layout(sweeps: Sequence[xr.Dataset], names: Sequence[str]) -> None:
         if step.size and (
             np.ptp(step) > 0.5 or not 1 <= round(step[0]) <= 65535 or abs(step[0] - round(step[0])) > 1e-3
         ):
-            raise BadInput(f"{n} has no constant range step of whole metres", field="range", unit="m")
+            raise BadInput(
+                f"{n} has no constant range step of whole metres",
+                field="range",
+                unit="m",
+                fix="write CfRadial2 instead",
+            )
+        _gates_before(ds, n)
+
+
+def _gates_before(ds: xr.Dataset, name: str) -> int:
+    """How many gates of the format lie before the first of the sweep: it counts them from the radar on.
+
+    Raises:
+        BadInput: where that is no whole number, or the first gate lies behind the radar.
+    """
+    gates = ds["range"].values.astype(np.float64)
+    if gates.size < 2:
+        return 0
+    step = round(float(gates[1] - gates[0]))
+    before = (gates[0] - 0.5 * step) / step
+    if round(before) < 0 or abs(before - round(before)) > 0.02:
+        raise BadInput(
+            f"{name} begins at {gates[0]:g}; the format counts gates of {step} from the radar on, "
+            f"so that centres lie at {0.5 * step:g}, {1.5 * step:g}, ...",
+            field="range",
+            unit="m",
+            fix="write CfRadial2 instead",
+        )
+    return round(before)
 
 
 def _word(degrees: Array, full: float, dtype: str) -> Array:
@@ -117,7 +148,10 @@ def _word(degrees: Array, full: float, dtype: str) -> Array:
 def _encoded(volume: xr.DataTree, sweeps: Sequence[xr.Dataset], variable: str) -> Iterator[bytes]:
     """The bytes of one file: header, then ray by ray."""
     rays = sweeps[0]["azimuth"].size
-    words = [_words(ds, variable) for ds in sweeps]
+    words = [
+        np.pad(_words(ds, variable), ((0, 0), (_gates_before(ds, name), 0)))  # word 0 is missing
+        for name, ds in zip(sweeps_of(volume), sweeps, strict=True)
+    ]
     heads = [_cell_headers(ds, w.shape[1]) for ds, w in zip(sweeps, words, strict=True)]
     yield _file_header(volume, sweeps, variable)
     block = bytearray(BLOCK)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import xarray as xr
 
 from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput
+from sciai.radar.data.arguments import path_of, shown
 from sciai.radar.data.build import Array, fields_of, sweeps_of
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, companion, is_companion, validity_of
 
@@ -96,13 +97,45 @@ def _free_codes(word: Array, info: Any, fill: Any) -> tuple[int, int] | None:
     return None if missing is None or below is None else (int(below), int(missing))
 
 
-def _checked(volume: xr.DataTree) -> list[xr.Dataset]:
-    sweeps = [volume.children[s].to_dataset() for s in sweeps_of(volume)]
-    if not any(fields_of(ds) for ds in sweeps):
+def checked_sweeps(volume: xr.DataTree, needs: Sequence[str] = ()) -> dict[str, xr.Dataset]:
+    """Sweeps of a volume that is to be written, by name.
+
+    Args:
+        volume: as it was handed over.
+        needs: coordinates without which the format cannot be written.
+
+    Raises:
+        BadInput: it is no volume, has no field, or a sweep lacks a coordinate.
+    """
+    if not isinstance(volume, xr.DataTree):
+        raise BadInput(
+            f"cannot write {shown(volume)} as a radar volume",
+            field="volume",
+            fix="give what open_volume gives",
+        )
+    sweeps = {s: volume.children[s].to_dataset() for s in sweeps_of(volume)}
+    if not any(fields_of(ds) for ds in sweeps.values()):
         raise BadInput(
             "no data variable in this volume", fix="give a volume with fields over (azimuth, range)"
         )
+    for name, ds in sweeps.items():
+        lacking = [c for c in needs if c not in ds.variables]
+        if lacking:
+            raise BadInput(
+                f"{name} has no {' and no '.join(lacking)}", field=lacking[0], fix="write CfRadial2 instead"
+            )
     return sweeps
+
+
+def check_maps(sweeps: Mapping[str, xr.Dataset]) -> None:
+    """Refuse sweeps that are no PPI, for formats that know nothing else.
+
+    Raises:
+        BadInput: naming the first of them.
+    """
+    for name, ds in sweeps.items():
+        if fields_of(ds) and ds[fields_of(ds)[0]].dims[0] != "azimuth":
+            raise BadInput(f"{name} is not a PPI", field="sweep_mode", fix="write CfRadial2 instead")
 
 
 _PLAIN = (str, int, float, np.integer, np.floating)
@@ -133,7 +166,7 @@ def write_cfradial2(volume: xr.DataTree, path: str | os.PathLike[str], *, overwr
         >>> open_volume(file)["sweep_0/VRADH"].attrs["units"]
         'meters per second'
     """
-    sweeps = _checked(volume)
+    path, sweeps = path_of(path, "path", "volume.nc"), list(checked_sweeps(volume).values())
     with whole_file(path, overwrite=overwrite) as temporary, _netcdf(temporary) as nc:
         nc.setncatts(
             {
@@ -243,10 +276,10 @@ def write_odim(volume: xr.DataTree, path: str | os.PathLike[str], *, overwrite: 
         >>> len(open_volume(file).children)
         2
     """
-    sweeps = _checked(volume)
-    for i, ds in enumerate(sweeps):
-        if fields_of(ds) and ds[fields_of(ds)[0]].dims[0] != "azimuth":
-            raise BadInput(f"sweep_{i} is not a PPI", field="sweep_mode", fix="write CfRadial2 instead")
+    path = path_of(path, "path", "volume.h5")
+    found = checked_sweeps(volume, ("azimuth", "elevation", "range", "time"))
+    check_maps(found)
+    sweeps = list(found.values())
     with whole_file(path, overwrite=overwrite) as temporary:
         # in memory first: HDF5 does not survive a full disk in good order
         with h5py.File("memory.h5", "w", driver="core", backing_store=False) as h5:
@@ -290,7 +323,8 @@ def _clock(time: np.datetime64) -> str:
 
 def _write_dataset(group: Any, ds: xr.Dataset, name: str) -> None:
     gates = ds["range"].values.astype(np.float64)
-    step = float(np.median(np.diff(gates))) if gates.size > 1 else 1.0
+    # of all gates: the median of differences of float32 was 1 m off at the far end
+    step = float(gates[-1] - gates[0]) / (gates.size - 1) if gates.size > 1 else 1.0
     if gates.size > 2 and np.ptp(np.diff(gates)) > 0.01 * step:
         raise BadInput(
             f"{name} has gates of uneven length", field="range", unit="m", fix="write CfRadial2 instead"

@@ -138,6 +138,30 @@ def test_phase_is_wrapped_and_values_rounded(tmp_path):
     np.testing.assert_allclose(back[0, 5:8], [-10.0, -179.0, -20.0], atol=0.0051)
 
 
+def test_gates_stay_where_they_are(tmp_path):
+    ds = simulate(seed=1, shape=(1, 12, 20), variables=["DBZH"])["sweep_0"].to_dataset()
+    step = float(ds["range"][1] - ds["range"][0])
+    far = xr.DataTree.from_dict({"/sweep_0": ds.assign_coords(range=ds["range"] + 3 * step)})
+    back = open_volume(write_pawr(far, tmp_path / "a.dat")[0])["sweep_0"].to_dataset()
+    assert back.sizes["range"] == 23
+    assert (back["DBZH_validity"].values[:, :3] == 2).all()
+    np.testing.assert_array_equal(back["range"].values[3:], far["sweep_0/range"].values)
+    np.testing.assert_array_equal(back["DBZH"].values[:, 3:], ds["DBZH"].values)
+    for moved in (ds["range"] + 0.4 * step, ds["range"] - step):
+        with pytest.raises(BadInput, match="begins at") as caught:
+            write_pawr(xr.DataTree.from_dict({"/sweep_0": ds.assign_coords(range=moved)}), tmp_path / "b.dat")
+        assert (caught.value.field, caught.value.unit) == ("range", "m")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.dat"]
+
+
+def test_a_section_is_no_volume_of_the_format(tmp_path):
+    ds = simulate(seed=1, shape=(1, 12, 20), variables=["DBZH"])["sweep_0"].to_dataset()
+    section = ds.swap_dims(azimuth="elevation").assign(sweep_mode="rhi")
+    with pytest.raises(BadInput, match="sweep_0 is not a PPI"):
+        write_pawr(xr.DataTree.from_dict({"/sweep_0": section}), tmp_path / "a.dat")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_does_not_fit_the_format(tmp_path):
     volume = simulate(seed=1, shape=(2, 12, 20), variables=["DBZH"])
     with pytest.raises(BadInput, match="no such field") as caught:
