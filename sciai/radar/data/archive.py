@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput, SciaiError
+from sciai.radar.data.arguments import path_of, shown
 
 BASE_URL: Final = "https://unidata-nexrad-level2.s3.amazonaws.com"
 """The archive's public bucket since 2025; its predecessor was ``noaa-nexrad-level2``."""
@@ -74,10 +75,8 @@ def fetch(
             the way.
         FetchFailed: no network, an error of the server, or a download that does not match its checksum.
     """
-    site = site.strip().upper()
-    if not re.fullmatch(r"[A-Z]{4}", site):
-        raise BadInput(f"{site!r} is not a NEXRAD site", field="site", fix="give four letters such as KTLX")
-    wanted = _utc(time)
+    dest = path_of(dest, "dest", "volumes")
+    site, wanted = _site(site), _utc(time)
     base_url = base_url.rstrip("/")
     volume = _nearest(site, wanted, base_url)
     target = Path(dest) / volume.key.rsplit("/", 1)[-1]
@@ -95,7 +94,14 @@ def fetch(
     return target
 
 
-def _utc(time: datetime | str) -> datetime:
+def _site(given: Any) -> str:
+    site = given.strip().upper() if isinstance(given, str) else ""
+    if not re.fullmatch(r"[A-Z]{4}", site):
+        raise BadInput(f"{given!r} is not a NEXRAD site", field="site", fix="give four letters such as KTLX")
+    return site
+
+
+def _utc(time: Any) -> datetime:
     if isinstance(time, str):
         try:
             time = datetime.fromisoformat(time.strip())
@@ -103,6 +109,8 @@ def _utc(time: datetime | str) -> datetime:
             raise BadInput(
                 f"{time!r} is not a time", field="time", unit="UTC", fix="give 2013-05-20T20:00"
             ) from None
+    if not isinstance(time, datetime):
+        raise BadInput(f"{shown(time)} is not a time", field="time", unit="UTC", fix="give 2013-05-20T20:00")
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 

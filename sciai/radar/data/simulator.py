@@ -15,7 +15,7 @@ receiver noise, ground clutter, beam blockage, a blind range and an interference
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ import xarray as xr
 from scipy.ndimage import map_coordinates
 
 from sciai.core.errors import BadInput
+from sciai.radar.data.arguments import shown, whole_number
 from sciai.radar.data.build import Field, Sweep, seconds_after, sweep_dataset, volume_tree
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID
 
@@ -62,7 +63,8 @@ def simulate(
         invalid gates.
 
     Raises:
-        BadInput: unknown variable, or a shape that is not three positive numbers.
+        BadInput: unknown variable, a shape that is not three positive whole numbers, a seed or time step that
+            is none from 0 on.
 
     Example:
         >>> volume = simulate(seed=3, shape=(3, 36, 60), variables=["DBZH"])
@@ -73,6 +75,16 @@ def simulate(
         raise BadInput(
             f"shape {shape}", field="shape", fix="give (elevations, rays, gates), at least (1, 1, 2)"
         )
+    for length in shape:
+        whole_number(length, "shape", 1, 300)
+    seed, time_step = whole_number(seed, "seed", 0, 7), whole_number(time_step, "time_step", 0, 1)
+    if isinstance(variables, str) or not isinstance(variables, Iterable):
+        raise BadInput(
+            f"variables of {shown(variables)}",
+            field="variables",
+            fix="give a list of names, such as ['DBZH']",
+        )
+    variables = list(variables)
     unknown = [v for v in variables if v not in VARIABLES]
     if unknown or not variables:
         raise BadInput(

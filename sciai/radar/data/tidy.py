@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,18 @@ from sciai.radar.data.validity import (
 def tidy_tree(tree: xr.DataTree) -> xr.DataTree:
     """Standard names, float32 fields and companions for every sweep; everything else stays as it is.
 
-    A gate without companion is missing where NaN; infinities become NaN and missing too, and the companion's
-    attribute ``infinite_gates`` counts them. Sweeps without any field are kept.
+    Sweeps are named ``sweep_<number>`` without zeros in front (``sweep_0001``, as other software writes it,
+    becomes ``sweep_1``).
+
+    A gate without companion is missing where NaN; infinities, and what float32 cannot hold, become NaN and
+    missing too, and the companion's attribute ``infinite_gates`` counts them. Sweeps without any field are
+    kept.
 
     Args:
         tree: a volume with ``sweep_<i>`` children, or one sweep at the root.
 
     Raises:
-        BadInput: no sweep, or no field in any.
+        BadInput: no sweep, two of one number, no field in any, or a name with a slash.
 
     Example:
         >>> ds = xr.Dataset({"reflectivity": (("azimuth", "range"), [[1.0, np.nan]])})
@@ -41,21 +46,54 @@ def tidy_tree(tree: xr.DataTree) -> xr.DataTree:
     if not names and fields_of(tree):
         tree = xr.DataTree.from_dict({"/": _site(tree), "/sweep_0": tree.to_dataset().drop_attrs(deep=False)})
         names = ["sweep_0"]
+    plain = canonical_names(names)
     if not names:
         raise BadInput(
             "no sweep in this tree", field="sweep_0", fix="give a volume with children sweep_0, sweep_1, ..."
         )
     nodes: dict[str, xr.Dataset] = {}
     for node in tree.subtree:
-        nodes[node.path] = node.to_dataset(inherit=False)
+        first, *below = node.path.removeprefix(tree.path).strip("/").split("/")
+        nodes["/" + "/".join([plain.get(first, first), *below])] = node.to_dataset(inherit=False)
     found = False
-    for n in names:
-        path = f"/{n}" if f"/{n}" in nodes else f"{tree.path.rstrip('/')}/{n}"
-        nodes[path] = _tidy_sweep(nodes[path])
-        found |= bool(fields_of(nodes[path]))
+    for n in plain.values():
+        nodes[f"/{n}"] = _tidy_sweep(nodes[f"/{n}"])
+        found |= bool(fields_of(nodes[f"/{n}"]))
     if not found:
-        raise BadInput("no data variable in any sweep", fix="a sweep needs a variable over (azimuth, range)")
+        raise BadInput(
+            "no data variable in any sweep" + _shapes_in([nodes[f"/{n}"] for n in plain.values()]),
+            fix="a sweep needs a variable over (azimuth, range)",
+        )
     return xr.DataTree.from_dict(nodes)
+
+
+def canonical_names(names: Sequence[str]) -> dict[str, str]:
+    """Names of sweeps as they are -> ``sweep_<number>``.
+
+    Raises:
+        BadInput: two have the same number.
+
+    Example:
+        >>> canonical_names(["sweep_0001", "sweep_2"])
+        {'sweep_0001': 'sweep_1', 'sweep_2': 'sweep_2'}
+    """
+    plain = {name: f"sweep_{int(name[6:])}" for name in names}
+    taken: dict[str, str] = {}
+    for name, number in plain.items():
+        if number in taken:
+            raise BadInput(
+                f"two sweeps with one number: {taken[number]} and {name}",
+                field=name,
+                fix="rename one of them",
+            )
+        taken[number] = name
+    return plain
+
+
+def _shapes_in(sweeps: Sequence[xr.Dataset]) -> str:
+    """What there is instead of fields, for a message; the first few of them."""
+    found = [f"{n} over ({', '.join(map(str, v.dims))})" for ds in sweeps for n, v in ds.data_vars.items()]
+    return f": there is {', '.join(found[:3])}" if found else ""
 
 
 def _site(tree: xr.DataTree) -> xr.Dataset:
@@ -89,14 +127,14 @@ def _tidy_field(ds: xr.Dataset, v: xr.DataArray, name: str) -> tuple[xr.Variable
     given = np.asarray(v.values)
     had = companion(name) in ds
     flags = validity_of({name: given, **({companion(name): ds[companion(name)].values} if had else {})}, name)
-    values = given.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and so missing
+        values = given.astype(np.float32, copy=False)
     if given.dtype.kind in "iu" and not np.array_equal(values, given):
         raise BadInput(
             "whole numbers beyond 2^24 (16,777,216), which float32 cannot hold",
             field=name,
             fix="split their bits among fields, or convert them to float64 yourself where digits may go",
         )
-    # float64 beyond float32 becomes infinite here
     infinite = np.isinf(values)
     if infinite.any() or (had and np.isfinite(values[flags != 0]).any()):
         values = np.where(flags == 0, values, np.nan).astype(np.float32)

@@ -13,6 +13,7 @@ from pathlib import Path
 import xarray as xr
 
 from sciai.core.errors import BadInput
+from sciai.radar.data.arguments import path_of
 from sciai.radar.data.memory import hand_back
 from sciai.radar.data.merge import merge_volumes
 from sciai.radar.data.tidy import tidy_tree
@@ -53,6 +54,9 @@ def open_volume(source: Source | Sequence[str | os.PathLike[str]]) -> xr.DataTre
         'valid below_noise missing'
     """
     if isinstance(source, xr.Dataset):
+        slashed = [str(n) for n in source.variables if "/" in str(n)]
+        if slashed:
+            raise BadInput("a variable whose name has a slash", field=slashed[0], fix="rename it")
         return tidy_tree(xr.DataTree.from_dict({"/sweep_0": source}))
     if isinstance(source, xr.DataTree):
         return tidy_tree(source)
@@ -62,7 +66,11 @@ def open_volume(source: Source | Sequence[str | os.PathLike[str]]) -> xr.DataTre
         raise BadInput(
             f"cannot open a {type(source).__name__} as a radar volume", fix="give a path, paths or a DataTree"
         )
-    paths = [Path(p) for p in source]
+    if isinstance(source, bytes | bytearray):
+        raise BadInput(
+            "bytes are not a radar volume", field="source", fix="write them to a file and give its path"
+        )
+    paths = [path_of(p, "source", "volume.h5") for p in source]
     if not paths:
         raise BadInput("an empty list of files", field="source", fix="give at least one path")
     volume = _open_paths(paths)

@@ -151,6 +151,28 @@ def test_a_users_tree(tree):
     assert open_volume(volume).identical(volume)
 
 
+def test_sweeps_with_zeros_in_front_of_their_number(tree):
+    padded = xr.DataTree.from_dict(
+        {"/sweep_0003": tree["sweep_0"].to_dataset(), "/sweep_0003/more": xr.Dataset()}
+    )
+    assert list(open_volume(padded).children) == ["sweep_3"]
+    assert "more" in open_volume(padded)["sweep_3"].children
+    twice = xr.DataTree.from_dict({f"/{n}": tree["sweep_0"].to_dataset() for n in ("sweep_0", "sweep_00")})
+    with pytest.raises(BadInput, match="two sweeps with one number: sweep_0 and sweep_00"):
+        open_volume(twice)
+
+
+def test_a_volume_that_is_a_branch_of_a_tree(tree):
+    branch = xr.DataTree.from_dict({f"/site/{s}": tree[s].to_dataset() for s in sweeps_of(tree)})["site"]
+    assert sweeps_of(open_volume(branch)) == sweeps_of(tree)
+
+
+def test_what_there_is_instead_of_fields_is_said():
+    cube = xr.Dataset({"DBZH": (("elevation", "azimuth", "range"), np.zeros((2, 3, 4)))})
+    with pytest.raises(BadInput, match=r"there is DBZH over \(elevation, azimuth, range\)"):
+        open_volume(cube)
+
+
 def test_a_single_sweep_in_memory(tree):
     for sweep in (tree["sweep_0"].to_dataset(), xr.DataTree(tree["sweep_0"].to_dataset())):
         volume = open_volume(sweep)
