@@ -84,6 +84,8 @@ class Encoder:
         self._grants: dict[tuple[str, Task], list[Dependency]] = {}
         self.parts: dict[Task, Coded] = {}
         """What became of each plane."""
+        self.looked_back = False
+        """Whether a plane may have been coded with the help of the previous volume."""
         self._stored: PlaneReader | None = None
         if keep is not None:
             earlier, self._stored = keep
@@ -206,6 +208,8 @@ class Encoder:
             planes = self._planes_of(below)
             below_view, number = View(planes, those("below")), self.source.sweeps[below].number
         previous = self._previous_view(at, var, those("previous"))
+        if previous is not None:
+            self.looked_back = True
         return View(self._planes_of(at), here, below_view, previous), number, previous is not None
 
     def _planes_of(self, at: int) -> Planes:

@@ -57,7 +57,10 @@ def array_of(var: str, kind: Kind) -> str:
 
 
 def file_fetcher(root: str | os.PathLike[str]) -> Fetch:
-    """A function that reads a key below a folder; None where there is no such file."""
+    """A function that reads a key below a folder; None where there is no such file.
+
+    It raises `DamagedStore` where there is one that cannot be read.
+    """
     base = Path(root)
 
     def fetch(key: str) -> bytes | None:
@@ -65,6 +68,8 @@ def file_fetcher(root: str | os.PathLike[str]) -> Fetch:
             return (base / key).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+        except OSError as err:
+            raise DamagedStore(f"{base / key}: cannot be read: {err.strerror or err}") from err
 
     return fetch
 
@@ -273,7 +278,8 @@ class PlaneReader:
             found = reader.identity()
             if not found:
                 raise DamagedStore(
-                    f"{self.label}: coded against the previous volume {path}, which is gone: put it back"
+                    f"{self.label}: coded against the previous volume {path}, which is gone: put it back at "
+                    f"{reader.label}"
                 )
             if found != digest:
                 raise DamagedStore(
@@ -281,6 +287,19 @@ class PlaneReader:
                 )
             self._previous = reader
         return self._previous
+
+    def chain(self) -> list[Path]:
+        """Folders of this store and of those that it needs, the nearest first, as far as they are there."""
+        found: list[Path] = []
+        reader: PlaneReader | None = self
+        while reader is not None and reader.root is not None and reader.root not in found:
+            found.append(reader.root)
+            try:
+                link = json.loads(reader.fetch(RECORD) or b"").get("previous")
+                reader = PlaneReader.of_folder(reader.root / link["path"]) if link else None
+            except (ValueError, KeyError, TypeError, AttributeError):
+                reader = None
+        return found
 
     def identity(self) -> str:
         """SHA-256 of the record, which holds the digest of every file; "" where there is none."""

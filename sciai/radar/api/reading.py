@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import warnings
@@ -13,17 +14,19 @@ import numpy as np
 import xarray as xr
 
 from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask
-from sciai.core.errors import DamagedStore
+from sciai.core.errors import BadInput, DamagedStore
 from sciai.core.listen import tell
 from sciai.radar import checks
 from sciai.radar.api.common import QUANTISERS, quantiser_bytes
+from sciai.radar.api.coordinates import another_volume
 from sciai.radar.api.measure import Tally, correlation
 from sciai.radar.api.planes import CHUNK, MODEL_DIR, RECORD, PlaneReader, array_of, file_fetcher
 from sciai.radar.api.record import asked, of_store, receipt
 from sciai.radar.api.report import Compressed, VariableReport
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.source import Source, open_source
-from sciai.radar.api.store import check_store, digest_of
+from sciai.radar.api.store import check_store, is_intact
+from sciai.radar.data.arguments import path_of, shown, whole_number
 from sciai.radar.data.build import sweeps_of
 
 __all__ = ["decompress", "info", "verify"]
@@ -50,6 +53,9 @@ def decompress(
         BadInput: there is no store.
         DamagedStore, CheckpointError: it, its model or the previous volume is altered or gone.
     """
+    store, threads = path_of(store, "store", "out.zarr"), whole_number(threads, "threads", 1, 2)
+    if damaged not in ("raise", "missing"):
+        raise BadInput(f"damaged of {shown(damaged)}", field="damaged", fix="use 'raise' or 'missing'")
     query = of_store("decompress", store, {"damaged": damaged})
     volume, losses = _decoded(store, damaged, threads)
     for loss in losses:
@@ -106,14 +112,15 @@ def verify(volume: Any, store: str | os.PathLike[str], *, threads: int = 2) -> A
         threads: Planes decoded at once.
 
     Returns:
-        Answer with the figures measured now; it refuses where a bound does not hold, a mask differs, a chunk
-        is damaged or something is not there.
+        Answer with the figures measured now; it refuses where a bound does not hold, a mask or a coordinate
+        differs, a chunk is damaged, or one of the two has what the other lacks.
 
     Raises:
         BadInput: there is no such volume or store.
         DamagedStore: ``zarr.json`` or the record was altered.
     """
     started = time.perf_counter()
+    store, threads = path_of(store, "store", "out.zarr"), whole_number(threads, "threads", 1, 2)
     source = open_source(volume)
     record = check_store(store)
     reader = PlaneReader.of_folder(store)
@@ -121,7 +128,10 @@ def verify(volume: Any, store: str | os.PathLike[str], *, threads: int = 2) -> A
 
     def predict(_: Source) -> Estimate[Compressed]:
         tallies, losses = _compare(source, reader, threads)
-        found.extend(losses)
+        found.extend([*another_volume(source, store), *losses])
+        if not any(f.check == "damaged" for f in found) and not is_intact(store, _sizes(store), record):
+            message = "files of the store were altered since it was written, though all fields decode"
+            found.append(Finding("damaged", Level.REFUSE, message, "store"))
         value = _measured(source, tallies, record, Path(store), time.perf_counter() - started)
         return Estimate(value, {v: r.max_error for v, r in value.variables.items()})
 
@@ -155,15 +165,14 @@ def info(store: str | os.PathLike[str]) -> dict[str, Any]:
         BadInput: there is no store.
         DamagedStore: ``zarr.json`` or the record was altered.
     """
-    record = check_store(store)
-    path = Path(store)
+    path = path_of(store, "store", "out.zarr")
+    record = check_store(path)
     sizes = _sizes(path)
     weights = _weights(path, sizes)
-    tree = xr.open_datatree(path, engine="zarr", chunks=None)
-    with tree:
-        sweeps = sweeps_of(tree)
-        shapes = {(n, v): tree[f"{n}/{v}"].shape for n in sweeps for v in _coded(tree[n].to_dataset())}
-        attrs = dict(tree.attrs)
+    # not through xarray, which reads coordinates: what a store says of itself stands when one is damaged
+    document = json.loads((path / "zarr.json").read_bytes())
+    sweeps, shapes = _arrays(document["consolidated_metadata"]["metadata"])
+    attrs = {k: v for k, v in document.get("attributes", {}).items() if k != "coordinates"}
     gates = sum(rays * count for rays, count in shapes.values())
     variables = {}
     for var, kept in record["variables"].items():
@@ -194,9 +203,21 @@ def info(store: str | os.PathLike[str]) -> dict[str, Any]:
         "interval_s": record.get("interval_s"),
         "models": record.get("models", {}),
         "previous": (record.get("previous") or {}).get("path"),
-        "intact": digest_of(sorted(sizes), lambda key: (path / key).read_bytes()) == record.get("files"),
+        "intact": is_intact(path, sizes, record),
         "attributes": attrs,
     }
+
+
+def _arrays(nodes: Mapping[str, Any]) -> tuple[list[str], dict[tuple[str, str], tuple[int, int]]]:
+    """Names of the sweeps, and (sweep, field) -> rays, gates."""
+    sweeps = [n for n, node in nodes.items() if n.startswith("sweep_") and node["node_type"] == "group"]
+    shapes = {}
+    for path, node in nodes.items():
+        sweep, _, var = path.partition("/")
+        if sweep in sweeps and f"{sweep}/{array_of(var, 'mask')}" in nodes:
+            rays, gates = node["shape"]
+            shapes[sweep, var] = (int(rays), int(gates))
+    return [s for s in sweeps if s[6:].isdigit()], shapes
 
 
 def _coded(dataset: xr.Dataset) -> list[str]:

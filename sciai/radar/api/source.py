@@ -20,6 +20,7 @@ from sciai.radar.data.build import fields_of, sweeps_of
 from sciai.radar.data.categories import why_category
 from sciai.radar.data.loops import settle
 from sciai.radar.data.names import PSNR_PEAK, base_name, circular_period, fm301_names, is_reflectivity
+from sciai.radar.data.tidy import canonical_names
 from sciai.radar.data.validity import attributes, companion, validity_of
 from sciai.radar.model.interface import F32, U8
 
@@ -40,6 +41,7 @@ class SweepSource:
         shape: Rays, gates.
         full_circle: Whether the rays go all round.
         angle: Fixed angle in degrees, NaN where unknown.
+        infinite: Field -> gates that are infinite, or beyond what float32 holds; known once it was loaded.
     """
 
     number: int
@@ -48,6 +50,7 @@ class SweepSource:
     shape: tuple[int, int]
     full_circle: bool
     angle: float
+    infinite: dict[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -71,7 +74,10 @@ class SweepSource:
         else:
             flags = np.ascontiguousarray(validity_of({var: values, companion(var): stated}, var))
             stray = not np.isnan(values[flags != 0]).all()
-        return (np.where(flags != 0, np.float32(np.nan), values) if stray else values), flags
+        if stray:
+            self.infinite[var] = int(np.isinf(values).sum())
+            values = np.where(flags != 0, np.float32(np.nan), values)
+        return values, flags
 
     def validity_attrs(self, var: str) -> dict[str, Any]:
         """Attributes of the companion: the source's own, or those that the convention asks for."""
@@ -220,7 +226,7 @@ def open_source(volume: Any) -> Source:
     if isinstance(volume, str | os.PathLike):
         name = os.fspath(volume)
     elif isinstance(volume, Sequence) and volume:
-        name = os.fspath(volume[0]) + (f" and {len(volume) - 1} more" if len(volume) > 1 else "")
+        name = str(volume[0]) + (f" and {len(volume) - 1} more" if len(volume) > 1 else "")
     if not isinstance(volume, xr.DataTree) or not _is_tidy(volume):
         from sciai.radar.data.volume import open_volume
 
@@ -237,6 +243,8 @@ def open_source(volume: Any) -> Source:
 def _is_tidy(tree: xr.DataTree) -> bool:
     """Whether names and dimensions are as `open_volume` makes them, so that nothing need be loaded."""
     names = sweeps_of(tree)
+    if any(old != new for old, new in canonical_names(names).items()):
+        return False
     fields = [(n, f) for n in names for f in fields_of(tree[n])]
     for sweep in names:
         own = [f for n, f in fields if n == sweep]

@@ -94,7 +94,7 @@ def decode_standalone(data: bytes) -> NDArray[Any]:
         raise DamagedStore("this is not a chunk of the sciai.radar codec (cut short or overwritten)")
     magic, version, crc, kind, ndim = _HEAD.unpack_from(data)
     if zlib.crc32(_HEAD.pack(magic, version, 0, kind, ndim) + data[_HEAD.size :]) != crc:
-        raise DamagedStore("the checksum of this chunk does not match (bytes altered)")
+        raise DamagedStore("its checksum does not match (bytes altered)")
     shape = struct.unpack_from(f"<{ndim}I", data, _HEAD.size)
     dtype = np.dtype("<" + kind.decode().strip())
     return _from_body(data[_HEAD.size + 4 * ndim :], dtype, shape)

@@ -24,6 +24,7 @@ from sciai.radar.model.registry import model_hash
 __all__ = [
     "check_store",
     "digest_of",
+    "is_intact",
     "read_record",
     "write_metadata",
     "write_models",
@@ -183,6 +184,28 @@ def digest_of(keys: list[str], read: Callable[[str], bytes]) -> str:
     return total.hexdigest()
 
 
+def is_intact(path: Path, sizes: Mapping[str, int], record: Mapping[str, Any]) -> bool:
+    """Whether every file of a store still has its checksum; files that are not of the store do not count.
+
+    Args:
+        path: the store, its ``zarr.json`` being the one that was written (`check_store`).
+        sizes: its files by key.
+        record: its record.
+    """
+    nodes = json.loads((path / "zarr.json").read_bytes())["consolidated_metadata"]["metadata"]
+    own = [
+        key
+        for key in sorted(sizes)
+        if key in ("zarr.json", QUANTISERS)
+        or key.startswith(f"{MODEL_DIR}/")
+        or key.rpartition("/")[0] in nodes
+    ]
+    try:
+        return digest_of(own, lambda key: (path / key).read_bytes()) == record.get("files")
+    except OSError:
+        return False
+
+
 def read_record(store: str | os.PathLike[str]) -> dict[str, Any]:
     """The record of a store.
 
@@ -209,9 +232,15 @@ def read_record(store: str | os.PathLike[str]) -> dict[str, Any]:
             file=path,
             fix="only stores that sciai wrote can be decoded here; open it with xarray",
         ) from None
+    except OSError as err:
+        raise _unreadable(err, path / RECORD) from err
     except (ValueError, KeyError, TypeError) as err:
         raise DamagedStore(f"{path}: {RECORD} was altered ({err})") from err
     return record
+
+
+def _unreadable(err: OSError, file: Path) -> BadInput:
+    return BadInput(f"cannot read the store: {err.strerror or err}", file=file, fix="check its permissions")
 
 
 def check_store(store: str | os.PathLike[str]) -> dict[str, Any]:
@@ -221,7 +250,12 @@ def check_store(store: str | os.PathLike[str]) -> dict[str, Any]:
         BadInput, DamagedStore: see `read_record`.
     """
     record = read_record(store)
-    if hashlib.sha256((Path(store) / "zarr.json").read_bytes()).hexdigest() != record.get("zarr"):
+    document = Path(store) / "zarr.json"
+    try:
+        digest = hashlib.sha256(document.read_bytes()).hexdigest()
+    except OSError as err:
+        raise _unreadable(err, document) from err
+    if digest != record.get("zarr"):
         raise DamagedStore(
             f"{store}: zarr.json was altered since it was written; restore it from a copy "
             "(xarray may still read the store, at your own risk)"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from numbers import Real
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from sciai.radar.api.plans import Target
 from sciai.radar.api.source import Source
 from sciai.radar.api.store import check_store
 from sciai.radar.api.strong import LEAST_BOUND
+from sciai.radar.data.arguments import path_of, shown
 from sciai.radar.model.interface import SweepCodec
 from sciai.radar.model.registry import CODECS, available_codecs, shipped_codec
 
@@ -58,10 +60,18 @@ def targets_of(
         )
     if isinstance(lossless, str):
         lossless = [lossless]
+    if isinstance(lossless, np.bool_):
+        lossless = bool(lossless)
+    if not isinstance(lossless, bool | Collection):
+        raise BadInput(
+            f"lossless of {shown(lossless)}", field="lossless", fix="give True, False or names of variables"
+        )
     exact = set(known) if lossless is True else set() if lossless is False else set(lossless)
     if exact - set(known):
         raise BadInput(
-            f"lossless for {sorted(exact - set(known))}, which the volume does not have", field="lossless"
+            f"lossless for {sorted(map(str, exact - set(known)))}, which the volume does not have",
+            field="lossless",
+            fix=f"it has {', '.join(known)}",
         )
     named = {v for given in (psnr, max_error) if isinstance(given, Mapping) for v in given}
     exact |= set(source.categories) - named
@@ -108,6 +118,7 @@ def codecs_of(codec: str | SweepCodec, effort: str = "best") -> list[SweepCodec]
             )
         codec = "quick"
     if not isinstance(codec, str):
+        _must_be_codec(codec)
         return [codec]
     if codec == "auto":
         return available_codecs()
@@ -119,13 +130,35 @@ def codecs_of(codec: str | SweepCodec, effort: str = "best") -> list[SweepCodec]
         raise CheckpointError(f"codec={codec!r}: {err}; codec='plain' always works") from err
 
 
-def previous_of(store: str | os.PathLike[str] | None) -> PlaneReader | None:
+def _must_be_codec(given: Any) -> None:
+    if isinstance(given, type) or not isinstance(given, SweepCodec):
+        names = ", ".join(CODECS)
+        raise BadInput(f"codec of {shown(given)}", field="codec", fix=f"use auto, {names}, or a codec object")
+
+
+def previous_of(store: str | os.PathLike[str] | None, target: Path) -> PlaneReader | None:
     """Reader of the store that ``previous=`` names.
 
+    Args:
+        store: as it was given.
+        target: the store to write.
+
     Raises:
-        BadInput, DamagedStore: there is none, or it was altered.
+        BadInput, DamagedStore: there is none, or it was altered; or the store to write would replace it or
+            one that it needs.
     """
     if store is None:
         return None
-    check_store(store)
-    return PlaneReader.of_folder(store)
+    path = path_of(store, "previous", "t0.zarr")
+    check_store(path)
+    reader = PlaneReader.of_folder(path)
+    for needed in reader.chain():
+        if needed.exists() and target.exists() and needed.samefile(target):
+            raise BadInput(
+                "the store to write would replace the previous volume, or one that it needs, and nobody "
+                "could read either",
+                file=target,
+                field="previous",
+                fix="write to another name",
+            )
+    return reader

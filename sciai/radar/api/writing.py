@@ -19,6 +19,7 @@ from sciai.radar.api import choosing
 from sciai.radar.api.atomic import FolderWriter, check_target, new_folder
 from sciai.radar.api.encode import Encoder, Plane, Task
 from sciai.radar.api.figures import compressed, variable_report, with_record
+from sciai.radar.api.guards import concerning_previous, infinite_once_loaded
 from sciai.radar.api.mend import finer_planes, missing
 from sciai.radar.api.planes import PlaneReader
 from sciai.radar.api.plans import Coded, Target, VariablePlan, model_key
@@ -28,6 +29,7 @@ from sciai.radar.api.source import Planned, Source, open_source
 from sciai.radar.api.store import write_metadata, write_models, write_quantisers, write_record
 from sciai.radar.api.strong import STRONG_BOUND
 from sciai.radar.api.targets import PerVariable, codecs_of, previous_of, targets_of
+from sciai.radar.data.arguments import flag_of, function_of, path_of, whole_number
 from sciai.radar.data.memory import hand_back
 from sciai.radar.data.names import psnr_peak
 from sciai.radar.model.interface import QuantSpec, SweepCodec, Twinned
@@ -75,7 +77,8 @@ def compress(
         strong_echo: Largest error in dB of strong echo, in every variable in dBZ: of each gate that has 45
             dBZ or more before or after and, in a sweep that stays below, of its strongest echo. None leaves
             it to the other promises.
-        previous: Store of the volume before this one. It saves bits; reading this store will need that one.
+        previous: Store of the volume before this one. It saves bits; reading this store will need that one
+            (unless nothing of it was of use: the answer's `previous` is None then).
         codec: ``auto`` takes for each variable what measures smallest; or ``context``, ``transform``,
             ``plain``, ``quick``, or a codec object.
         effort: ``best`` takes the time that the smallest store needs; ``fast`` leaves networks out (codec
@@ -109,14 +112,16 @@ def compress(
         (True, True)
     """
     started = time.perf_counter()
-    target_path = Path(store)
-    check_target(target_path, overwrite=overwrite)
-    say = progress or (lambda part, what: None)
+    target_path = path_of(store, "store", "out.zarr")
+    threads = whole_number(threads, "threads", 1, 2)
+    flag_of(False if embed_model is None else embed_model, "embed_model")
+    check_target(target_path, overwrite=flag_of(overwrite, "overwrite"))
+    say = function_of(progress, "progress", "(part done, what)") or (lambda part, what: None)
     say(-1.0, "reading")
     source = open_source(volume)
     targets = targets_of(source, psnr, max_error, lossless, strong_echo)
     codecs = codecs_of(codec, effort)
-    before = previous_of(previous)
+    before = previous_of(previous, target_path)
     options: dict[str, Any] = {
         "psnr": psnr,
         "max_error": max_error,
@@ -133,7 +138,7 @@ def compress(
         before,
         target_path,
         embed_model,
-        max(1, threads),
+        threads,
         say,
         started,
     )
@@ -143,8 +148,8 @@ def compress(
                 answer = ask(
                     source,
                     lambda _: job.run(writer),
-                    before=(*checks.BEFORE, stages(codecs)),
-                    after=checks.AFTER,
+                    before=(*checks.BEFORE, concerning_previous(before), stages(codecs)),
+                    after=(infinite_once_loaded, *checks.AFTER),
                     policy=checks.policy(),
                     provenance=job.provenance,
                     told=question,
@@ -210,6 +215,7 @@ class _Job:
         encoder = self._encoder(plans, self._writing(writer), "encoding", keep=kept)
         coded = encoder.run()
         used |= encoder.codecs_used
+        looked_back = encoder.looked_back or (bool(parts) and comparing.looked_back)
         finer: dict[Plane, VariablePlan] = {}
         for attempt in range(_ATTEMPTS):
             short = missing(coded, plans, self.targets)
@@ -241,6 +247,7 @@ class _Job:
             )
             coded = encoder.run()
             used |= encoder.codecs_used
+            looked_back |= encoder.looked_back
         metadata += write_quantisers(writer, plans, coded)
         fields = sum(c.value_bytes + c.mask_bytes for c in coded.values())
         inside, self.models = write_models(_in_use(used, coded), writer, fields, self.embed)
@@ -249,12 +256,13 @@ class _Job:
             for v in self.source.variables
         }
         sizes = metadata, coordinates, inside
-        value = compressed(self.source, self.path, self.previous, variables, coded, sizes, self.models or {})
+        needed = self.previous if looked_back else None
+        value = compressed(self.source, self.path, needed, variables, coded, sizes, self.models or {})
         content: dict[str, Any] = {"variables": value.record(), "interval_s": round(value.interval_s, 3)}
         if self.models:
             content["models"] = dict(self.models)
-        if value.previous is not None and self.previous is not None:
-            content["previous"] = {"path": value.previous, "hash": self.previous.identity()}
+        if value.previous is not None and needed is not None:
+            content["previous"] = {"path": value.previous, "hash": needed.identity()}
         record = write_record(writer, content, newer=any(c.newer for c in coded.values()))
         value = with_record(value, record, time.perf_counter() - self.started)
         return Estimate(value, {v: r.max_error for v, r in variables.items()})

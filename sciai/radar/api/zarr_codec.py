@@ -95,15 +95,20 @@ def _read_plane(fetch: Any, store: Any, path: str, chunk_spec: ArraySpec) -> np.
     *above, sweep, array = ["", "", *array_path.split("/")]
     prefix = "/".join(part for part in above if part)
     label = f"{store}/{prefix}".rstrip("/")
+    # a store on disk is named by its path, so that every way of opening it shares the cache
+    folder = getattr(store, "root", None)
+    root = Path(folder, prefix).resolve() if isinstance(folder, Path) else None
+    label = str(root) if root else label
     own = fetch(path)
     if own is not None and is_standalone(own):
-        plane = decode_standalone(own)
+        try:
+            plane = decode_standalone(own)
+        except DamagedStore as err:
+            place = path.removeprefix(prefix).strip("/")
+            raise DamagedStore(f"{label}: chunk {place} is damaged: {err}") from err
     elif not (sweep.startswith("sweep_") and sweep[6:].isdigit()):
         raise DamagedStore(f"{label}: {array_path} holds a chunk that belongs below sweep_<number>")
     else:
-        # a store on disk is named by its path, so that every way of opening it shares the cache
-        folder = getattr(store, "root", None)
-        root = Path(folder, prefix).resolve() if isinstance(folder, Path) else None
         seen: dict[str, bytes | None] = {
             path: own
         }  # one read fetches a key once, however many planes look at it
@@ -114,7 +119,7 @@ def _read_plane(fetch: Any, store: Any, path: str, chunk_spec: ArraySpec) -> np.
                 seen[full] = fetch(full)
             return seen[full]
 
-        reader = PlaneReader(beside, str(root) if root else label, root)
+        reader = PlaneReader(beside, label, root)
         number = int(sweep[6:])
         if array.endswith(_SUFFIX):
             plane = reader.mask(number, array[: -len(_SUFFIX)])

@@ -99,7 +99,41 @@ def test_exchanged_chunks_are_found_out(tmp_path: Path) -> None:
 def test_damaged_coordinate(tmp_path: Path) -> None:
     compress(volume(33), tmp_path / "a.zarr", codec="plain")
     flip(tmp_path / "a.zarr/sweep_0/azimuth/0", 30)
-    with pytest.raises(DamagedStore, match="checksum"):
+    with pytest.raises(DamagedStore, match=r"^/.*a\.zarr: chunk sweep_0/azimuth/0 is damaged: its checksum"):
+        decompress(tmp_path / "a.zarr")
+    proof = verify(volume(33), tmp_path / "a.zarr")
+    assert proof.level == Level.REFUSE
+    assert [(f.check, f.where) for f in proof.findings if f.level == Level.REFUSE] == [
+        ("damaged", "coordinates")
+    ]
+    said = info(tmp_path / "a.zarr")  # what the store says of itself still stands
+    assert (said["intact"], said["sweeps"]) == (False, 3)
+
+
+def test_what_has_no_checksum_of_its_own(tmp_path: Path) -> None:
+    tree = volume(33)
+    tree["sweep_0"] = xr.DataTree(
+        tree["sweep_0"].to_dataset(inherit=False).assign(prt=("pulse", np.float64([1e-3, 2e-3])))
+    )
+    compress(tree, tmp_path / "a.zarr", codec="plain")
+    assert verify(tree, tmp_path / "a.zarr").level <= Level.CAUTION
+    flip(tmp_path / "a.zarr/sweep_0/prt/0", 3)
+    proof = verify(tree, tmp_path / "a.zarr")
+    assert [(f.check, f.where) for f in proof.findings if f.level == Level.REFUSE] == [("damaged", "store")]
+
+
+@pytest.mark.parametrize("name", ["record.json", "zarr.json", "0.0"])
+def test_files_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    compress(volume(33), tmp_path / "a.zarr", codec="plain")
+    read = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(SciaiError, match=f"{name}.*Permission denied|Permission denied.*{name}"):
         decompress(tmp_path / "a.zarr")
 
 

@@ -14,8 +14,9 @@ import xarray as xr
 import zarr
 
 from sciai.core.answer import Level
-from sciai.radar import compress, decompress
+from sciai.radar import compress, decompress, simulate
 from sciai.radar.api import info, verify
+from sciai.radar.data import write_cfradial2, write_odim
 from tests.radar.synthetic import one_field, volume
 
 
@@ -130,6 +131,59 @@ def test_verify_agrees_and_notices_another_volume(tmp_path: Path) -> None:
     assert {f.check for f in verify(volume(8, ((10, 50),) * 3), tmp_path / "a.zarr").findings} >= {
         "missing_part"
     }
+
+
+@pytest.mark.parametrize("name", ["azimuth", "elevation", "range", "time"])
+def test_verify_looks_at_coordinates_too(tmp_path: Path, name: str) -> None:
+    tree = volume(8)
+    compress(tree, tmp_path / "a.zarr", codec="plain")
+    nodes = {n.path: n.to_dataset(inherit=False) for n in tree.subtree}
+    known = nodes["/sweep_1"][name]
+    other = known.copy(data=known.values[::-1].copy() if name != "elevation" else known.values + 0.5)
+    nodes["/sweep_1"] = nodes["/sweep_1"].assign_coords({name: other})
+    refused = verify(xr.DataTree.from_dict(nodes), tmp_path / "a.zarr")
+    assert refused.level == Level.REFUSE
+    assert [(f.check, f.where) for f in refused.findings if f.level == Level.REFUSE] == [
+        ("missing_part", f"sweep_1/{name}")
+    ]
+    assert "differs by up to" in str(refused.findings)
+
+
+def test_verify_allows_what_formats_round(tmp_path: Path) -> None:
+    volumes = simulate(seed=2, shape=(2, 36, 60))
+    compress(volumes, tmp_path / "a.zarr", codec="plain", lossless=True)
+    for write, name in ((write_cfradial2, "a.nc"), (write_odim, "a.h5")):
+        write(decompress(tmp_path / "a.zarr"), tmp_path / name)
+        assert verify(tmp_path / name, tmp_path / "a.zarr").level <= Level.CAUTION
+
+
+def test_verify_says_what_the_store_has_more(tmp_path: Path) -> None:
+    tree = volume(8)
+    compress(tree, tmp_path / "a.zarr", codec="plain")
+    nodes = {n.path: n.to_dataset(inherit=False) for n in tree.subtree if n.path != "/sweep_2"}
+    nodes["/sweep_0"] = nodes["/sweep_0"].drop_vars(["ZDR", "ZDR_validity"])
+    findings = verify(xr.DataTree.from_dict(nodes), tmp_path / "a.zarr").findings
+    missing = {f.where: f.message for f in findings if f.check == "missing_part"}
+    assert sorted(missing) == ["sweep_0", "sweep_2"]
+    assert "sweep_0/ZDR, which the volume lacks" in missing["sweep_0"]
+
+
+def test_sweeps_named_as_other_software_does(tmp_path: Path) -> None:
+    tree = volume(8)
+    sweep = [tree[f"sweep_{n}"].to_dataset(inherit=False) for n in range(2)]
+    padded = xr.DataTree.from_dict({"/": tree.to_dataset(), "/sweep_0001": sweep[0], "/sweep_0002": sweep[1]})
+    value = compress(padded, tmp_path / "a.zarr", codec="plain").unwrap()
+    assert sorted(decompress(tmp_path / "a.zarr").children) == ["sweep_1", "sweep_2"]
+    assert {p.name for p in (tmp_path / "a.zarr").iterdir() if p.is_dir()} == {"sweep_1", "sweep_2"}
+    assert value.store_bytes == sum(p.stat().st_size for p in (tmp_path / "a.zarr").rglob("*") if p.is_file())
+    assert verify(padded, tmp_path / "a.zarr").level <= Level.CAUTION
+
+
+def test_a_file_beside_a_store_is_not_of_it(tmp_path: Path) -> None:
+    compress(volume(8), tmp_path / "a.zarr", codec="plain")
+    (tmp_path / "a.zarr/notes.txt").write_text("mine", encoding="utf-8")
+    assert info(tmp_path / "a.zarr")["intact"]
+    assert verify(volume(8), tmp_path / "a.zarr").level <= Level.CAUTION
 
 
 def test_previous_volume(tmp_path: Path, neighbour_codec: Any) -> None:

@@ -1,0 +1,87 @@
+"""Whether a store holds the very volume it is compared with: its sweeps, where and when their gates lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from sciai.core.answer import Finding, Level
+from sciai.core.errors import DamagedStore
+from sciai.radar.api.source import Source
+from sciai.radar.data.build import fields_of, sweeps_of
+
+__all__ = ["another_volume"]
+
+_APART: Final[Mapping[str, tuple[float, str]]] = {
+    "azimuth": (0.01, "degrees"),
+    "elevation": (0.01, "degrees"),
+    "range": (1.0, "m"),
+    "time": (0.01, "s"),
+}
+"""Coordinate -> how far it may differ, and its unit: more than formats round by, less than a ray or gate."""
+
+
+def another_volume(source: Source, store: str | os.PathLike[str]) -> list[Finding]:
+    """Findings on what the store has and the volume lacks, and on coordinates that differ or are damaged.
+
+    Args:
+        source: the volume.
+        store: its store, as it is said to be.
+    """
+    try:
+        with xr.open_datatree(store, engine="zarr", chunks=None) as tree:
+            return [*_lacking(source, tree), *_differing(source, tree)]
+    except DamagedStore as err:
+        return [Finding("damaged", Level.REFUSE, str(err), "coordinates")]
+
+
+def _lacking(source: Source, tree: xr.DataTree) -> Iterable[Finding]:
+    ours = {sweep.name: set(sweep.fields) for sweep in source.sweeps}
+    for name in sweeps_of(tree):
+        more = sorted(set(fields_of(tree[name])) - ours.get(name, set()))
+        if name not in ours or more:
+            what = f"{name}/{', '.join(more)}" if name in ours else name
+            message = f"the store holds {what}, which the volume lacks: another volume, or a part of it"
+            yield Finding("missing_part", Level.REFUSE, message, name)
+
+
+def _differing(source: Source, tree: xr.DataTree) -> Iterable[Finding]:
+    for sweep in source.sweeps:
+        if sweep.name not in tree.children or not sweep.fields:
+            continue  # said for each of its fields
+        there = tree.children[sweep.name].to_dataset(inherit=False).variables
+        for name, (apart, unit) in _APART.items():
+            if name not in sweep.dataset.variables:
+                continue
+            ours = np.asarray(sweep.dataset.variables[name].values)
+            theirs = np.asarray(there[name].values) if name in there else np.empty(0)
+            if ours.shape != theirs.shape:
+                said = f"{theirs.size} values of {name}, {ours.size} in the volume"
+            else:
+                off = _largest_gap(ours, theirs, name)
+                if off <= apart:
+                    continue
+                said = f"{name} differs by up to {off:.4g} {unit}"
+            message = f"{said}: another volume, or its rays in another order"
+            yield Finding("missing_part", Level.REFUSE, message, f"{sweep.name}/{name}")
+
+
+def _largest_gap(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any], name: str) -> float:
+    """In degrees (the short way round), metres or seconds; infinite where only one of two is known."""
+    kinds = {ours.dtype.kind, theirs.dtype.kind}
+    if kinds == {"M"}:
+        both, either = np.isnat(ours) & np.isnat(theirs), np.isnat(ours) | np.isnat(theirs)
+        gap = np.abs((ours - theirs) / np.timedelta64(1, "us")) / 1e6
+    elif kinds <= set("fiu"):
+        ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+        both, either = np.isnan(ours) & np.isnan(theirs), np.isnan(ours) | np.isnan(theirs)
+        gap = np.abs(ours - theirs)
+        if name == "azimuth":
+            gap = np.minimum(gap % 360.0, 360.0 - gap % 360.0)
+    else:  # a coordinate of texts
+        return 0.0 if np.array_equal(ours, theirs) else np.inf
+    return float(np.max(np.where(both, 0.0, np.where(either, np.inf, gap)), initial=0.0))
