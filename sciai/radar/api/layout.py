@@ -70,7 +70,7 @@ def _cf_encoded(name: str, variable: xr.Variable) -> xr.Variable:
     plain = xr.Variable(variable.dims, variable.values, dict(variable.attrs))
     if plain.dtype.kind in "mM":
         kept = {k: v for k, v in variable.encoding.items() if k in ("units", "calendar")}
-        for encoding in (kept, {}):
+        for encoding in (kept, {}) if _in_units(plain.values, str(kept.get("units", ""))) else ({},):
             plain.encoding = dict(encoding)
             coded = xr.conventions.encode_cf_variable(plain, name=name)
             back = xr.conventions.decode_cf_variable(
@@ -81,6 +81,17 @@ def _cf_encoded(name: str, variable: xr.Variable) -> xr.Variable:
                 return coded
         return coded
     return plain
+
+
+def _in_units(times: NDArray[Any], units: str) -> bool:
+    """Whether times are whole numbers of the unit; of others xarray warns, and takes another unit itself."""
+    word = units.partition(" since ")[0].strip().lower().rstrip("s")
+    length = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}.get(word, 0)
+    if times.dtype.kind != "M" or not length:
+        return True
+    known = times[~np.isnat(times)].astype("datetime64[ns]").astype(np.int64)
+    whole = (known % 1_000_000_000 == 0).all()
+    return bool(whole and np.unique(known // 1_000_000_000 % length).size <= 1)
 
 
 def _array(name: str, variable: xr.Variable) -> tuple[Node, dict[str, bytes]]:
@@ -119,7 +130,9 @@ def _strings(
 ) -> tuple[Node, Any]:
     if not all(isinstance(item, str) for item in values.flat):
         raise BadInput(
-            "an array of objects that are not all text", field=name, fix="drop it or turn it into text"
+            "an array of objects that are not all text",
+            field=name,
+            fix="turn it into text, numbers or datetime64, or drop it",
         )
     codecs: list[Any] = [{"name": "vlen-utf8"}]
     if values.size and all(item == values.flat[0] for item in values.flat):

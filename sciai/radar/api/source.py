@@ -21,6 +21,7 @@ from sciai.radar.data.categories import why_category
 from sciai.radar.data.loops import settle
 from sciai.radar.data.names import PSNR_PEAK, base_name, circular_period, fm301_names, is_reflectivity
 from sciai.radar.data.tidy import canonical_names
+from sciai.radar.data.undecoded import UNDETECT, is_decoded
 from sciai.radar.data.validity import attributes, companion, validity_of
 from sciai.radar.model.interface import F32, U8
 
@@ -245,14 +246,20 @@ def _is_tidy(tree: xr.DataTree) -> bool:
     names = sweeps_of(tree)
     if any(old != new for old, new in canonical_names(names).items()):
         return False
+    if not all(is_decoded(node.to_dataset(inherit=False).variables) for node in tree.subtree):
+        return False
     fields = [(n, f) for n in names for f in fields_of(tree[n])]
     for sweep in names:
         own = [f for n, f in fields if n == sweep]
         if any(old != new for old, new in fm301_names(own).items()):
             return False
-    return bool(fields) and all(
-        tree[f"{n}/{f}"].dims[1] == "range" and tree[f"{n}/{f}"].dtype.kind == "f" for n, f in fields
-    )
+    return bool(fields) and all(_is_tidy_field(tree[n].to_dataset(), f) for n, f in fields)
+
+
+def _is_tidy_field(sweep: xr.Dataset, var: str) -> bool:
+    variable = sweep.variables[var]
+    told = UNDETECT not in variable.attrs or companion(var) in sweep.variables
+    return told and variable.dims[1] == "range" and variable.dtype.kind == "f"
 
 
 def _sweep(tree: xr.DataTree, name: str) -> SweepSource:

@@ -11,9 +11,12 @@ import xarray as xr
 from sciai.core.errors import BadInput
 from sciai.radar.data.build import fields_of, sweeps_of
 from sciai.radar.data.names import field_attributes, fm301_names
+from sciai.radar.data.undecoded import UNDETECT, decoded, undetected
 from sciai.radar.data.validity import (
+    BELOW_NOISE,
     MISSING,
     NOT_TOLD_APART,
+    VALID,
     attributes,
     companion,
     validity_of,
@@ -23,8 +26,10 @@ from sciai.radar.data.validity import (
 def tidy_tree(tree: xr.DataTree) -> xr.DataTree:
     """Standard names, float32 fields and companions for every sweep; everything else stays as it is.
 
-    Sweeps are named ``sweep_<number>`` without zeros in front (``sweep_0001``, as other software writes it,
-    becomes ``sweep_1``).
+    Fields that their attributes call packed are unpacked first (`undecoded`), and gates at the value that
+    ``_Undetect`` stands for are below noise, where there is no companion. Sweeps are named
+    ``sweep_<number>`` without zeros in front (``sweep_0001``, as other software writes it, becomes
+    ``sweep_1``).
 
     A gate without companion is missing where NaN; infinities, and what float32 cannot hold, become NaN and
     missing too, and the companion's attribute ``infinite_gates`` counts them. Sweeps without any field are
@@ -54,7 +59,7 @@ def tidy_tree(tree: xr.DataTree) -> xr.DataTree:
     nodes: dict[str, xr.Dataset] = {}
     for node in tree.subtree:
         first, *below = node.path.removeprefix(tree.path).strip("/").split("/")
-        nodes["/" + "/".join([plain.get(first, first), *below])] = node.to_dataset(inherit=False)
+        nodes["/" + "/".join([plain.get(first, first), *below])] = decoded(node.to_dataset(inherit=False))
     found = False
     for n in plain.values():
         nodes[f"/{n}"] = _tidy_sweep(nodes[f"/{n}"])
@@ -127,6 +132,10 @@ def _tidy_field(ds: xr.Dataset, v: xr.DataArray, name: str) -> tuple[xr.Variable
     given = np.asarray(v.values)
     had = companion(name) in ds
     flags = validity_of({name: given, **({companion(name): ds[companion(name)].values} if had else {})}, name)
+    told = not had and UNDETECT in v.attrs
+    if told:
+        flags[undetected(v, given) & (flags == VALID)] = BELOW_NOISE
+        told = bool((flags == BELOW_NOISE).any())
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and so missing
         values = given.astype(np.float32, copy=False)
     if given.dtype.kind in "iu" and not np.array_equal(values, given):
@@ -136,13 +145,16 @@ def _tidy_field(ds: xr.Dataset, v: xr.DataArray, name: str) -> tuple[xr.Variable
             fix="split their bits among fields, or convert them to float64 yourself where digits may go",
         )
     infinite = np.isinf(values)
-    if infinite.any() or (had and np.isfinite(values[flags != 0]).any()):
+    if infinite.any() or ((had or told) and np.isfinite(values[flags != 0]).any()):
         values = np.where(flags == 0, values, np.nan).astype(np.float32)
         values[infinite] = np.nan
         flags[infinite] = MISSING
     attrs: dict[str, Any] = field_attributes(name) | dict(v.attrs) | {"ancillary_variables": companion(name)}
     if had:
         companion_attrs = attributes() | dict(ds[companion(name)].attrs)
+    elif told:
+        attrs.pop(UNDETECT)
+        companion_attrs = attributes()
     else:
         companion_attrs = attributes(NOT_TOLD_APART)
     if infinite.any():

@@ -225,6 +225,19 @@ def test_text_dates_and_odd_variables(tmp_path: Path) -> None:
     assert back["sweep_0/cube"].dtype == np.float64
 
 
+@pytest.mark.filterwarnings("error")
+def test_times_finer_than_their_unit(tmp_path: Path) -> None:
+    tree = volume(12)
+    sweep = tree["sweep_0"].to_dataset(inherit=False)
+    sweep["time"] = sweep["time"] + np.arange(36).astype("m8[ms]")
+    for units in ("seconds since 2024-01-01", "hours since 2024-01-01T00:00:30"):
+        sweep["time"].encoding = {"units": units}
+        compress(
+            xr.DataTree.from_dict({"/sweep_0": sweep}), tmp_path / "a.zarr", codec="plain", overwrite=True
+        )
+        xr.testing.assert_equal(decompress(tmp_path / "a.zarr")["sweep_0/time"], sweep["time"])
+
+
 def test_a_user_may_serialise_any_array(tmp_path: Path) -> None:
     """`to_zarr(encoding={"x": {"serializer": RadarCodec()}})` gives self-contained lossless chunks."""
     from sciai.radar.api.zarr_codec import RadarCodec

@@ -1,0 +1,77 @@
+"""Variables that come as they lie in a file: packed, with codes for what is not there, or without a value.
+
+A variable whose attributes still tell scale and fill value is not decoded yet (CF-1.11 section 8.1; decoded,
+xarray keeps them in its encoding). Taken as it is it would be coded in the wrong unit, and its store could
+not be opened. And xradar leaves ODIM's *undetect* in the values, as the number that its code stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+__all__ = ["UNDETECT", "decoded", "is_decoded", "undetected"]
+
+UNDETECT: Final = "_Undetect"
+"""Attribute with the code of gates below noise (ODIM, FM301)."""
+_PACKING: Final = frozenset({"scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned"})
+
+
+def is_decoded(variables: Mapping[Hashable, xr.Variable]) -> bool:
+    """Whether no variable tells of a packing, and none is an object without value.
+
+    Args:
+        variables: of a sweep or another group.
+
+    Example:
+        >>> is_decoded({"DBZH": xr.Variable(("azimuth", "range"), [[3]], {"scale_factor": 0.5})})
+        False
+    """
+    return not any(_PACKING & set(v.attrs) or _is_nothing(v) for v in variables.values())
+
+
+def decoded(dataset: xr.Dataset) -> xr.Dataset:
+    """Unpacked by what the attributes say; variables that hold nothing but None are left out.
+
+    Args:
+        dataset: a sweep or another group; it is not altered.
+
+    Example:
+        >>> packed = xr.Variable("range", np.uint8([84, 255]), {"scale_factor": 0.5, "_FillValue": 255})
+        >>> plain = decoded(xr.Dataset({"DBZH": packed}))["DBZH"]
+        >>> plain.values.tolist(), plain.attrs
+        ([42.0, nan], {})
+    """
+    if is_decoded(dataset.variables):
+        return dataset
+    dataset = dataset.drop_vars([n for n, v in dataset.variables.items() if _is_nothing(v)])
+    raw = {n: v for n, v in dataset.variables.items() if _PACKING & set(v.attrs)}
+    return dataset.assign(
+        {
+            name: xr.conventions.decode_cf_variable(name, v, concat_characters=False, decode_times=False)
+            for name, v in raw.items()
+        }
+    )
+
+
+def undetected(variable: xr.DataArray, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Gates whose value is the one that the code of *undetect* stands for.
+
+    Args:
+        variable: decoded; attribute ``_Undetect``, encoding ``scale_factor`` and ``add_offset``.
+        values: its values.
+    """
+    code = float(np.asarray(variable.attrs[UNDETECT]).ravel()[0])
+    scale = float(variable.encoding.get("scale_factor", 1.0))
+    value = code * scale + float(variable.encoding.get("add_offset", 0.0))
+    return np.abs(values - value) <= max(abs(scale) / 4, 1e-6 * abs(value))
+
+
+def _is_nothing(variable: xr.Variable) -> bool:
+    if variable.dtype.kind != "O":
+        return False
+    return all(item is None for item in np.asarray(variable.values).flat)

@@ -1,0 +1,98 @@
+"""Trees as other readers leave them: packed, with fill values, with undetect among the values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from sciai.radar import compress, decompress
+from sciai.radar.data import open_volume
+from sciai.radar.data.build import fields_of, sweeps_of
+
+SHAPE = (24, 30)
+
+
+@pytest.fixture
+def codes():
+    codes = np.random.default_rng(1).integers(60, 120, SHAPE).astype(np.uint8)
+    codes[0, :5], codes[1, :7] = 255, 0
+    return codes
+
+
+def sweep(values, attrs=None, **more):
+    data = {"DBZH": (("azimuth", "range"), values, {"units": "dBZ", **(attrs or {})})}
+    coords = {"azimuth": np.arange(SHAPE[0]) * 15.0, "range": np.arange(SHAPE[1]) * 250.0 + 125}
+    return xr.Dataset(data | more, coords)
+
+
+PACKED = {"scale_factor": 0.5, "add_offset": -32.0, "_FillValue": np.uint8(255)}
+
+
+def test_a_packed_field_is_unpacked(codes, tmp_path):
+    plain = open_volume(sweep(codes, PACKED))["sweep_0"].to_dataset()
+    np.testing.assert_array_equal(plain["DBZH_validity"].values[0, :6], [2, 2, 2, 2, 2, 0])
+    np.testing.assert_array_equal(plain["DBZH"].values[2:], codes[2:] * np.float32(0.5) - 32)
+    assert plain["DBZH"].encoding["scale_factor"] == 0.5
+    # as a tree with all names in order it is no tidy one either, and its store opens in every way
+    tree = xr.DataTree.from_dict({"/sweep_0": sweep(codes.astype(np.float32), PACKED)})
+    value = compress(tree, tmp_path / "a.zarr", codec="plain", lossless=True).unwrap()
+    assert value.variables["DBZH"].valid_fraction == 1 - 5 / codes.size
+    lazy = xr.open_datatree(tmp_path / "a.zarr", engine="zarr").load()
+    xr.testing.assert_identical(lazy, decompress(tmp_path / "a.zarr"))
+    np.testing.assert_array_equal(lazy["sweep_0/DBZH"], plain["DBZH"])
+
+
+@pytest.mark.parametrize("name", ["_FillValue", "missing_value"])
+def test_a_fill_value_is_missing(codes, name):
+    values = np.where(codes == 255, np.float32(-9999), codes.astype(np.float32))
+    plain = open_volume(sweep(values, {name: np.float32(-9999)}))["sweep_0"].to_dataset()
+    np.testing.assert_array_equal(plain["DBZH_validity"].values == 2, codes == 255)
+
+
+@pytest.mark.parametrize("how", ["undecoded", "decoded", "float"])
+def test_undetect_is_below_noise(codes, how):
+    packed = sweep(codes, PACKED | {"_Undetect": 0.0})
+    if how == "decoded":
+        packed = xr.decode_cf(packed)
+    elif how == "float":
+        values = np.where(codes == 255, np.float32(np.nan), codes.astype(np.float32))
+        values[codes == 0] = -9998
+        packed = sweep(values, {"_Undetect": -9998.0})
+    tree = xr.DataTree.from_dict({"/sweep_0": packed})
+    plain = open_volume(tree)["sweep_0"].to_dataset()
+    np.testing.assert_array_equal(plain["DBZH_validity"].values == 1, codes == 0)
+    np.testing.assert_array_equal(plain["DBZH_validity"].values == 2, codes == 255)
+    np.testing.assert_array_equal(np.isnan(plain["DBZH"].values), plain["DBZH_validity"].values != 0)
+    assert "_Undetect" not in plain["DBZH"].attrs
+    assert "comment" not in plain["DBZH_validity"].attrs
+
+
+def test_an_undetect_that_is_missing_too_tells_nothing_apart(codes):
+    same = sweep(codes, {"scale_factor": 0.5, "_FillValue": np.uint8(0), "_Undetect": 0.0})
+    plain = open_volume(same)["sweep_0"].to_dataset()
+    np.testing.assert_array_equal(plain["DBZH_validity"].values == 2, codes == 0)
+    assert "does not tell" in plain["DBZH_validity"].attrs["comment"]
+
+
+def test_variables_beside_fields_are_decoded_too_and_none_is_left_out(codes, tmp_path):
+    beside = sweep(codes.astype(np.float32), prt=("azimuth", np.full(24, -1, np.int16), {"_FillValue": -1}))
+    beside["nyquist_velocity"] = xr.Variable((), np.array(None, dtype=object))
+    compress(xr.DataTree.from_dict({"/sweep_0": beside}), tmp_path / "a.zarr", codec="plain")
+    back = decompress(tmp_path / "a.zarr")["sweep_0"].to_dataset()
+    assert np.isnan(back["prt"].values).all()
+    assert "nyquist_velocity" not in back
+
+
+def test_what_xradar_reads_is_what_we_read(shared_data):
+    import xradar
+
+    path = shared_data / "radar/DeBilt_nldbl_20151010.h5"
+    theirs, ours = open_volume(xradar.io.open_odim_datatree(path)), open_volume(path)
+    assert sweeps_of(theirs) == sweeps_of(ours)
+    for name in sweeps_of(ours):
+        a, b = theirs[name].to_dataset(), ours[name].to_dataset()
+        for field in fields_of(b):
+            np.testing.assert_array_equal(a[f"{field}_validity"], b[f"{field}_validity"])
+            np.testing.assert_array_equal(a[field], b[field])
+    assert 1 in theirs["sweep_0/DBZH_validity"].values
