@@ -7,7 +7,8 @@ out from the white of invalid gates; phases wrap round.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -47,6 +48,8 @@ _RHOHV: Final = (
     (1.05, "#6d1a36"),
 )
 
+_CLASSES: Final = 20
+"""Classes that colours can still tell apart."""
 _SHORT: Final = {
     "meters per second": "m/s",
     "degrees per kilometer": "°/km",
@@ -67,6 +70,8 @@ class Scale:
         unit: for the label; may be empty.
         name: for the label.
         base: values that wrap round are shown within a turn of 360 above this one; None for all others.
+        classes: what the values stand for, by value; of a field whose numbers name things. Its colours have
+            no order.
     """
 
     low: float
@@ -75,6 +80,7 @@ class Scale:
     unit: str
     name: str
     base: float | None = None
+    classes: Mapping[float, str] = field(default_factory=dict)
 
 
 def scale_of(variable: str, values: np.ndarray[Any, np.dtype[Any]]) -> Scale:
@@ -115,6 +121,36 @@ def scale_of(variable: str, values: np.ndarray[Any, np.dtype[Any]]) -> Scale:
         return Scale(-max(reach, 1.0), max(reach, 1.0), _diverging(), unit, name)
     low, high = _robust(finite, (0.0, 1.0))
     return Scale(low, high, matplotlib.colormaps["viridis"], unit, variable)
+
+
+def class_scale(variable: str, values: np.ndarray[Any, np.dtype[Any]], attrs: Mapping[str, Any]) -> Scale:
+    """A colour for each class of a field whose numbers name things; the usual scale where they are too many.
+
+    Args:
+        variable: FM301 name.
+        values: its data, any shape, NaN where invalid.
+        attrs: its attributes; ``flag_values`` and ``flag_meanings`` name the classes.
+
+    Example:
+        >>> attrs = {"flag_values": [4, 9], "flag_meanings": "rain hail"}
+        >>> class_scale("CLASS", np.array([4.0, 9.0]), attrs).classes
+        {4.0: '4 rain', 9.0: '9 hail'}
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    known = [float(v) for v in np.unique(values[np.isfinite(values)])]
+    if not 0 < len(known) <= _CLASSES:
+        return scale_of(variable, values)
+    meanings = str(attrs.get("flag_meanings", "")).split()
+    stated = np.asarray(attrs.get("flag_values", [])).ravel()
+    names = (
+        dict(zip([float(v) for v in stated], meanings, strict=False)) if stated.dtype.kind in "fiu" else {}
+    )
+    classes = {v: f"{v:g} {names.get(v, '')}".strip() for v in known}
+    # dark and light ones of a hue stand beside each other in tab20: hues first
+    colours = [colormaps["tab20"](2 * k % 20 + (k >= 10)) for k in range(len(known))]
+    return Scale(-0.5, len(known) - 0.5, ListedColormap(colours), "", variable, classes=classes)
 
 
 def _phase(variable: str, finite: np.ndarray[Any, np.dtype[Any]], unit: str) -> Scale:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from sciai.core.errors import BadInput
 from sciai.radar.data.validity import VALID
 
 if TYPE_CHECKING:
@@ -45,11 +46,14 @@ def rasterise(sweep: xr.Dataset, variable: str, flags: U8) -> Raster:
         sweep: with coordinates azimuth or elevation (degrees) and range (m).
         variable: its field to draw.
         flags: validity of the field, ``[rays, gates]``; sets how far out the picture goes.
+
+    Raises:
+        BadInput: where the gates lie is not known.
     """
     ray_dim = next(str(dim) for dim in sweep[variable].dims if dim != "range")
     rhi = ray_dim == "elevation" or "rhi" in str(sweep.get("sweep_mode", "")).lower()
-    gates = np.asarray(sweep["range"].values, dtype=np.float64) / 1000.0  # km
-    angles = np.asarray(sweep["elevation" if rhi else "azimuth"].values, dtype=np.float64)
+    gates = _known(sweep, "range", "m") / 1000.0  # km
+    angles = _known(sweep, "elevation" if rhi else "azimuth", "degrees")
     reach = _reach(gates, flags)
     if rhi:
         left, top = _section(gates, angles, flags)
@@ -69,6 +73,17 @@ def rasterise(sweep: xr.Dataset, variable: str, flags: U8) -> Raster:
     return Raster(ray, np.searchsorted(edges, distance), inside, extent, rhi)
 
 
+def _known(sweep: xr.Dataset, name: str, unit: str) -> npt.NDArray[np.float64]:
+    """A coordinate; numbers of rays or gates in its place would be a picture of nowhere."""
+    if name in sweep.variables and sweep.variables[name].dtype.kind in "fiu":
+        values = np.asarray(sweep[name].values, dtype=np.float64)
+        if np.isfinite(values).all():
+            return values
+    raise BadInput(
+        "a sweep cannot be drawn without it", field=name, unit=unit, fix=f"give {name} as a coordinate"
+    )
+
+
 def _section(
     gates: npt.NDArray[np.float64], elevations: npt.NDArray[np.float64], flags: U8
 ) -> tuple[float, float]:
@@ -86,13 +101,13 @@ def _nearest_ray(
     """Index of the ray nearest to each angle, and whether it is near enough to stand for it."""
     order = np.argsort(angles, kind="stable")
     ordered = angles[order]
+    steps = np.diff(ordered)  # of the rays there are: from the last one to the first may be a long way round
     if periodic:
         ordered = np.concatenate([ordered[-1:] - 360.0, ordered, ordered[:1] + 360.0])
         order = np.concatenate([order[-1:], order, order[:1]])
     right = np.clip(np.searchsorted(ordered, where), min(1, ordered.size - 1), ordered.size - 1)
     left = np.maximum(right - 1, 0)
     nearest = np.where(where - ordered[left] <= ordered[right] - where, left, right)
-    steps = np.diff(ordered)
     # wide enough to bridge a jittering antenna, too narrow to bridge a blanked sector
     tolerance = float(np.median(steps)) if steps.size else 1.0
     return order[nearest], np.abs(ordered[nearest] - where) <= max(tolerance, 0.05)

@@ -20,11 +20,13 @@ from sciai.radar.api.palette import (
     MISMATCH_COLOUR,
     MISSING_COLOUR,
     Scale,
+    class_scale,
     difference_scale,
     scale_of,
 )
 from sciai.radar.api.raster import Raster, rasterise
 from sciai.radar.data.build import fields_of, sweeps_of
+from sciai.radar.data.categories import why_category
 from sciai.radar.data.names import circular_period, psnr_peak
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, companion, validity_of
 
@@ -237,9 +239,19 @@ def _row(
 ) -> None:
     values, flags = _plane(sweep, variable)
     raster = rasterise(sweep, variable, flags)
-    scale = scale_of(variable, values)
-    angle = _angle(sweep, raster.rhi)
-    _panel(figure, axes[0], raster, values, flags, scale, f"{variable}  {name.replace('_', ' ')}{angle}")
+    attrs = sweep[variable].attrs
+    named = why_category(variable, attrs, values)
+    scale = class_scale(variable, values, attrs) if named else scale_of(variable, values)
+    title = f"{variable}  {name.replace('_', ' ')}{_angle(sweep, raster.rhi)}"
+    _panel(
+        figure,
+        axes[0],
+        raster,
+        values,
+        flags,
+        scale,
+        title + ("" if (flags == VALID).any() else "  no valid gate"),
+    )
     if decoded is None:
         return
     if variable not in decoded or decoded[variable].shape != values.shape:
@@ -321,6 +333,9 @@ def _panel(
     from matplotlib.patches import Circle
 
     norm = Normalize(scale.low, scale.high, clip=True)
+    if scale.classes:  # places in the list of them; one that came back as another is the nearest
+        known = np.array(list(scale.classes))
+        values = np.where(np.isfinite(values), np.searchsorted(known, values).clip(0, known.size - 1), values)
     if scale.base is not None:
         values = (scale.base + (values - scale.base) % 360.0).astype(np.float32)
     shown, state = values[raster.ray, raster.gate], flags[raster.ray, raster.gate]
@@ -349,6 +364,8 @@ def _panel(
     bar = figure.colorbar(
         ScalarMappable(norm, scale.cmap), ax=axis, shrink=0.88, pad=0.015, aspect=28, extend=ends
     )
+    if scale.classes:
+        bar.set_ticks(range(len(scale.classes)), labels=list(scale.classes.values()))
     bar.ax.tick_params(labelsize=7.5)
     bar.outline.set_visible(False)
     bar.set_label(f"{scale.name} ({scale.unit})" if scale.unit else scale.name, fontsize=8)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from sciai.core.errors import BadInput
 from sciai.radar.api.measure import Tally
-from sciai.radar.api.palette import BELOW_NOISE_COLOUR, difference_scale, scale_of
+from sciai.radar.api.palette import BELOW_NOISE_COLOUR, class_scale, difference_scale, scale_of
 from sciai.radar.api.raster import rasterise
 from sciai.radar.api.view import difference, draw, drawable, heading, view
 from sciai.radar.data.validity import attributes
@@ -237,3 +237,47 @@ def test_a_radar_without_a_name_is_told_by_its_place() -> None:
 def test_all_missing_volume_is_drawn() -> None:
     figure = draw(volume_of(make_sweep(np.full((36, 12), np.nan, np.float32))))
     assert len(figure.axes) == 2
+
+
+@pytest.mark.parametrize("rays", [1, 2, 3])
+def test_a_few_rays_are_no_whole_turn(rays: int) -> None:
+    sweep = make_sweep(np.ones((rays, 10), np.float32), azimuths=90.0 + np.arange(rays))
+    raster = rasterise(sweep, "DBZH", np.zeros((rays, 10), np.uint8))
+    size = raster.inside.shape[0]
+    assert raster.inside[size // 2, size - 60]  # towards the east
+    assert not raster.inside[:, : size // 2 - 3].any()
+    assert raster.inside.mean() < 0.05
+
+
+@pytest.mark.parametrize("name", ["azimuth", "range"])
+def test_a_sweep_that_lies_nowhere_is_not_drawn(name: str) -> None:
+    sweep = make_sweep(np.ones((36, 10), np.float32))
+    for nowhere in (sweep.drop_vars(name), sweep.assign_coords({name: sweep[name] * np.nan})):
+        with pytest.raises(BadInput, match="cannot be drawn") as caught:
+            draw(volume_of(nowhere))
+        assert caught.value.field == name
+
+
+def test_classes_have_a_colour_each() -> None:
+    values = np.repeat(np.float32([9, 105, 106, 107]), 9)[:, None] * np.ones((1, 12), np.float32)
+    figure = draw(volume_of(make_sweep(values, name="HCLASS")))
+    image = figure.axes[0].images[0].get_array()
+    size = image.shape[0]
+    around = [
+        image[int(size * y), int(size * x)] for y, x in ((0.7, 0.7), (0.3, 0.7), (0.3, 0.3), (0.7, 0.3))
+    ]
+    apart = [np.abs(a - b)[:3].max() for k, a in enumerate(around) for b in around[:k]]
+    assert min(apart) > 0.3
+    assert [label.get_text() for label in figure.axes[1].get_yticklabels()] == ["9", "105", "106", "107"]
+
+
+def test_classes_are_called_by_their_meaning_and_too_many_get_the_usual_scale() -> None:
+    attrs = {"flag_values": np.int8([1, 2, 3]), "flag_meanings": "rain snow hail"}
+    assert class_scale("CLASS", np.float32([3, np.nan, 1]), attrs).classes == {1.0: "1 rain", 3.0: "3 hail"}
+    assert not class_scale("CLASS", np.arange(30.0), {}).classes
+    assert not class_scale("CLASS", np.float32([np.nan]), {}).classes
+
+
+def test_a_field_without_a_valid_gate_says_so() -> None:
+    figure = draw(volume_of(make_sweep(np.full((36, 10), np.nan, np.float32))))
+    assert figure.axes[0].get_title(loc="left").endswith("no valid gate")
