@@ -50,24 +50,30 @@ def _lacking(source: Source, tree: xr.DataTree) -> Iterable[Finding]:
 
 
 def _differing(source: Source, tree: xr.DataTree) -> Iterable[Finding]:
-    for sweep in source.sweeps:
-        if sweep.name not in tree.children or not sweep.fields:
-            continue  # said for each of its fields
-        there = tree.children[sweep.name].to_dataset(inherit=False).variables
-        for name, (apart, unit) in _APART.items():
-            if name not in sweep.dataset.variables:
-                continue
-            ours = np.asarray(sweep.dataset.variables[name].values)
-            theirs = np.asarray(there[name].values) if name in there else np.empty(0)
-            if ours.shape != theirs.shape:
-                said = f"{theirs.size} values of {name}, {ours.size} in the volume"
-            else:
-                off = _largest_gap(ours, theirs, name)
-                if off <= apart:
-                    continue
-                said = f"{name} differs by up to {off:.4g} {unit}"
-            message = f"{said}: another volume, or its rays in another order"
-            yield Finding("missing_part", Level.REFUSE, message, f"{sweep.name}/{name}")
+    for name, (apart, unit) in _APART.items():
+        gaps: dict[str, float] = {}
+        for sweep in source.sweeps:
+            # of a sweep that is not there each field is missed already
+            if sweep.fields and sweep.name in tree.children and name in sweep.dataset.variables:
+                there = tree.children[sweep.name].to_dataset(inherit=False).variables
+                ours = np.asarray(sweep.dataset.variables[name].values)
+                theirs = np.asarray(there[name].values) if name in there else np.empty(0)
+                gap = _largest_gap(ours, theirs, name) if ours.shape == theirs.shape else np.inf
+                if gap > apart:
+                    gaps[sweep.name] = gap
+        if gaps:
+            yield _said(name, unit, gaps)
+
+
+def _said(name: str, unit: str, gaps: Mapping[str, float]) -> Finding:
+    worst = max(gaps.values())
+    what = f"{name} differs by up to {worst:.4g} {unit}" if np.isfinite(worst) else f"{name} is not the same"
+    where = next(iter(gaps)) + f"/{name}" + (f" and {len(gaps) - 1} more sweeps" if len(gaps) > 1 else "")
+    if name == "time":  # gates lie where they were, and values tell whether it is the same volume
+        message = f"{what}: another volume, or a format that keeps no times of rays"
+        return Finding("geometry", Level.CAUTION, message, where)
+    message = f"{what}: another volume, or its rays in another order"
+    return Finding("missing_part", Level.REFUSE, message, where)
 
 
 def _largest_gap(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any], name: str) -> float:
