@@ -23,6 +23,7 @@ from sciai.radar.api.measure import Tally, correlation
 from sciai.radar.api.planes import CHUNK, MODEL_DIR, RECORD, PlaneReader, array_of, file_fetcher
 from sciai.radar.api.record import asked, of_store, receipt
 from sciai.radar.api.report import Compressed, VariableReport
+from sciai.radar.api.salvage import without_damaged_coordinates
 from sciai.radar.api.schedule import run_tasks
 from sciai.radar.api.source import Source, open_source
 from sciai.radar.api.store import check_store, is_intact
@@ -42,7 +43,7 @@ def decompress(
     Args:
         store: Folder that `compress` wrote.
         damaged: ``raise``: a damaged chunk is an error that names it; ``missing``: its gates become missing,
-            with a warning that names it, and the rest is read.
+            with a warning that names it, and the rest is read. A damaged coordinate is left out.
         threads: Planes decoded at once.
 
     Returns:
@@ -70,13 +71,16 @@ def _decoded(
 ) -> tuple[xr.DataTree, list[str]]:
     """The volume, and what of it could not be read."""
     check_store(store)
-    tree = xr.open_datatree(store, engine="zarr", chunks=None)
+    whole: Any = Path(store)
+    losses: list[str] = []
+    if damaged == "missing":
+        whole, losses = without_damaged_coordinates(Path(store))
+    tree = xr.open_datatree(whole, engine="zarr", chunks=None)
     try:
         nodes = {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
         reader = PlaneReader.of_folder(store)
         planes: dict[tuple[str, str], np.ndarray[Any, Any]] = {}
         tasks = [(name, var) for name in sweeps_of(tree) for var in _coded(nodes[f"/{name}"])]
-        losses: list[str] = []
 
         def one(task: tuple[str, str]) -> None:
             name, var = task

@@ -320,6 +320,15 @@ class _RaggedGates:
 
 def _cfradial2(nc: Any, name: str, chunks: Inflater) -> xr.DataTree:
     names = [g for g in nc.groups if g.startswith("sweep") and "range" in nc.groups[g].variables]
+    for g in names:
+        lacking = [c for c in ("azimuth", "elevation", "time") if c not in nc.groups[g].variables]
+        if lacking:
+            raise BadInput(
+                f"{g} has no {' and no '.join(lacking)}",
+                file=name,
+                field=lacking[0],
+                fix="open it with xarray, and give what is missing",
+            )
     if "sweep_group_name" in nc.variables:
         listed = [_string(g) for g in nc.variables["sweep_group_name"][...]]
         names = [g for g in listed if g in names] or names

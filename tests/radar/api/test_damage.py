@@ -110,6 +110,28 @@ def test_damaged_coordinate(tmp_path: Path) -> None:
     assert (said["intact"], said["sweeps"]) == (False, 3)
 
 
+@pytest.mark.parametrize("how", ["altered", "gone", "cut"])
+def test_the_rest_of_a_store_with_damaged_coordinates(tmp_path: Path, how: str) -> None:
+    compress(volume(33), tmp_path / "a.zarr", codec="plain")
+    before = decompress(tmp_path / "a.zarr")
+    for name in ("azimuth", "time"):
+        chunk = tmp_path / f"a.zarr/sweep_1/{name}/0"
+        if how == "gone":
+            chunk.unlink()
+        elif how == "cut":
+            chunk.write_bytes(chunk.read_bytes()[:9])
+        else:
+            flip(chunk, 30)
+    with pytest.raises(DamagedStore, match=r"sweep_1/(azimuth|time)"):
+        decompress(tmp_path / "a.zarr")
+    with pytest.warns(UserWarning, match=r"chunk sweep_1/.* is left out") as told:
+        rest = decompress(tmp_path / "a.zarr", damaged="missing")
+    assert len(told) == 2
+    xr.testing.assert_identical(rest["sweep_0"].to_dataset(), before["sweep_0"].to_dataset())
+    lost = before["sweep_1"].to_dataset().drop_vars(["azimuth", "time"])
+    xr.testing.assert_identical(rest["sweep_1"].to_dataset(), lost)
+
+
 def test_what_has_no_checksum_of_its_own(tmp_path: Path) -> None:
     tree = volume(33)
     tree["sweep_0"] = xr.DataTree(

@@ -7,9 +7,10 @@ import gzip
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from sciai.core.errors import BadInput
-from sciai.radar.data import open_volume
+from sciai.radar.data import open_volume, simulate, write_cfradial2
 from sciai.radar.data.build import fields_of, sweeps_of
 
 
@@ -147,3 +148,13 @@ def test_albis_two_sweeps_of_different_range(shared_data):
     volume = open_volume(sorted((shared_data / "radar").glob("Albis_*")))
     assert [volume[s].sizes["range"] for s in sweeps_of(volume)] == [492, 324]
     assert "reflectivity_hh_clut" in fields_of(volume["sweep_0"])
+
+
+@pytest.mark.parametrize("lacking", ["azimuth", "elevation", "time"])
+def test_a_sweep_that_lacks_a_coordinate_is_named(tmp_path, lacking):
+    volume = simulate(seed=1, shape=(2, 12, 20), variables=["DBZH"])
+    volume["sweep_1"] = xr.DataTree(volume["sweep_1"].to_dataset().drop_vars(lacking))
+    file = write_cfradial2(volume, tmp_path / "a.nc")
+    with pytest.raises(BadInput, match=f"sweep_1 has no {lacking}") as caught:
+        open_volume(file)
+    assert caught.value.field == lacking
