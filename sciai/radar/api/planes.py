@@ -1,12 +1,15 @@
 """Reading planes of a store: chunk -> mask, indices, values, with whatever other planes that needs.
 
 One synchronous implementation serves the Zarr codec (which hands in a function that fetches a key of its
-store) and `decompress` (which reads files). Decoded planes are kept in one bounded cache, keyed by place and
-checksum, so that a store rewritten at the same path is never answered from the old one's planes.
+store) and `decompress` (which reads files). Decoded planes are kept in one bounded cache, keyed by place,
+checksum and the store's record, so that a store rewritten at the same path is never answered from the old
+one's planes. (The checksum alone does not tell: a mask that is coded as "the same as DBZH's" has the same
+bytes in both.)
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
@@ -114,6 +117,7 @@ class _Cache:
 
 
 _CACHE = _Cache(CACHE_BYTES)
+_COUNTER = itertools.count()
 _CODECS: dict[tuple[str, str], SweepCodec] = {}
 _TABLES: dict[str, Table] = {}
 _LOCK = threading.RLock()
@@ -151,6 +155,7 @@ class PlaneReader:
         self.label = label
         self.root = root
         self._previous: PlaneReader | None = previous
+        self._version = ""
 
     @classmethod
     def of_folder(
@@ -199,7 +204,7 @@ class PlaneReader:
             plane = self._guard(sweep, var, "mask", lambda: codec.decode_mask(var, found.payload, view))
             return self._shaped(plane, np.uint8, sweep, var, found)
 
-        return cast(U8, _CACHE.get((self.label, sweep, var, "mask", found.crc), decode))
+        return cast(U8, _CACHE.get((self.label, self.version, sweep, var, "mask", found.crc), decode))
 
     def indices(self, sweep: int, var: str, found: chunks.Chunk | None = None) -> I32:
         """Quantised indices, ``[rays, gates]``, read-only."""
@@ -217,7 +222,7 @@ class PlaneReader:
             )
             return self._shaped(plane, np.int32, sweep, var, found)
 
-        return cast(I32, _CACHE.get((self.label, sweep, var, "values", found.crc), decode))
+        return cast(I32, _CACHE.get((self.label, self.version, sweep, var, "values", found.crc), decode))
 
     def values(self, sweep: int, var: str) -> F32:
         """Values, ``[rays, gates]``, NaN where invalid; the caller's own copy."""
@@ -300,6 +305,16 @@ class PlaneReader:
             except (ValueError, KeyError, TypeError, AttributeError):
                 reader = None
         return found
+
+    @property
+    def version(self) -> str:
+        """What tells this store from another one at the same place; without a record only this reader knows.
+
+        A store that is being written has none: its planes change between passes.
+        """
+        if not self._version:
+            self._version = self.identity() or f"reader {next(_COUNTER)}"
+        return self._version
 
     def identity(self) -> str:
         """SHA-256 of the record, which holds the digest of every file; "" where there is none."""

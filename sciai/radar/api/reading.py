@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,14 +72,37 @@ def _decoded(
 ) -> tuple[xr.DataTree, list[str]]:
     """The volume, and what of it could not be read."""
     check_store(store)
-    whole: Any = Path(store)
+    reader = PlaneReader.of_folder(store)
+    with _unreplaced(reader):
+        return _all_of(reader, Path(store), damaged, threads)
+
+
+@contextlib.contextmanager
+def _unreplaced(reader: PlaneReader) -> Iterator[None]:
+    """Make sure that what was read is of one store: another one may take its place at any moment."""
+    version, failure = reader.version, None
+    try:
+        yield
+    except (DamagedStore, FileNotFoundError) as err:
+        failure = err
+    if reader.identity() not in (version, ""):
+        raise DamagedStore(
+            f"{reader.label}: the store was replaced while it was being read; read it again"
+        ) from failure
+    if failure is not None:
+        raise failure
+
+
+def _all_of(
+    reader: PlaneReader, store: Path, damaged: Literal["raise", "missing"], threads: int
+) -> tuple[xr.DataTree, list[str]]:
+    whole: Any = store
     losses: list[str] = []
     if damaged == "missing":
-        whole, losses = without_damaged_coordinates(Path(store))
+        whole, losses = without_damaged_coordinates(store)
     tree = xr.open_datatree(whole, engine="zarr", chunks=None)
     try:
         nodes = {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
-        reader = PlaneReader.of_folder(store)
         planes: dict[tuple[str, str], np.ndarray[Any, Any]] = {}
         tasks = [(name, var) for name in sweeps_of(tree) for var in _coded(nodes[f"/{name}"])]
 
@@ -131,8 +155,9 @@ def verify(volume: Any, store: str | os.PathLike[str], *, threads: int = 2) -> A
     found: list[Finding] = []
 
     def predict(_: Source) -> Estimate[Compressed]:
-        tallies, losses = _compare(source, reader, threads)
-        found.extend([*another_volume(source, store), *losses])
+        with _unreplaced(reader):
+            tallies, losses = _compare(source, reader, threads)
+            found.extend([*another_volume(source, store), *losses])
         if not any(f.check == "damaged" for f in found) and not is_intact(store, _sizes(store), record):
             message = "files of the store were altered since it was written, though all fields decode"
             found.append(Finding("damaged", Level.REFUSE, message, "store"))

@@ -18,10 +18,10 @@ import xarray as xr
 
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput, CheckpointError, DamagedStore, SciaiError
-from sciai.radar import compress, decompress
+from sciai.radar import compress, decompress, simulate
 from sciai.radar.api import info, verify
 from sciai.radar.api.atomic import FolderWriter, new_folder
-from sciai.radar.api.planes import forget_planes
+from sciai.radar.api.planes import PlaneReader, forget_planes
 from tests.radar.synthetic import volume
 
 
@@ -334,6 +334,42 @@ def test_overwriting_is_not_answered_from_the_cache(tmp_path: Path) -> None:
         compress(volume(seed), tmp_path / "a.zarr", codec="plain", psnr=90, overwrite=True)
         got = xr.open_datatree(tmp_path / "a.zarr", engine="zarr")["sweep_0/ZDR"].values
         np.testing.assert_allclose(got, volume(seed)["sweep_0/ZDR"].values, atol=0.01)
+
+
+@pytest.mark.parametrize("codec", ["plain", "context", "quick"])
+def test_overwriting_with_planes_that_refer_to_others(tmp_path: Path, codec: str) -> None:
+    # masks of KDP are the same as those of ZDR, which has the same bytes in both stores
+    storms = [simulate(seed=3, shape=(3, 60, 100), time_step=step) for step in (0, 1)]
+    for storm in (*storms, storms[0]):
+        compress(storm, tmp_path / "a.zarr", codec=codec, overwrite=True)
+        lazy = xr.open_datatree(tmp_path / "a.zarr", engine="zarr")
+        loaded = decompress(tmp_path / "a.zarr")
+        for name in storm.children:
+            for var in ("DBZH", "ZDR", "KDP", "VRADH"):
+                wanted = storm[f"{name}/{var}_validity"].values
+                np.testing.assert_array_equal(loaded[f"{name}/{var}_validity"].values, wanted)
+                np.testing.assert_array_equal(lazy[f"{name}/{var}_validity"].values, wanted)
+                np.testing.assert_array_equal(np.isnan(lazy[f"{name}/{var}"].values), wanted != 0)
+
+
+@pytest.mark.parametrize("call", [decompress, lambda store: verify(volume(33), store)])
+def test_a_store_that_is_replaced_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any
+) -> None:
+    compress(volume(33), tmp_path / "a.zarr", codec="plain")
+    compress(volume(34), tmp_path / "b.zarr", codec="plain")
+    values = PlaneReader.values
+
+    def replaced_meanwhile(reader: PlaneReader, sweep: int, var: str) -> Any:
+        if (tmp_path / "b.zarr").exists():
+            (tmp_path / "a.zarr").rename(tmp_path / "old")
+            (tmp_path / "b.zarr").rename(tmp_path / "a.zarr")
+        return values(reader, sweep, var)
+
+    monkeypatch.setattr(PlaneReader, "values", replaced_meanwhile)
+    with pytest.raises(DamagedStore, match=r"a\.zarr: the store was replaced while it was being read"):
+        call(tmp_path / "a.zarr")
+    assert decompress(tmp_path / "a.zarr")
 
 
 @pytest.mark.parametrize("after", [0, 1, 7, 20])
