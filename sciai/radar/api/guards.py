@@ -28,7 +28,8 @@ def infinite_once_loaded(source: Source, estimate: Estimate[Compressed]) -> Iter
     They are beyond what float32 holds, or infinite in an array that was not in memory (lazy, or of dask).
     """
     for var in source.variables:
-        found = sum(s.infinite.get(var, 0) - _seen(s.variable(var)) for s in source.having(var))
+        some = [s for s in source.having(var) if s.infinite.get(var)]
+        found = sum(s.infinite[var] - _seen(s.variable(var)) for s in some)
         if found > 0:
             message = f"{found} values are infinite or beyond 3.4e38 (float32): stored as missing gates"
             yield Finding("infinite", Level.CAUTION, message, var)

@@ -248,12 +248,14 @@ def _is_tidy(tree: xr.DataTree) -> bool:
         return False
     if not all(is_decoded(node.to_dataset(inherit=False).variables) for node in tree.subtree):
         return False
-    fields = [(n, f) for n in names for f in fields_of(tree[n])]
-    for sweep in names:
-        own = [f for n, f in fields if n == sweep]
+    sweeps = [tree.children[n].to_dataset(inherit=False) for n in names]
+    fields = [fields_of(ds) for ds in sweeps]
+    for own in fields:
         if any(old != new for old, new in fm301_names(own).items()):
             return False
-    return bool(fields) and all(_is_tidy_field(tree[n].to_dataset(), f) for n, f in fields)
+    return any(fields) and all(
+        _is_tidy_field(ds, f) for ds, own in zip(sweeps, fields, strict=True) for f in own
+    )
 
 
 def _is_tidy_field(sweep: xr.Dataset, var: str) -> bool:

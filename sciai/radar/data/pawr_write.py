@@ -7,7 +7,7 @@ import math
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,10 @@ def write_pawr(
     site = "".join(c for c in str(volume.attrs.get("instrument_name") or "pawr") if c.isalnum()) or "pawr"
     ending = ".dat.gz" if compress else ".dat"
     files = [target] if single else [target / f"{site}_{stamp}_{v}{ending}" for v in variables]
+    made = not single and not target.exists()
     with ExitStack() as stack:
+        if made:
+            stack.callback(_remove_if_empty, target)
         for v, final in zip(variables, files, strict=True):
             temporary = stack.enter_context(whole_file(final, overwrite=overwrite))
             opener = gzip.open if compress or final.suffix == ".gz" else open
@@ -94,6 +97,11 @@ def write_pawr(
                 for part in _encoded(volume, sweeps, v):
                     out.write(part)
     return files
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):  # the files are in it where all went well
+        folder.rmdir()
 
 
 def _check_layout(sweeps: Sequence[xr.Dataset], names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import struct
 
@@ -10,7 +11,7 @@ import pytest
 import xarray as xr
 
 from sciai.core.errors import BadInput
-from sciai.radar.data import open_volume, simulate, write_pawr
+from sciai.radar.data import open_volume, pawr_write, simulate, write_pawr
 from sciai.radar.data.build import fields_of, sweeps_of
 from sciai.radar.data.pawr import BLOCK, CELL, HEADER
 
@@ -151,7 +152,22 @@ def test_gates_stay_where_they_are(tmp_path):
         with pytest.raises(BadInput, match="begins at") as caught:
             write_pawr(xr.DataTree.from_dict({"/sweep_0": ds.assign_coords(range=moved)}), tmp_path / "b.dat")
         assert (caught.value.field, caught.value.unit) == ("range", "m")
+        with pytest.raises(BadInput, match="begins at"):
+            write_pawr(xr.DataTree.from_dict({"/sweep_0": ds.assign_coords(range=moved)}), tmp_path / "raw")
     assert [p.name for p in tmp_path.iterdir()] == ["a.dat"]
+
+
+def test_a_folder_that_was_made_for_nothing_is_gone(tmp_path, monkeypatch):
+    volume = simulate(seed=1, shape=(1, 12, 20), variables=["DBZH", "ZDR"])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(BadInput, match="No space left"):
+        patch.setattr(pawr_write, "_encoded", full)
+        write_pawr(volume, tmp_path / "raw")
+    assert list(tmp_path.iterdir()) == []
+    assert len(write_pawr(volume, tmp_path / "raw")) == 2
 
 
 def test_a_section_is_no_volume_of_the_format(tmp_path):
