@@ -163,9 +163,10 @@ def test_a_folder_that_was_made_for_nothing_is_gone(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(BadInput, match="No space left"):
+    with monkeypatch.context() as patch:
         patch.setattr(pawr_write, "_encoded", full)
-        write_pawr(volume, tmp_path / "raw")
+        with pytest.raises(BadInput, match="No space left"):
+            write_pawr(volume, tmp_path / "raw")
     assert list(tmp_path.iterdir()) == []
     assert len(write_pawr(volume, tmp_path / "raw")) == 2
 
