@@ -142,7 +142,7 @@ def _move(working: Path, path: Path, overwrite: bool) -> None:
                 "the output appeared while it was being written", file=path, fix="run again"
             ) from err
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    _discard(aside)
     if hasattr(os, "O_DIRECTORY"):  # the rename itself is only safe once the parent folder is on disk
         handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -160,11 +160,19 @@ def _remove(working: Path, patience: float = 3.0) -> None:
         shutil.rmtree(working, ignore_errors=True)
 
 
+def _discard(aside: Path) -> None:
+    if aside.is_symlink():  # what it points to is somebody else's
+        aside.unlink()
+    shutil.rmtree(aside, ignore_errors=True)
+
+
 def _remove_abandoned(path: Path) -> None:
-    for left in path.parent.glob(f".{path.name}.*.*.part"):
+    # a store that was moved aside is all there is, where nothing has taken its place
+    endings = ("part", "old") if path.exists() else ("part",)
+    for left in [found for end in endings for found in path.parent.glob(f".{path.name}.*.*.{end}")]:
         process = left.name.removeprefix(f".{path.name}.").split(".")[0]
         if process.isdigit() and not _alive(int(process)):
-            shutil.rmtree(left, ignore_errors=True)
+            _discard(left)
 
 
 def _alive(process: int) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +60,29 @@ def test_a_thread_that_nobody_waits_for_does_not_bring_the_folder_back(tmp_path:
     with pytest.raises(FileNotFoundError):
         writer.write("sweep_0/DBZH/1.0", b"late")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path) -> None:
+    for name in ("real.zarr", "latest.zarr"):
+        with new_folder(tmp_path / name) as writer:
+            writer.write("zarr.json", b"{}")
+    shutil.rmtree(tmp_path / "latest.zarr")
+    (tmp_path / "latest.zarr").symlink_to("real.zarr")
+    with new_folder(tmp_path / "latest.zarr", overwrite=True) as writer:
+        writer.write("zarr.json", b"[]")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["latest.zarr", "real.zarr"]
+    assert (tmp_path / "real.zarr/zarr.json").read_bytes() == b"{}"
+    assert (tmp_path / "latest.zarr/zarr.json").read_bytes() == b"[]"
+
+
+def test_what_a_killed_process_moved_aside_goes_once_there_is_a_store_again(tmp_path: Path) -> None:
+    nobody = subprocess.Popen([sys.executable, "-c", ""])
+    nobody.wait()
+    aside = tmp_path / f".a.zarr.{nobody.pid}.0badcafe.old"
+    aside.mkdir()
+    with new_folder(tmp_path / "a.zarr") as writer:
+        writer.write("zarr.json", b"{}")
+    assert aside.exists()  # it was all that was left when this one began
+    with new_folder(tmp_path / "a.zarr", overwrite=True) as writer:
+        writer.write("zarr.json", b"{}")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
