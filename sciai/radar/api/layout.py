@@ -78,20 +78,27 @@ def _cf_encoded(name: str, variable: xr.Variable) -> xr.Variable:
             )
             # the source's own units may be too coarse for what the array now holds
             if np.array_equal(back.values.astype(plain.dtype), plain.values, equal_nan=True):
-                return coded
+                break
+        if coded.dtype.kind == "f":  # NaN is no date without being said; in Zarr the attribute is base64
+            coded.attrs.pop("_FillValue", None)
         return coded
     return plain
 
 
+_NANOSECONDS: Final = {
+    **{"day": 86_400_000_000_000, "hour": 3_600_000_000_000, "minute": 60_000_000_000},
+    **{"second": 1_000_000_000, "millisecond": 1_000_000, "microsecond": 1_000},
+}
+
+
 def _in_units(times: NDArray[Any], units: str) -> bool:
     """Whether times are whole numbers of the unit; of others xarray warns, and takes another unit itself."""
-    word = units.partition(" since ")[0].strip().lower().rstrip("s")
-    length = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}.get(word, 0)
+    length = _NANOSECONDS.get(units.partition(" since ")[0].strip().lower().rstrip("s"), 0)
     if times.dtype.kind != "M" or not length:
         return True
     known = times[~np.isnat(times)].astype("datetime64[ns]").astype(np.int64)
-    whole = (known % 1_000_000_000 == 0).all()
-    return bool(whole and np.unique(known // 1_000_000_000 % length).size <= 1)
+    # where the unit is counted from may lie between two of them
+    return np.unique(known % length).size <= 1
 
 
 def _array(name: str, variable: xr.Variable) -> tuple[Node, dict[str, bytes]]:

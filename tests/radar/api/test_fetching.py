@@ -49,10 +49,11 @@ def test_one_plane_fetches_its_chunks_only(tmp_path: Path, neighbour_codec: Any)
         for kind in KINDS
     }
     others = [k for k in store.keys if not k.startswith("sweep_")]
-    assert sorted(k.split("/")[0] for k in others) == ["model", "quantisers.json", "zarr.json"]
+    assert sorted(k.split("/")[0] for k in others) == ["model", "quantisers.json", "record.json", "zarr.json"]
     store.keys.clear()
     assert (group["sweep_1/DBZH_validity"][:] < 3).all()
-    assert {k.split("/")[1] for k in store.keys} == {"DBZH_validity"}
+    # the record tells this store from one that was here before
+    assert set(store.keys) == {"record.json", f"sweep_1/DBZH_validity/{CHUNK}"}
 
 
 def test_plain_plane_fetches_mask_and_values(tmp_path: Path) -> None:

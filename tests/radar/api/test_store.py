@@ -225,6 +225,19 @@ def test_text_dates_and_odd_variables(tmp_path: Path) -> None:
     assert back["sweep_0/cube"].dtype == np.float64
 
 
+@pytest.mark.parametrize("unknown", [False, True])
+def test_times_that_were_fractions_open_again(tmp_path: Path, unknown: bool) -> None:
+    attrs = {"units": "milliseconds since 1970-01-01T00:00:00Z"}
+    number = 1603086501513.3 + 44.1 * np.arange(36)
+    if unknown:
+        number[3] = np.nan
+    time = xr.conventions.decode_cf_variable("time", xr.Variable("azimuth", number, attrs)).load()
+    sweep = volume(12)["sweep_0"].to_dataset(inherit=False).assign_coords(time=time)
+    compress(xr.DataTree.from_dict({"/sweep_0": sweep}), tmp_path / "a.zarr", codec="plain")
+    for back in (decompress(tmp_path / "a.zarr"), xr.open_datatree(tmp_path / "a.zarr", engine="zarr")):
+        np.testing.assert_array_equal(back["sweep_0/time"].values, time.values)
+
+
 @pytest.mark.filterwarnings("error")
 def test_times_finer_than_their_unit(tmp_path: Path) -> None:
     tree = volume(12)
