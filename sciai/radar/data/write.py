@@ -166,7 +166,8 @@ def write_cfradial2(volume: xr.DataTree, path: str | os.PathLike[str], *, overwr
         >>> open_volume(file)["sweep_0/VRADH"].attrs["units"]
         'meters per second'
     """
-    path, sweeps = path_of(path, "path", "volume.nc"), list(checked_sweeps(volume).values())
+    path, found = path_of(path, "path", "volume.nc"), checked_sweeps(volume)
+    sweeps = list(found.values())
     with whole_file(path, overwrite=overwrite) as temporary, _netcdf(temporary) as nc:
         nc.setncatts(
             {
@@ -184,6 +185,9 @@ def write_cfradial2(volume: xr.DataTree, path: str | os.PathLike[str], *, overwr
             names[i] = f"sweep_{i}"
             angles[i] = float(ds.get("sweep_fixed_angle", np.nan))
             _write_group(nc.createGroup(f"sweep_{i}"), ds)
+        for name, other in volume.children.items():
+            if name not in found:  # parameters, calibration: what else the volume came with
+                _write_others(nc.createGroup(str(name)), other)
     return Path(path)
 
 
@@ -198,11 +202,28 @@ def _netcdf(path: Path) -> Iterator[Any]:
 
 
 def _attributes(attrs: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {
-        str(k): v
-        for k, v in attrs.items()
-        if k not in skip and isinstance(v, _PLAIN) and not isinstance(v, bool)
-    }
+    return {str(k): v for k, v in attrs.items() if k not in skip and _can_be_attribute(v)}
+
+
+def _can_be_attribute(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1 and value.size > 0 and value.dtype.kind in "iuf"
+    if isinstance(value, list | tuple):
+        kinds = {str if isinstance(item, str) else float for item in value}
+        return len(kinds) == 1 and all(map(_can_be_attribute, value))
+    return isinstance(value, _PLAIN) and not isinstance(value, bool)
+
+
+def _write_others(group: Any, node: xr.DataTree) -> None:
+    """A group that is no sweep, and those below it: attributes, texts and numbers."""
+    ds = node.to_dataset(inherit=False)
+    group.setncatts(_attributes(ds.attrs))
+    for d, n in ds.sizes.items():
+        group.createDimension(str(d), n)
+    for name, v in ds.variables.items():
+        _put(group, str(name), v)
+    for name, below in node.children.items():
+        _write_others(group.createGroup(str(name)), below)
 
 
 def _write_group(group: Any, ds: xr.Dataset) -> None:

@@ -200,3 +200,20 @@ def test_ctrl_c_leaves_nothing(tmp_path, write, monkeypatch):
 def test_nothing_to_write(tmp_path, write):
     with pytest.raises(BadInput, match="no data variable"):
         write(xr.DataTree.from_dict({"/sweep_0": xr.Dataset()}), tmp_path / "x")
+
+
+def test_what_else_a_volume_came_with(tmp_path):
+    volume = simulate(seed=1, shape=(1, 12, 20), variables=["DBZH"])
+    volume.attrs |= {"not_read": ["quality1", "quality2"], "gains": np.float64([1.5, 2.5]), "mixed": ["a", 1]}
+    parameters = xr.Dataset({"antenna_gain_h": ((), 45.0, {"units": "dB"}), "pulse": ("n", np.int16([1, 2]))})
+    volume["radar_parameters"] = xr.DataTree(parameters.assign_attrs(made_by="somebody"))
+    volume["radar_parameters/below"] = xr.DataTree(xr.Dataset(attrs={"deep": "yes"}))
+    back = xr.open_datatree(write_cfradial2(volume, tmp_path / "a.nc"), engine="netcdf4")
+    xr.testing.assert_identical(
+        back["radar_parameters"].to_dataset(inherit=False).load(), parameters.assign_attrs(made_by="somebody")
+    )
+    assert back["radar_parameters/below"].attrs == {"deep": "yes"}
+    assert back.attrs["not_read"] == ["quality1", "quality2"]
+    assert back.attrs["gains"].tolist() == [1.5, 2.5]
+    assert "mixed" not in back.attrs
+    assert open_volume(tmp_path / "a.nc")["sweep_0/DBZH"].equals(volume["sweep_0/DBZH"])
