@@ -28,7 +28,7 @@ from sciai.atoms.train.offsets import GPA, fit_offsets
 from sciai.core.data import DataModule
 from sciai.core.errors import BadInput
 
-__all__ = ["GPA", "Batch", "Structures", "collate", "load", "module", "part_of"]
+__all__ = ["GPA", "Batch", "Structures", "collate", "load", "module", "part_of", "thinned"]
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Structures(Dataset[Batch]):
         self._order = {name: k for k, name in enumerate(self.sources)}
         self.dropped: Counter[str] = Counter()
         self.records: list[Record] = []
-        for record in _thinned(list(records), most or {}):
+        for record in thinned(list(records), most or {}):
             why = self._unfit(record, limits or {})
             if why:
                 self.dropped[why] += 1
@@ -187,8 +187,13 @@ class Structures(Dataset[Batch]):
         return ""
 
 
-def _thinned(records: list[Record], most: Mapping[str, int]) -> list[Record]:
-    """At most so many of each source, evenly spaced: frames of a trajectory are alike."""
+def thinned(records: list[Record], most: Mapping[str, int]) -> list[Record]:
+    """At most so many of each source, evenly spaced: frames of a trajectory are alike.
+
+    Args:
+        records: of all sources, in their order.
+        most: source -> how many.
+    """
     counts = Counter(record.source for record in records)
     seen: Counter[str] = Counter()
     kept = []

@@ -11,6 +11,7 @@ from sciai.atoms.model.network import Network
 from sciai.atoms.model.potential import closest_seen, support
 from sciai.atoms.train.calibrate import Calibrate
 from sciai.atoms.train.data import collate, module
+from sciai.atoms.train.differences import Related
 from sciai.atoms.train.figures import Evaluate
 from sciai.atoms.train.loss import Loss
 from sciai.atoms.train.setup import network
@@ -144,3 +145,18 @@ def test_not_a_potential(tmp_path: Path) -> None:
     other = Checkpoint({"w": np.ones(2, "f4")}, Card("x", "radar")).save(tmp_path / "x")
     with pytest.raises(CheckpointError, match="no potential"):
         load_net(other)
+
+
+def test_differences_are_calibrated_where_there_are_pairs(learned: tuple[Network, list[float]]) -> None:
+    data = module(records(per_system=8), OPTIONS["sources"], OPTIONS["reach"], 8, FRACTIONS)
+    said = Calibrate()(learned[0], data)
+    known = Related.of(said["differences"], learned[0].support_scale.numpy())
+    assert known is not None
+    assert known.pairs > known.compositions >= 10
+    assert known.spread(1.0, 0.1) > 0
+
+
+def test_without_pairs_nothing_is_said_of_differences(
+    learned: tuple[Network, list[float]], data: DataModule
+) -> None:
+    assert "differences" not in Calibrate()(learned[0], data)

@@ -1,0 +1,153 @@
+"""Spreads of barriers, surfaces and adsorption energies: of the difference, not of two whole structures."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, fcc111
+from ase.calculators.emt import EMT
+from ase.calculators.lj import LennardJones
+
+from sciai.atoms.api.adsorption import adsorb
+from sciai.atoms.api.differences import difference_of, undecided
+from sciai.atoms.api.paths import neb
+from sciai.atoms.api.potential import Potential
+from sciai.atoms.api.surfaces import surface
+from sciai.core.answer import Answer, Level
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Potential:
+    return Potential.load(dtype="float64")
+
+
+def words(answer: Answer) -> str:
+    (found,) = [f for f in answer.findings if f.check == "difference"]
+    return found.message
+
+
+def vacancy(metal: Atoms) -> Atoms:
+    out = metal.copy()
+    del out[0]
+    return out
+
+
+def test_the_shipped_potential_was_measured(shipped: Potential) -> None:
+    known = shipped.related
+    assert known is not None
+    assert known.pairs > 500
+    assert known.compositions > 30
+    assert 0.05 < known.surroundings < 1
+    assert 1 < known.heads < 30
+    assert known.scale.shape == (96,)
+
+
+def test_far_atoms_that_do_not_change_cost_nothing(shipped: Potential) -> None:
+    """A vacancy in 255 atoms is no less certain than one in 107."""
+    found = []
+    for size in (3, 4):
+        metal = bulk("Cu", cubic=True, a=3.63) * (size, size, size)
+        share = (len(metal) - 1) / len(metal)
+        found.append(difference_of(shipped, [(1, vacancy(metal)), (-share, metal)])[0])
+        whole = [a.unwrap().energy for a in shipped.with_guard("off").batch([vacancy(metal), metal])]
+        # about 1 eV, by experiment 1.2 to 1.3
+        assert 0.8 < whole[0] - share * whole[1] < 1.5
+    assert 0.05 < found[0] < 0.5
+    assert found[0] == pytest.approx(found[1], rel=0.05)
+
+
+def test_one_structure_against_itself_is_certain_and_twice_as_much_twice_as_uncertain(
+    shipped: Potential,
+) -> None:
+    rocksalt, cesium = bulk("NaCl", "rocksalt", a=5.64), bulk("NaCl", "cesiumchloride", a=3.4)
+    assert difference_of(shipped, [(1, rocksalt), (-1, rocksalt)])[0] == 0
+    assert difference_of(shipped, [(1, rocksalt * (2, 1, 1)), (-2, rocksalt)])[0] < 1e-3
+    one = difference_of(shipped, [(1, rocksalt), (-1, cesium)])[0]
+    two = difference_of(shipped, [(2, rocksalt), (-2, cesium)])[0]
+    assert two == pytest.approx(2 * one)
+    assert one > 0.01
+
+
+def test_a_spread_is_never_more_than_if_both_were_off_by_themselves(shipped: Potential) -> None:
+    shaken = bulk("Cu", cubic=True, a=3.6) * (2, 2, 2)
+    hot = shaken.copy()
+    hot.rattle(0.4, seed=1)
+    quiet = shipped.with_guard("off")
+    whole = [a.estimate.spread["energy"] for a in quiet.batch([hot, shaken]) if a.estimate is not None]
+    assert difference_of(quiet, [(1, hot), (-1, shaken)])[0] <= math.hypot(*whole) + 1e-9
+
+
+def test_answers_carry_it(shipped: Potential) -> None:
+    metal = bulk("Al", cubic=True, a=4.04) * (2, 2, 2)
+    first = vacancy(metal)
+    last = first.copy()
+    near = int(np.argmin(first.get_distances(0, range(1, len(first)), mic=True))) + 1
+    last.positions[near] = metal.positions[0]
+    path = neb(first, last, shipped, images=3, steps=3, relax_ends=False)
+    assert path.estimate is not None
+    assert set(path.estimate.spread) == {"barrier", "reverse", "difference"}
+    assert path.estimate.spread["barrier"] < 0.6
+    assert f"within {1.645 * path.estimate.spread['barrier']:.2g} eV of DFT's" in words(path)
+    cut = surface(bulk("Cu", cubic=True, a=3.63), shipped, (1, 1, 1), layers=4, steps=5)
+    assert cut.estimate is not None
+    assert 0.05 < cut.estimate.spread["energy"] < 0.8 * cut.estimate.value.energy
+    assert "did not learn from" in words(cut)
+
+
+def test_a_potential_without_a_spread_says_so_and_is_not_asked_again() -> None:
+    class Counting(EMT):
+        asked = 0
+
+        def calculate(self, *args: object, **kwargs: object) -> None:
+            Counting.asked += 1
+            super().calculate(*args, **kwargs)
+
+    lone = Potential.from_calculator(Counting())
+    sd, said = difference_of(lone, [(1, bulk("Cu")), (-1, bulk("Cu", a=3.7))])
+    assert math.isnan(sd)
+    assert "states no uncertainty" in said.message
+    assert Counting.asked == 0
+    assert undecided(0.1, sd, "barrier") == []
+
+
+def test_members_are_compared_on_the_difference() -> None:
+    # both agree on what is compared but for a factor, and are worlds apart in the whole
+    members = [LennardJones(sigma=2.2, epsilon=e, rc=6.0) for e in (0.5, 0.6)]
+    pot = Potential.from_calculator(members, "two", cutoff=6.0)
+    a, b = bulk("Cu", cubic=True), bulk("Cu", cubic=True, a=3.7)
+    sd, said = difference_of(pot, [(1, a), (-1, b)])
+    each = []
+    for member in members:
+        for structure in (a, b):
+            structure.calc = member
+        each.append(a.get_potential_energy() - b.get_potential_energy())
+    assert sd == pytest.approx(np.std(each, ddof=1))
+    assert "2 calculators disagree" in said.message
+
+
+def test_what_is_smaller_than_its_error_is_said_to_be_undecided() -> None:
+    (found,) = undecided(-0.1, 0.2, "adsorption energy")
+    assert found.level is Level.CAUTION
+    assert "sign is not known" in found.message
+    assert undecided(-0.4, 0.2, "adsorption energy") == []
+
+
+def test_what_was_said_of_the_parts_apart_is_not_lost(shipped: Potential) -> None:
+    slab = fcc111("Cu", (1, 1, 3), a=3.63, vacuum=7.0)
+    slab.pbc = True
+    answer = adsorb(slab, Atoms("O"), shipped, most=2, steps=60)
+    assert answer.estimate is not None
+    # a free atom is what the network is least sure of
+    assert [f for f in answer.findings if f.where.startswith("molecule by itself")]
+    assert "difference" in {f.check for f in answer.findings}
+
+
+def test_sites_that_all_fail_are_a_refusal_with_its_reason(shipped: Potential) -> None:
+    slab = fcc111("Cu", (1, 1, 3), a=3.63, vacuum=7.0)
+    slab.pbc = True
+    answer = adsorb(slab, Atoms("O"), shipped, most=1, steps=2)  # ends above where it began
+    assert answer.estimate is None
+    assert "uphill" in {f.check for f in answer.findings}
