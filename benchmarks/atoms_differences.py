@@ -10,7 +10,7 @@ one composition that were not learned from (calibration part of the chemical sys
 frames of CO2 on nickel that were left out) and written onto the card with --write. The rest is asked whether
 it holds: development systems, other metals, slabs and molecules at other levels of theory, reactions.
 
-``--metals``: folder ``data`` of github.com/materialsvirtuallab/mlearn (BSD-3, PBE; Zuo et al. 2020, J. Phys.
+``--metals``: folder ``data`` (left out where it is not given) of github.com/materialsvirtuallab/mlearn (BSD-3, PBE; Zuo et al. 2020, J. Phys.
 Chem. A 124, 731): AIMD, strained cells, vacancies, surfaces of Li, Ni, Ge (calibration), Cu and Mo. Single
 elements are always lessons as such, these frames are not. ``--cache``: where ``benchmarks.atoms_reactions``
 kept its DFT energies; without it reactions are left out.
@@ -206,12 +206,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the extxyz sets")
-    parser.add_argument("--metals", type=Path, required=True, help="folder data of mlearn")
+    parser.add_argument("--metals", type=Path, help="folder data of mlearn; needed to write")
     parser.add_argument("--cache", type=Path, help="where DFT energies of molecules are kept")
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/atoms"))
     parser.add_argument("--write", action="store_true", help="put what was fitted onto the card")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.write and options.metals is None:
+        parser.error("what is written is fitted to metals as well: give --metals")
     saved = Checkpoint.load(options.checkpoint)
     config: Any = saved.card.config["domain"]
     potential = Potential.load(options.checkpoint, dtype="float64", guard="off")
@@ -222,7 +224,7 @@ def main() -> None:
     lots = crystals(options.data, config["data"]["fractions"])
     for part, lot in frames(options.data, config["data"].get("most") or {}, list(config["sources"])).items():
         lots[part] += lot
-    own = metals(options.metals)
+    own = metals(options.metals) if options.metals else {}
     found: dict[str, list[Pair]] = {part: pairs(potential, lot, scale) for part, lot in lots.items()}
     for part, lot in own.items():
         found[part] += metal_pairs(potential, lot, scale)
@@ -247,7 +249,9 @@ def main() -> None:
         for name, row in rows["development"].items():
             short = name.replace(": ", "/").replace(" ", "_")
             metrics |= {f"differences/{short}/{k}": row[k] for k in ("error", "within_68", "within_90")}
-        calibration = {**saved.card.calibration, "differences": fitted}
+        old = saved.card.calibration.get("differences") or {}
+        barriers = {"path": old["path"]} if "path" in old else {}  # of benchmarks.atoms_barriers
+        calibration = {**saved.card.calibration, "differences": {**fitted, **barriers}}
         card = replace(saved.card, calibration=calibration, metrics=metrics)
         kept = Checkpoint(saved.arrays, card).save(options.checkpoint, overwrite=True)
         print("written:", kept.hash, file=sys.stderr)

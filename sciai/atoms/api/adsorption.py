@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sciai.atoms.api.differences import difference_of, undecided
+from sciai.atoms.api.differences import USELESS, difference_of, undecided
 from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, fingerprint, quiet
 from sciai.atoms.api.pictures import structure_figure
@@ -153,7 +153,7 @@ def adsorb(
         *answer.findings,
         *_of_parts(apart, answer.findings),
         said,
-        *undecided(energy, sd, "adsorption energy"),
+        *undecided(energy, sd, "adsorption energy", USELESS),
     ]
     if up >= 4.0:
         message = f"the molecule left the surface ({up:.1f} Å above it): this is no adsorption energy"

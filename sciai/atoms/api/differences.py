@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     from sciai.atoms.api.potential import Potential
 
-__all__ = ["difference_of", "spread_of", "undecided"]
+__all__ = ["USELESS", "difference_of", "spread_of", "undecided"]
 
 CHECK = "difference"
+USELESS: Final = 1.0
+"""eV; a barrier, or what a molecule binds with, that is less certain is no answer."""
 
 
 def difference_of(potential: Potential, parts: Sequence[tuple[float, Atoms]]) -> tuple[float, Finding]:
@@ -53,12 +55,15 @@ def difference_of(potential: Potential, parts: Sequence[tuple[float, Atoms]]) ->
     return spread_of(potential, [(f, v) for (f, _), v in zip(parts, values, strict=True)])
 
 
-def spread_of(potential: Potential, parts: Sequence[tuple[float, Properties]]) -> tuple[float, Finding]:
+def spread_of(
+    potential: Potential, parts: Sequence[tuple[float, Properties]], *, path: bool = False
+) -> tuple[float, Finding]:
     """Spread of a sum of energies, from what the potential says of each structure.
 
     Args:
         potential: what computed.
         parts: factor and answer; no atom is left over.
+        path: whether it is a difference along a reaction path, as of a barrier.
 
     Returns:
         Standard deviation, eV (NaN where nothing is known), and what it is, in words.
@@ -80,26 +85,38 @@ def spread_of(potential: Potential, parts: Sequence[tuple[float, Properties]]) -
         for factor, value in parts
     ]
     _, change, heads = told_of(told, known.scale)
-    sd = min(known.spread(change, heads), whole)
+    sd = math.hypot(min(known.spread(change, heads), whole), known.path if path else 0.0)
     message = (
         f"nine of ten differences like this one are within {NINETY * sd:.2g} eV of {known.against}'s: what "
         "its structures are off together cancels, and the rest was measured on "
         f"{known.pairs} pairs of {known.compositions} compositions that it did not learn from"
     )
+    if path and known.path:
+        message += f", with {known.path:.2g} eV more for groups that turn, which it hardly sees"
     return sd, Finding(CHECK, Level.OK, message)
 
 
-def undecided(value: float, sd: float, what: str) -> list[Finding]:
-    """A finding where a difference is smaller than what it may be off.
+def undecided(value: float, sd: float, what: str, most: float = math.inf) -> list[Finding]:
+    """A finding where a difference is smaller than what it may be off, or where that is of no use.
 
     Args:
         value: the difference, in any unit.
         sd: its spread, in the same unit.
         what: it is, in words.
+        most: spread beyond which the difference is of no use.
+
+    >>> [f.message for f in undecided(-8.0, 2.0, "adsorption energy", 1.0)]
+    ['the adsorption energy may be off by 3.3: surroundings like these are beyond it; use DFT']
     """
-    if not sd > 0 or abs(value) > NINETY * sd:
+    if not sd > 0:
         return []
-    message = f"the {what} is smaller than what it may be off ({NINETY * sd:.2g}): its sign is not known"
+    off = f"{NINETY * sd:.2g}"
+    if sd > most:
+        message = f"the {what} may be off by {off}: surroundings like these are beyond it; use DFT"
+    elif abs(value) <= NINETY * sd:
+        message = f"the {what} is smaller than what it may be off ({off}): its sign is not known"
+    else:
+        return []
     return [Finding("undecided", Level.CAUTION, message)]
 
 

@@ -345,7 +345,7 @@ class Dispersion:
             from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
         except ImportError as error:
             raise BadInput(
-                "dispersion needs torch-dftd", field="d3", fix="pip install 'sciai[d3]'"
+                f"dispersion needs torch-dftd ({error})", field="d3", fix="pip install 'sciai[d3]'"
             ) from error
         import torch
 

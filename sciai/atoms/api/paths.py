@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sciai.atoms.api.differences import spread_of, undecided
+from sciai.atoms.api.differences import USELESS, spread_of, undecided
 from sciai.atoms.api.equation import _merge
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
@@ -268,12 +268,12 @@ def _answer(
         images=tuple(_structure(frame) for frame in band),
     )
     first, highest, last = (estimates[k].value for k in (0, top, -1))
-    sd, said = spread_of(potential, [(1, highest), (-1, first)])
-    findings += [said, *undecided(value.barrier, sd, "barrier")]
+    sd, said = spread_of(potential, [(1, highest), (-1, first)], path=True)
+    findings += [said, *undecided(value.barrier, sd, "barrier", USELESS)]
     spread = {
         "barrier": sd,
-        "reverse": spread_of(potential, [(1, highest), (-1, last)])[0],
-        "difference": spread_of(potential, [(1, last), (-1, first)])[0],
+        "reverse": spread_of(potential, [(1, highest), (-1, last)], path=True)[0],
+        "difference": spread_of(potential, [(1, last), (-1, first)], path=True)[0],
     }
     return Answer(Estimate(value, spread, "eV"), tuple(findings), potential.provenance)
 

@@ -85,6 +85,8 @@ class Related:
         compositions: that these are of.
         against: what they were compared with.
         scale: spread of each descriptor, which a change is counted in, shape (d,).
+        path: what barriers are off beyond that, eV: where a molecule turns about a bond, hardly anything that
+            the network sees changes.
 
     >>> Related(0.3, 4.0, 700, 50, "DFT").spread(1.0, 0.1)
     0.5
@@ -96,6 +98,7 @@ class Related:
     compositions: int
     against: str
     scale: Floats = field(default_factory=lambda: np.ones(1), repr=False, compare=False)
+    path: float = 0.0
 
     @classmethod
     def of(cls, said: Mapping[str, Any] | None, scale: ArrayLike = 1.0) -> Related | None:
@@ -114,6 +117,7 @@ class Related:
             int(said["compositions"]),
             str(said["against"]),
             np.asarray(scale, float),
+            float((said.get("path") or {}).get("sd", 0.0)),
         )
 
     def spread(self, change: float, heads: float) -> float:

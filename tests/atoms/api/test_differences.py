@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, fcc111
+from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
 from sciai.atoms.api.adsorption import adsorb
-from sciai.atoms.api.differences import difference_of, undecided
+from sciai.atoms.api.differences import difference_of, spread_of, undecided
 from sciai.atoms.api.paths import neb
 from sciai.atoms.api.potential import Potential
 from sciai.atoms.api.surfaces import surface
@@ -97,6 +97,21 @@ def test_answers_carry_it(shipped: Potential) -> None:
     assert "did not learn from" in words(cut)
 
 
+def test_a_group_that_turns_is_not_taken_for_certain(shipped: Potential) -> None:
+    """Methyl groups turn at .1 eV where the network sees .02 and hardly any change."""
+    first = molecule("C2H6")
+    last = first.copy()
+    turned = last[2:5]
+    turned.rotate(60, "z", center=last.positions[0])
+    last.positions[2:5] = turned.positions
+    a, b = shipped.engine.compute([first, last])
+    bare, _ = spread_of(shipped, [(1, b), (-1, a)])
+    barrier, said = spread_of(shipped, [(1, b), (-1, a)], path=True)
+    assert bare < 0.05
+    assert 0.06 < barrier < 0.15
+    assert "groups that turn" in said.message
+
+
 def test_a_potential_without_a_spread_says_so_and_is_not_asked_again() -> None:
     class Counting(EMT):
         asked = 0
@@ -133,6 +148,9 @@ def test_what_is_smaller_than_its_error_is_said_to_be_undecided() -> None:
     assert found.level is Level.CAUTION
     assert "sign is not known" in found.message
     assert undecided(-0.4, 0.2, "adsorption energy") == []
+    (beyond,) = undecided(-9.0, 4.0, "adsorption energy", 1.0)
+    assert "use DFT" in beyond.message
+    assert undecided(-0.4, float("nan"), "adsorption energy", 1.0) == []
 
 
 def test_what_was_said_of_the_parts_apart_is_not_lost(shipped: Potential) -> None:
