@@ -10,9 +10,10 @@ one composition that were not learned from (calibration part of the chemical sys
 frames of CO2 on nickel that were left out) and written onto the card with --write. The rest is asked whether
 it holds: development systems, other metals, slabs and molecules at other levels of theory, reactions.
 
-``--metals``: folder ``data`` (left out where it is not given) of github.com/materialsvirtuallab/mlearn (BSD-3, PBE; Zuo et al. 2020, J. Phys.
-Chem. A 124, 731): AIMD, strained cells, vacancies, surfaces of Li, Ni, Ge (calibration), Cu and Mo. Single
-elements are always lessons as such, these frames are not. ``--cache``: where ``benchmarks.atoms_reactions``
+``--metals``: folder ``data`` of github.com/materialsvirtuallab/mlearn (BSD-3, PBE; Zuo et al. 2020, J. Phys.
+Chem. A 124, 731): AIMD, strained cells, vacancies, surfaces of Li, Ni, Ge (calibration), Cu and Mo; left out
+where it is not given. Single elements are always lessons as such, these frames are not.
+``--cache``: where ``benchmarks.atoms_reactions``
 kept its DFT energies; without it reactions are left out.
 """
 
