@@ -108,13 +108,13 @@ def undecided(value: float, sd: float, what: str, most: float = math.inf) -> lis
     >>> [f.message for f in undecided(-8.0, 2.0, "adsorption energy", 1.0)]
     ['the adsorption energy may be off by 3.3: surroundings like these are beyond it; use DFT']
     """
-    if not sd > 0:
+    if not 0 < sd < math.inf:
         return []
     off = f"{NINETY * sd:.2g}"
     if sd > most:
         message = f"the {what} may be off by {off}: surroundings like these are beyond it; use DFT"
     elif abs(value) <= NINETY * sd:
-        message = f"the {what} is smaller than what it may be off ({off}): its sign is not known"
+        message = f"the {what} is smaller than what it may be off ({off}): it is not told from none"
     else:
         return []
     return [Finding("undecided", Level.CAUTION, message)]

@@ -146,10 +146,11 @@ def test_members_are_compared_on_the_difference() -> None:
 def test_what_is_smaller_than_its_error_is_said_to_be_undecided() -> None:
     (found,) = undecided(-0.1, 0.2, "adsorption energy")
     assert found.level is Level.CAUTION
-    assert "sign is not known" in found.message
+    assert "not told from none" in found.message
     assert undecided(-0.4, 0.2, "adsorption energy") == []
     (beyond,) = undecided(-9.0, 4.0, "adsorption energy", 1.0)
     assert "use DFT" in beyond.message
+    assert undecided(-0.4, math.inf, "adsorption energy", 1.0) == []
     assert undecided(-0.4, float("nan"), "adsorption energy", 1.0) == []
 
 
