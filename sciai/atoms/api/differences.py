@@ -8,13 +8,13 @@ is far too cautious, and the answer says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from sciai.atoms.api.engines import CalculatorEngine, Properties
-from sciai.atoms.train.differences import NINETY, Told, told_of
+from sciai.atoms.train.differences import NINETY, Related, Told, told_of
 from sciai.core.answer import Finding, Level
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sciai.atoms.api.potential import Potential
 
-__all__ = ["USELESS", "difference_of", "spread_of", "undecided"]
+__all__ = ["USELESS", "between", "difference_of", "kept", "spread_of", "undecided"]
 
 CHECK = "difference"
 USELESS: Final = 1.0
@@ -94,6 +94,41 @@ def spread_of(
     if path and known.path:
         message += f", with {known.path:.2g} eV more for groups that turn, which it hardly sees"
     return sd, Finding(CHECK, Level.OK, message)
+
+
+def kept(value: Properties) -> dict[str, Any] | None:
+    """What has to be kept of an answer so that it can be compared with others later; per atom, plain numbers.
+
+    Args:
+        value: the potential's answer.
+    """
+    if value.heads is None or value.descriptor is None:
+        return None
+    n = len(value.forces)
+    heads = (np.asarray(value.heads) - np.mean(value.heads)) / n
+    return {
+        "heads": [float(f"{x:.5g}") for x in heads],
+        "surroundings": [float(f"{x:.6g}") for x in np.asarray(value.descriptor).mean(0)],
+        "sd": value.energy_sd / n,
+    }
+
+
+def between(known: Related | None, one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> float:
+    """Spread of the difference of two structures of one composition, eV per atom; NaN where nothing is known.
+
+    Args:
+        known: of the potential.
+        one: as ``kept``.
+        other: the like.
+    """
+    if known is None or not one or not other:
+        return math.nan
+    told = [
+        (sign, Told(0.0, np.asarray(row["heads"], float), np.asarray(row["surroundings"], float)))
+        for sign, row in ((1.0, one), (-1.0, other))
+    ]
+    _, change, heads = told_of(told, known.scale)
+    return min(known.spread(change, heads), math.hypot(float(one["sd"]), float(other["sd"])))
 
 
 def undecided(value: float, sd: float, what: str, most: float = math.inf) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
+from ase.io import write
 
 from sciai.atoms.api.adsorption import adsorb
 from sciai.atoms.api.differences import difference_of, spread_of, undecided
 from sciai.atoms.api.paths import neb
 from sciai.atoms.api.potential import Potential
+from sciai.atoms.api.screening import screen
 from sciai.atoms.api.surfaces import surface
 from sciai.core.answer import Answer, Level
 
@@ -170,3 +173,35 @@ def test_sites_that_all_fail_are_a_refusal_with_its_reason(shipped: Potential) -
     answer = adsorb(slab, Atoms("O"), shipped, most=1, steps=2)  # ends above where it began
     assert answer.estimate is None
     assert "uphill" in {f.check for f in answer.findings}
+
+
+def test_a_screen_says_how_sure_it_is_of_the_order(shipped: Potential, tmp_path: Path) -> None:
+    rocksalt = bulk("NaCl", "rocksalt", a=5.64)
+    cells = {
+        "rocksalt": rocksalt,
+        "twice": rocksalt * (2, 1, 1),
+        "CsCl": bulk("NaCl", "cesiumchloride", a=3.4),
+    }
+    for name, atoms in cells.items():
+        write(tmp_path / f"{name}.cif", atoms)
+    answers = [
+        screen([tmp_path / f"{name}.cif" for name in cells], shipped, tmp_path / "out") for _ in range(2)
+    ]
+    for answer in answers:  # the second reads what the first kept
+        rows = {Path(row["file"]).stem: row for row in answer.unwrap().rows}
+        assert rows["CsCl"]["above"] > 0.05
+        sd, _ = difference_of(shipped, [(0.5, cells["CsCl"]), (-0.5, rocksalt)])
+        assert rows["CsCl"]["above_spread"] == pytest.approx(sd, rel=1e-3)
+        same = sorted(rows[name]["above_spread"] or 0.0 for name in ("rocksalt", "twice"))
+        assert same == pytest.approx([0.0, 0.0], abs=1e-4)
+        assert "told" not in rows["CsCl"]
+    assert "above_spread" in (tmp_path / "out" / "table.csv").read_text().splitlines()[0]
+
+
+def test_a_screen_by_a_potential_without_a_spread_has_none_of_the_order(
+    emt: Potential, tmp_path: Path
+) -> None:
+    for k, a in enumerate((3.6, 3.7)):
+        write(tmp_path / f"{k}.cif", bulk("Cu", a=a))
+    rows = screen([tmp_path / "0.cif", tmp_path / "1.cif"], emt, tmp_path / "out").unwrap().rows
+    assert [row["above_spread"] for row in rows] == [None, None]
