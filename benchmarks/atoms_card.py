@@ -147,7 +147,7 @@ def main() -> None:
     if unknown := set(options.only) - set(jobs(options)):
         parser.error(f"no script is called {', '.join(sorted(unknown))}; one of {', '.join(jobs(options))}")
     saved = Checkpoint.load(options.checkpoint)
-    weights = _weights(options.checkpoint)
+    weights = weights_of(options.checkpoint)
     kept = options.cache / "evidence" / weights
     kept.mkdir(parents=True, exist_ok=True)
     figures: Figures = {}
@@ -176,8 +176,12 @@ def main() -> None:
     sys.exit(1 if failed else 0)
 
 
-def _weights(folder: Path) -> str:
-    """Short hash of the weights alone, which writing figures onto the card does not change."""
+def weights_of(folder: Path) -> str:
+    """Short hash of the weights alone, which writing figures onto the card does not change.
+
+    Args:
+        folder: of a checkpoint.
+    """
     listed = json.loads((folder / "MANIFEST.json").read_text())["files"]
     return str(next(file["sha256"] for name, file in listed.items() if name.endswith(".safetensors")))[:16]
 

@@ -93,13 +93,24 @@ def _screen(answer: Answer[Any], where: str, top: int = 20) -> None:
             row.get("formula", ""),
             row.get("energy"),
             None if row.get("above") is None else 1000 * row["above"],
+            None if row.get("above_spread") is None else 1000 * row["above_spread"],
             row.get("force"),
             row.get("spread"),
             row["level"],
         )
         for row in done.rows[:top]
     ]
-    columns = ["rank", "file", "formula", "eV/atom", "above, meV", "force, eV/Å", "± eV/Å", "verdict"]
+    columns = [
+        "rank",
+        "file",
+        "formula",
+        "eV/atom",
+        "above, meV",
+        "± meV",
+        "force, eV/Å",
+        "± eV/Å",
+        "verdict",
+    ]
     show.print_table(
         f"{where}: {done.answered} answered, {done.refused} refused, {done.skipped} from before",
         columns,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,7 +57,10 @@ def train(domain: Domain, overrides: Overrides = None, json: AsJson = False) -> 
         show.print_json(done)
         return
     show.print_table(f"{domain}: trained in {done.seconds:.0f} s", ["figure", "value"], _rows(done.metrics))
-    show.stderr().print(f"checkpoint: {done.path}  (sha256 {done.hash[:12]})\nnext: sciai evaluate {domain}")
+    # with the same words: without them it would look for another checkpoint, and for other data
+    again = shlex.join(["sciai", "evaluate", domain, *(overrides or [])])
+    show.stderr().print(f"checkpoint: {done.path}  (sha256 {done.hash[:12]})")
+    show.stderr().print(f"next: {again}", markup=False, highlight=False, soft_wrap=True)
 
 
 def evaluate(domain: Domain, overrides: Overrides = None, json: AsJson = False) -> None:

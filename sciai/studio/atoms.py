@@ -177,8 +177,8 @@ def _phonons(v: Any, s: Any) -> list[Row]:
 def _neb(v: Any, s: Any) -> list[Row]:
     return [
         ("barrier", f"{v.barrier:.3f} eV", _sd(s["barrier"], "eV")),
-        ("barrier back", f"{v.reverse:.3f} eV", _sd(s["barrier"], "eV")),
-        ("end minus beginning", f"{v.difference:+.3f} eV", "-"),
+        ("barrier back", f"{v.reverse:.3f} eV", _sd(s["reverse"], "eV")),
+        ("end minus beginning", f"{v.difference:+.3f} eV", _sd(s["difference"], "eV")),
         ("path length", f"{v.distance[-1]:.2f} Å", "-"),
         ("largest force left", f"{v.max_force:.3f} eV/Å", "-"),
         ("converged", "yes" if v.converged else "no", "-"),

@@ -107,7 +107,10 @@ def test_train_and_evaluate_print_pure_json(run: Run, one_thread: None) -> None:
 
 
 def test_evaluating_on_what_was_trained_on_is_refused(run: Run, one_thread: None) -> None:
-    assert run("train", "tutorial", "trainer.max_epochs=1", "out=first")[0] == 0
+    code, _, err = run("train", "tutorial", "trainer.max_epochs=1", "out=first")
+    assert code == 0
+    # what to do next is to be pasted: it looks where this run wrote
+    assert "next: sciai evaluate tutorial trainer.max_epochs=1 out=first" in err
     code, out, _ = run("evaluate", "tutorial", "checkpoint=first/model", "seed=99", "--json")
     assert code == 3
     assert json.loads(out)["level"] == "refuse"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sciai.atoms.api.differences import USELESS, difference_of, undecided
 from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, fingerprint, quiet
 from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import relax
-from sciai.atoms.api.typical import whole_spread
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -88,7 +89,8 @@ def adsorb(
         progress: called with the part done and what is being done.
 
     Returns:
-        The answer. Its spread, in eV, adds the standard deviations of the three energies, a cautious figure.
+        The answer. Its spread, in eV, is that of the difference: what slabs with and without the molecule are
+        off together cancels (see ``sciai.atoms.api.differences``).
 
     Raises:
         BadInput: a slab without vacuum or a molecule without atoms.
@@ -128,11 +130,13 @@ def adsorb(
         return _refuse(singles[0].findings, potential, folder)
     tried: list[tuple[str, float, bool]] = []
     best: Any = None
+    stopped: tuple[Finding, ...] = ()
     for k, index in enumerate(order):
         kind, start = starts[index]
         step(0.1 + 0.85 * k / len(order), f"site {k + 1} of {len(order)}: {kind}")
         answer = _rest(start, potential, fix, fmax, steps, slab=len(slab))
         if answer.estimate is None or answer.level >= Level.REFUSE:
+            stopped = stopped or answer.findings
             continue
         done = answer.estimate.value
         energy = done.energy - base.energy - free.energy
@@ -141,15 +145,16 @@ def adsorb(
         if best is None or energy < best[0]:
             best = (energy, kind, answer, up)
     if best is None:
-        return _refuse(singles[order[0]].findings, potential, folder)
+        return _refuse(stopped, potential, folder)
     energy, kind, answer, up = best
     value = Adsorbed(answer.estimate.value.structure, energy, kind, tuple(tried), up, len(molecule))
-    sd = float(
-        np.sqrt(
-            sum(float(a.estimate.spread["energy"]) ** 2 for a in (*apart, answer) if a.estimate is not None)
-        )
-    )
-    notes = [*answer.findings, whole_spread(len(answer.estimate.value.structure.symbols))]
+    sd, said = difference_of(potential, [(1, value.atoms), (-1, base.atoms), (-1, free.atoms)])
+    notes = [
+        *answer.findings,
+        *_of_parts(apart, answer.findings),
+        said,
+        *undecided(energy, sd, "adsorption energy", USELESS),
+    ]
     if up >= 4.0:
         message = f"the molecule left the surface ({up:.1f} Å above it): this is no adsorption energy"
         notes.append(Finding("desorbed", potential.guard.level("desorbed"), message))
@@ -246,6 +251,17 @@ def _distinct(answers: list[Answer[Any]], most: int) -> list[int]:
             order.append(index)
             last = energy
     return order[:most]
+
+
+def _of_parts(answers: list[Answer[Any]], said: Sequence[Finding]) -> list[Finding]:
+    """What is to be known of slab and molecule by themselves, where it was not said of both together."""
+    known = {(f.check, f.level) for f in said}
+    return [
+        replace(f, where=f"{name} by itself" + (f", {f.where}" if f.where else ""))
+        for name, answer in zip(("slab", "molecule"), answers, strict=True)
+        for f in answer.findings
+        if f.level > Level.OK and (f.check, f.level) not in known
+    ]
 
 
 def _refuse(findings: Any, potential: Potential, folder: RunFolder) -> Answer[Adsorbed]:

@@ -43,6 +43,8 @@ class Properties(Brief):
         energy_sd: standard deviation of the energy, eV; NaN where not known.
         force_sd: standard deviation of a force component of each atom, eV/Å, shape (n,); NaN where not known.
         descriptor: what the network sees around each atom, shape (n, d); None where it has none.
+        heads: energy by each head or member, eV, shape (heads,); only differences among them count. None
+            where there is only one.
     """
 
     energy: float
@@ -52,6 +54,7 @@ class Properties(Brief):
     energy_sd: float = float("nan")
     force_sd: Floats | None = None
     descriptor: Floats | None = None
+    heads: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,7 @@ class NetEngine:
                 *(answer.energy_sd, answer.force_sd, answer.descriptor),
             )
         )
+        heads = None if answer.heads is None else answer.heads.detach().cpu().numpy().astype(np.float64)
         ends = np.cumsum([len(atoms) for atoms in structures])
         out = []
         for k, atoms in enumerate(structures):
@@ -226,6 +230,7 @@ class NetEngine:
                     energy_sd=self.calibration.energy(float(energy_sd[k]), len(atoms)),
                     force_sd=self.calibration.forces(force_sd[part]),
                     descriptor=descriptor[part],
+                    heads=None if heads is None else heads[k],
                 )
             )
         return out
@@ -304,6 +309,7 @@ class CalculatorEngine:
             stress=np.mean(stresses, axis=0) if len(stresses) == len(found) else None,
             energy_sd=float(energy.spread),
             force_sd=np.sqrt((np.asarray(forces.spread) ** 2).mean(1)),
+            heads=np.array([p.energy for p in found]),
         )
 
     def _member(self, calculator: Calculator, atoms: Atoms) -> Properties:
@@ -339,7 +345,7 @@ class Dispersion:
             from torch_dftd.torch_dftd3_calculator import TorchDFTD3Calculator
         except ImportError as error:
             raise BadInput(
-                "dispersion needs torch-dftd", field="d3", fix="pip install 'sciai[d3]'"
+                f"dispersion needs torch-dftd ({error})", field="d3", fix="pip install 'sciai[d3]'"
             ) from error
         import torch
 

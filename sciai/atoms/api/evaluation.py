@@ -30,6 +30,8 @@ __all__ = ["Evaluation", "evaluate", "fit_offsets"]
 Floats = npt.NDArray[np.float64]
 Z90: Final = 1.6448536
 """Half width of the central 90 % of a normal distribution, in standard deviations."""
+REST: Final = 1e-3
+"""eV/Å; labelled forces below this are what a relaxation left, and no scale of anything."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Evaluation:
             fitted to the others; None without labels, or where no structure has another to go by.
         force_mae: eV/Å per component; None without labels.
         force_scale: mean length of the labelled forces, eV/Å.
-        force_relative: mean error vector's length over that.
+        force_relative: mean error vector's length over that; None where all labels are at rest (1 meV/Å).
         force_cosine: mean cosine between forces and labels (labels above 0.05 eV/Å).
         stress_mae: GPa per component; None without labels.
         coverage: share of labelled force components in the 90 % interval; with its own 95 % interval.
@@ -243,7 +245,9 @@ def _compare(
         energy_mae=_mean(energy_error[np.isfinite(energy_error)]),
         force_mae=_mean(np.abs(flat["label"] - flat["answer"])),
         force_scale=_mean(size),
-        force_relative=_mean(flat["error"]) / max(_mean(size) or 0.0, 1e-12) if len(size) else None,  # type: ignore[operator]
+        force_relative=float(flat["error"].mean() / size.mean())
+        if len(size) and size.mean() > REST
+        else None,
         force_cosine=_mean(dot / lengths),
         stress_mae=_mean(np.array(stress)),
         coverage=_coverage(flat),

@@ -45,6 +45,10 @@ WORTH: Final[Mapping[str, float]] = {"forces": 0.05, "stress": 0.003}
 """Root mean square of answers, eV/Å and eV/Å^3, below which nothing is said of their ratio to labels."""
 
 
+TOLD: Final = 0.3
+"""Labels over answers, below which their sign says nothing."""
+
+
 def labels_of(atoms: Atoms) -> dict[str, Floats]:
     """Energy (eV), forces (eV/Å) and stress (eV/Å^3, Voigt) that a structure carries, as far as it does.
 
@@ -146,8 +150,8 @@ def odd_units(name: str, label: Floats, answer: Floats) -> str:
         >>> pull = np.linspace(-1, 1, 12)
         >>> odd_units("forces", 23.0 * pull, pull)
         'labelled forces are 23 times those answered: kcal/mol/Å? In eV/Å they are these times 0.04336'
-        >>> odd_units("forces", 1.3 * pull, pull)
-        ''
+        >>> odd_units("forces", 1.3 * pull, pull), odd_units("forces", -1e-5 * pull, pull)
+        ('', '')
     """
     if label.size < 6 or np.sqrt((answer**2).mean()) < WORTH[name] or not label.any():
         return ""
@@ -165,7 +169,7 @@ def odd_units(name: str, label: Floats, answer: Floats) -> str:
             f"{named} are {slope:.3g} times those answered: {unit}{signed}? In {own} they are these "
             f"times {sign}{1 / factor:.4g}"
         )
-    if slope < 0:
+    if slope < -TOLD:  # of atoms at rest labels are what their convergence left, of any sign
         what = "gradients" if name == "forces" else "pressures"
         return f"{named} have the other sign than those answered: {what}? Multiply them by -1"
     return ""

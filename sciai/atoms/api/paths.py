@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from sciai.atoms.api.differences import USELESS, spread_of, undecided
 from sciai.atoms.api.equation import _merge
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
-from sciai.atoms.api.typical import whole_spread
 from sciai.atoms.checks import of_motion
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused
 from sciai.core.errors import BadInput
@@ -100,8 +100,8 @@ def neb(
         progress: called with the part done and what is being done.
 
     Returns:
-        The answer. Its spread is that of the barrier, eV: the standard deviations of top and beginning, as
-        if they were independent; they are not, so it is a cautious figure.
+        The answer. Its spread, eV, is that of ``barrier``, ``reverse`` and ``difference`` as differences:
+        what top and ends are off together cancels (see ``sciai.atoms.api.differences``).
 
     Raises:
         BadInput: ends that do not belong together, or settings that make no sense.
@@ -267,9 +267,15 @@ def _answer(
         converged=done,
         images=tuple(_structure(frame) for frame in band),
     )
-    findings.append(whole_spread(len(band[0])))
-    spread = float(np.hypot(estimates[top].spread["energy"], estimates[0].spread["energy"]))
-    return Answer(Estimate(value, {"barrier": spread}, "eV"), tuple(findings), potential.provenance)
+    first, highest, last = (estimates[k].value for k in (0, top, -1))
+    sd, said = spread_of(potential, [(1, highest), (-1, first)], path=True)
+    findings += [said, *undecided(value.barrier, sd, "barrier", USELESS)]
+    spread = {
+        "barrier": sd,
+        "reverse": spread_of(potential, [(1, highest), (-1, last)], path=True)[0],
+        "difference": spread_of(potential, [(1, last), (-1, first)], path=True)[0],
+    }
+    return Answer(Estimate(value, spread, "eV"), tuple(findings), potential.provenance)
 
 
 def _apart(ends: Sequence[Atoms]) -> float:

@@ -24,12 +24,14 @@ from sciai.atoms.api.record import Asked
 from sciai.atoms.api.typical import Typical, typical_of
 from sciai.atoms.checks import Evidence, Guard, Scene, after, before, govern
 from sciai.atoms.checks import guard as guard_of
+from sciai.atoms.train.differences import Related
 from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, Provenance, findings
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, CheckpointError
 from sciai.core.listen import heard, quietly, tell
 from sciai.core.resources import checkpoints_dir
 from sciai.trust.stage import stage_findings, standing_of, use_class
+from sciai.trust.support import KnnOfKind
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -225,6 +227,14 @@ class Potential:
     def typical(self) -> Mapping[str, Typical]:
         """Errors that its derived figures usually have, as measured; none where dispersion is added."""
         return typical_of(self.card) if isinstance(self.engine, NetEngine) else {}
+
+    @cached_property
+    def related(self) -> Related | None:
+        """How far differences of energies usually are off, as measured; None where they never were."""
+        around = None if self.evidence.support is None else self.evidence.support.measure
+        if self.card is None or not isinstance(around, KnnOfKind):
+            return None
+        return Related.of(self.card.calibration.get("differences"), around.scale)
 
     def stage_findings(self) -> list[Finding]:
         """What its answers say of its release and of the declared use; see ``sciai.trust.stage``."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from sciai.atoms.api.differences import between, kept
 from sciai.atoms.api.files import read_all
 from sciai.atoms.api.folder import Step, fingerprint, quiet
 from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from sciai.atoms.api.potential import Potential
+    from sciai.atoms.train.differences import Related
 
 __all__ = ["KEYS", "Screened", "screen"]
 
@@ -84,7 +86,9 @@ def screen(
         progress: called with the part done and what is being done.
 
     Returns:
-        The answer. Its spread is the median of the structures' energy spread, eV per atom.
+        The answer. Its spread is the median of the structures' energy spread, eV per atom. Rows have
+        ``above``, eV per atom above the lowest of the composition, and ``above_spread``, the spread of that
+        difference, which is much smaller.
 
     Raises:
         BadInput: no files, a rank that does not exist, or a folder of another potential's screen.
@@ -126,7 +130,7 @@ def screen(
                     waiting = []
         if waiting:
             note(_ask(waiting, potential, folder, relaxed, fmax, steps))
-    rows = _ranked(list(done.values()), rank)
+    rows = _ranked(list(done.values()), rank, potential.related)
     answer = _answer(rows, skipped, potential, _passed_over(files, folder))
     _write(rows, answer, folder, rank)
     step(1.0, "done")
@@ -256,18 +260,27 @@ def _row(path: str, number: int, key: str, atoms: Atoms, answer: Answer[Any]) ->
             "force": float(np.linalg.norm(value.forces, axis=1).max(initial=0.0)),
             "spread": float(force_sd.max()) if np.isfinite(force_sd).any() else None,
             "volume": float(atoms.get_volume()) / n if atoms.pbc.all() else None,
+            "told": kept(value),
         }
     return row
 
 
-def _ranked(rows: list[dict[str, Any]], rank: str) -> list[dict[str, Any]]:
-    lowest: dict[str, float] = {}
-    for row in rows:
+def _ranked(found: list[dict[str, Any]], rank: str, known: Related | None = None) -> list[dict[str, Any]]:
+    lowest: dict[str, dict[str, Any]] = {}
+    for row in found:
         if row.get("energy") is not None:
-            lowest[row["formula"]] = min(lowest.get(row["formula"], np.inf), row["energy"])
-    for row in rows:
+            best = lowest.setdefault(row["formula"], row)
+            if row["energy"] < best["energy"]:
+                lowest[row["formula"]] = row
+    # what was kept to compare structures with is of no use in a table
+    rows = [{name: value for name, value in row.items() if name != "told"} for row in found]
+    for row, whole in zip(rows, found, strict=True):
         if row.get("energy") is not None:
-            row["above"] = row["energy"] - lowest[row["formula"]]
+            best = lowest[row["formula"]]
+            row["above"] = row["energy"] - best["energy"]
+            row["above_spread"] = None
+            if whole is not best and np.isfinite(sd := between(known, whole.get("told"), best.get("told"))):
+                row["above_spread"] = sd
     key = "above" if rank == "energy" else rank
 
     def place(row: dict[str, Any]) -> tuple[bool, float, str, int]:
@@ -303,7 +316,7 @@ def _answer(
 
 def _write(rows: list[dict[str, Any]], answer: Answer[Screened], folder: Path, rank: str) -> None:
     columns = (
-        *("rank", "file", "frame", "formula", "atoms", "energy", "above", "energy_spread"),
+        *("rank", "file", "frame", "formula", "atoms", "energy", "above", "above_spread", "energy_spread"),
         *("force", "spread", "volume", "level", "why"),
     )
     text = io.StringIO()
@@ -336,8 +349,8 @@ def screen_figure(rows: Sequence[dict[str, Any]], rank: str = "energy", most: in
     axes = tidy(figure.subplots(), units[key], "", f"the first {len(shown)} of {len(rows)}")
     values = [scale * (row.get(key) or 0.0) for row in shown]
     errors = None
-    if key == "above" and all(row.get("energy_spread") is not None for row in shown):
-        errors = [1000 * row["energy_spread"] for row in shown]
+    if key == "above" and any(row.get("above_spread") is not None for row in shown):
+        errors = [1000 * (row.get("above_spread") or 0.0) for row in shown]  # none of the lowest itself
     colors = [
         ACCENT if row["level"] == "ok" else "#d9a441" if row["level"] == "caution" else WARM for row in shown
     ]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from sciai.atoms.api.differences import difference_of, undecided
 from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import relax
-from sciai.atoms.api.typical import whole_spread
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -86,8 +86,8 @@ def surface(
         progress: called with the part done and what is being done.
 
     Returns:
-        The answer. Its spread, in J/m^2, adds the standard deviations of slab and crystal, a cautious figure:
-        errors of the two largely cancel.
+        The answer. Its spread, in J/m^2, is that of the difference: what slab and crystal are off together
+        cancels (see ``sciai.atoms.api.differences``).
 
     Raises:
         BadInput: no crystal, or indices that name no surface.
@@ -142,8 +142,10 @@ def surface(
         converged=relaxed.converged,
         max_force=relaxed.max_force,
     )
-    sd = np.hypot(float(rest.estimate.spread["energy"]), share * float(crystal.estimate.spread["energy"]))
-    notes = [*rest.findings, whole_spread(len(slab))]
+    sd, said = difference_of(potential, [(1, relaxed.atoms), (-share, bulk)])
+    notes = [*rest.findings, said]
+    sd *= J_PER_M2 / (2 * area)
+    notes += undecided(value.energy, sd, "surface energy")
     level = potential.guard.level
     residual = (
         float(np.abs(crystal.estimate.value.stress).max()) if crystal.estimate.value.stress is not None else 0
@@ -155,7 +157,7 @@ def surface(
         message = "the slab is not a whole number of cells: its energy is compared per atom"
         notes.append(Finding("endpoint", level("endpoint"), message, "slab"))
     done = Answer(
-        Estimate(value, {"energy": float(sd / (2 * area) * J_PER_M2)}, "J/m^2"),
+        Estimate(value, {"energy": sd}, "J/m^2"),
         tuple(notes),
         potential.provenance,
     )

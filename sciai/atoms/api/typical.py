@@ -18,7 +18,7 @@ from sciai.core.answer import Finding, Level
 if TYPE_CHECKING:
     from sciai.core.checkpoint import Card
 
-__all__ = ["QUANTITIES", "Typical", "own_error", "size_of", "typical_of", "whole_spread"]
+__all__ = ["QUANTITIES", "Typical", "own_error", "size_of", "typical_of"]
 
 QUANTITIES: Final = {
     "volume": ("volumes", "Å^3/atom"),
@@ -101,19 +101,3 @@ def own_error(known: Typical | None, quantity: str, value: float, guard: Guard) 
         f"(measured on {known.n} that it did not learn from)"
     )
     return Finding("own_error", Level.OK, message)
-
-
-def whole_spread(atoms: int) -> Finding:
-    """What the spread of a difference of whole structures is: said where somebody would take it for more.
-
-    Args:
-        atoms: in the larger structure.
-
-    >>> whole_spread(107).message[:63]
-    'its spread adds those of whole structures (up to 107 atoms) as '
-    """
-    message = (
-        f"its spread adds those of whole structures (up to {atoms} atoms) as if their errors had nothing to "
-        "do with each other; of structures that are alike they mostly cancel, so it is far too cautious"
-    )
-    return Finding("difference", Level.OK, message)

@@ -30,6 +30,8 @@ class Prediction:
         energy_sd: predicted standard deviation of the energy, eV, [g], before any calibration.
         force_sd: predicted standard deviation of each force component, eV/Å, [n], before any calibration.
         descriptor: what the network sees around each atom, [n, d]; for distances to what was learned.
+        heads: energy by each head of the readout, eV, [g, heads], without the elements' energies; None where
+            there is only one.
     """
 
     energy: Tensor
@@ -39,6 +41,7 @@ class Prediction:
     energy_sd: Tensor
     force_sd: Tensor
     descriptor: Tensor
+    heads: Tensor | None = None
 
 
 @runtime_checkable

@@ -250,6 +250,7 @@ class Network(nn.Module):
             else torch.zeros_like(energy),
             force_sd=out.force_sd.detach().double(),
             descriptor=out.hidden.detach(),
+            heads=out.heads.detach().double() if out.heads.shape[1] > 1 else None,
         )
 
     def _pairs(self, graph: Graph) -> tuple[Tensor, Pairs, Tensor]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sciai.atoms.train.data import Structures, collate
+from sciai.atoms.train.differences import Told, fit, pairs_of
 from sciai.atoms.train.figures import predictions
 from sciai.atoms.train.offsets import GPA, fit_zero
 from sciai.atoms.train.repulsion import ENCOUNTER, stiffen
@@ -51,7 +52,7 @@ class Calibrate:
         target.keep_to_seen()
         fell, left = stiffen(target)
         zero = self._zero(net, data)
-        force, energy, held = self._held_out(net, data)
+        force, energy, held, told = self._held_out(net, data)
         result: dict[str, Any] = {
             "set": "calibrate part of the split: chemical systems that were not trained on",
             "alpha": self.alpha,
@@ -63,6 +64,11 @@ class Calibrate:
         if energy is not None:
             result["energy"] = {**binned_quantiles(*energy, self.alpha, 1), "floor": self.floor}
         result["support"] = self._support(net, data, held)
+        # in spreads of descriptors, which the support has just found
+        scale = target.support_scale.double().numpy()
+        pairs = pairs_of(told, scale) if (scale > 0).all() else []
+        if differences := fit(pairs, "the labels", self.alpha):
+            result["differences"] = differences
         return result
 
     def _zero(self, net: nn.Module, data: DataModule) -> Mapping[str, Any]:
@@ -97,12 +103,13 @@ class Calibrate:
 
     def _held_out(
         self, net: nn.Module, data: DataModule
-    ) -> tuple[tuple[Floats, Floats] | None, tuple[Floats, Floats] | None, Floats]:
-        """(spread, error) of force components (eV/Å) and of energies (eV/atom), and descriptors of atoms
-        with their elements as the last column."""
+    ) -> tuple[tuple[Floats, Floats] | None, tuple[Floats, Floats] | None, Floats, list[_Labelled]]:
+        """(spread, error) of force components (eV/Å) and of energies (eV/atom), descriptors of atoms with
+        their elements as the last column, and what differences of energies are judged by."""
         force: list[tuple[Floats, Floats]] = []
         energy: list[tuple[Floats, Floats]] = []
         held: list[Floats] = []
+        told: list[_Labelled] = []
         for batch, answer, asked in self._at_its_level(net, data):
             size = torch.bincount(batch.graph.batch).double()
             if answer.forces is not None:
@@ -114,9 +121,10 @@ class Calibrate:
             known = np.isfinite(off) & asked
             energy.append(((answer.energy_sd / size).numpy()[known] + self.floor, off[known]))
             held.append(_with_elements(answer, batch))
+            told += _told(batch, answer, known, net)
         if not held:
-            return None, None, np.empty((0, 0))
-        return _columns(force), _columns(energy), np.concatenate(held)
+            return None, None, np.empty((0, 0)), []
+        return _columns(force), _columns(energy), np.concatenate(held), told
 
     @staticmethod
     def _at_its_level(net: nn.Module, data: DataModule) -> Iterator[tuple[Any, Any, NDArray[np.bool_]]]:
@@ -179,12 +187,36 @@ def _with_elements(answer: Any, batch: Any) -> Floats:
     return np.column_stack([answer.descriptor.double().numpy(), batch.graph.numbers.numpy()])
 
 
+_Labelled = tuple[str, NDArray[np.int64], float, Told]
+"""Source, atomic numbers, label in eV, and what the network says."""
+
+
+def _told(batch: Any, answer: Any, known: NDArray[np.bool_], net: nn.Module) -> list[_Labelled]:
+    """Structures with a label; none where the network has one head alone."""
+    if answer.heads is None:
+        return []
+    of: Any = net
+    graph, heads, energy = batch.graph, answer.heads.numpy(), answer.energy.tolist()
+    around = answer.descriptor.new_zeros(graph.n_graphs, answer.descriptor.shape[1]).double()
+    around.index_add_(0, graph.batch, answer.descriptor.double())
+    numbers, place = graph.numbers.numpy(), graph.batch.numpy()
+    return [
+        (
+            of.names[int(graph.source[k])],
+            numbers[place == k],
+            float(batch.energy[k]),
+            Told(energy[k], heads[k], around[k].numpy()),
+        )
+        for k in np.flatnonzero(known)
+    ]
+
+
 def _columns(rows: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
     return np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows])
 
 
 def binned_quantiles(spread: Floats, error: Floats, alpha: float, bins: int) -> dict[str, Any]:
-    """Conformal quantiles of error / spread, one per class of predicted spread.
+    """Conformal quantiles of error / spread, one per class of predicted spread; of few, Student's.
 
     Args:
         spread: predicted [n], > 0.
@@ -199,10 +231,12 @@ def binned_quantiles(spread: Floats, error: Floats, alpha: float, bins: int) -> 
     >>> found = binned_quantiles(np.ones(99), np.arange(1, 100.0), alpha=0.1, bins=1)
     >>> found["quantiles"], found["edges"], found["n"]
     ([90.0], [], 99)
+    >>> [round(q, 2) for q in binned_quantiles(np.ones(2), np.ones(2), alpha=0.1, bins=1)["quantiles"]]
+    [2.92]
     """
     edges = np.quantile(spread, np.linspace(0, 1, bins + 1)[1:-1])
     place = np.searchsorted(edges, spread, side="right")
-    factors = np.array([quantile(error[place == b] / spread[place == b], alpha) for b in range(bins)])
+    factors = np.array([_factor(error[place == b] / spread[place == b], alpha) for b in range(bins)])
     inside = error <= factors[place] * spread
     return {
         "edges": edges.tolist(),
@@ -211,6 +245,19 @@ def binned_quantiles(spread: Floats, error: Floats, alpha: float, bins: int) -> 
         "coverage": float(inside.mean()),
         "spearman": float(_spearman(spread, error)),
     }
+
+
+def _factor(ratio: Floats, alpha: float) -> float:
+    """The conformal quantile; of so few that none promises 1 - alpha, Student's, as if errors were normal.
+
+    Who fine-tunes with fifty structures keeps two or three for calibration: an infinite spread says nothing.
+    """
+    found = quantile(ratio, alpha) if len(ratio) else np.inf
+    if np.isfinite(found) or not len(ratio):
+        return float(found)
+    from scipy.stats import t
+
+    return float(t.ppf(1 - alpha / 2, len(ratio)) * np.sqrt(np.mean(ratio**2)))
 
 
 def _spearman(a: Floats, b: Floats) -> float:

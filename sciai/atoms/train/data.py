@@ -28,7 +28,7 @@ from sciai.atoms.train.offsets import GPA, fit_offsets
 from sciai.core.data import DataModule
 from sciai.core.errors import BadInput
 
-__all__ = ["GPA", "Batch", "Structures", "collate", "load", "module", "part_of"]
+__all__ = ["GPA", "Batch", "Structures", "collate", "load", "module", "part_of", "thinned"]
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Structures(Dataset[Batch]):
         self._order = {name: k for k, name in enumerate(self.sources)}
         self.dropped: Counter[str] = Counter()
         self.records: list[Record] = []
-        for record in _thinned(list(records), most or {}):
+        for record in thinned(list(records), most or {}):
             why = self._unfit(record, limits or {})
             if why:
                 self.dropped[why] += 1
@@ -187,8 +187,13 @@ class Structures(Dataset[Batch]):
         return ""
 
 
-def _thinned(records: list[Record], most: Mapping[str, int]) -> list[Record]:
-    """At most so many of each source, evenly spaced: frames of a trajectory are alike."""
+def thinned(records: list[Record], most: Mapping[str, int]) -> list[Record]:
+    """At most so many of each source, evenly spaced: frames of a trajectory are alike.
+
+    Args:
+        records: of all sources, in their order.
+        most: source -> how many.
+    """
     counts = Counter(record.source for record in records)
     seen: Counter[str] = Counter()
     kept = []
@@ -286,6 +291,7 @@ def module(
     train_only: Sequence[str] = (),
     own: Sequence[str] = (),
     same_zero: Sequence[Sequence[str]] = (),
+    forces_only: Sequence[str] = (),
     eval_batch_size: int | None = None,
     num_workers: int = 0,
 ) -> DataModule:
@@ -308,6 +314,8 @@ def module(
         own: sources that are the user's, who may have one chemical system only: blocks of their neighbouring
             structures are in one part, whatever the elements.
         same_zero: sources whose energies count from one zero, see ``fit_offsets``.
+        forces_only: sources whose energies are not learned: of few compositions and with a zero of their own,
+            so that nothing tells an element's energy from a bond's. Forces say all the same how bonds differ.
         eval_batch_size: structures per batch elsewhere.
         num_workers: loader processes.
     """
@@ -315,6 +323,7 @@ def module(
         *_in_blocks([r for r in records if r.source in own]),
         *(r for r in records if r.source not in own),
     ]
+    records = [_without_energy(r) if r.source in forces_only else r for r in records]
     real = {r.group for r in records if r.source not in train_only}
     home = {r.group: part_of(r.group, fractions) if r.group in real else "train" for r in records}
     keep = [r for r in records if r.source not in train_only or home[r.group] == "train"]
@@ -340,6 +349,10 @@ def module(
         eval_batch_size=eval_batch_size,
         check_leaks=False,  # copies of a crystal may be there, but a chemical system is never split
     )
+
+
+def _without_energy(record: Record) -> Record:
+    return record.with_labels(None, record.forces, record.stress, record.source)
 
 
 def _in_blocks(records: Sequence[Record], blocks: int = 40) -> list[Record]:

@@ -165,6 +165,18 @@ def test_labels_that_are_a_multiple_of_the_answers(
     assert re.search(says, said[0].message)
 
 
+def test_of_structures_at_rest_in_dft_neither_sign_nor_ratio_of_forces_is_told(emt: Potential) -> None:
+    """Relaxed structures, as an OUTCAR ends with them: what is left of forces points anywhere."""
+    frames = labelled()
+    for atoms in frames:
+        atoms.calc.results["forces"] = -1e-5 * np.asarray(atoms.calc.results["forces"])
+    answer = evaluate(frames, emt)
+    assert answer.estimate is not None
+    assert [f for f in answer.findings if f.check == "labels"] == []
+    assert answer.estimate.value.force_relative is None
+    assert answer.estimate.value.force_mae is not None
+
+
 @pytest.mark.parametrize(("factor", "unit"), [(23.06, "kcal/mol"), (96.485, "kJ/mol"), (1000.0, "meV")])
 def test_energies_in_other_units(emt: Potential, factor: float, unit: str) -> None:
     frames = [bulk("Cu", cubic=True, a=3.2 + 0.1 * k) for k in range(8)]

@@ -55,6 +55,16 @@ def test_most_takes_evenly_spaced_structures() -> None:
     assert max(np.diff(places)) - min(np.diff(places)) <= 1
 
 
+def test_of_a_source_with_an_unknown_zero_only_forces_are_learned() -> None:
+    strange = [replace(r, source="other", energy=r.energy + 70) for r in records(per_system=1)]
+    data = module(records(per_system=1) + strange, SOURCES, REACH, 4, FRACTIONS, forces_only=["other"])
+    alone = module(records(per_system=1), SOURCES, REACH, 4, FRACTIONS)
+    torch.testing.assert_close(data.dataset.offsets[0], alone.dataset.offsets[0])
+    for record in data.dataset.records:
+        assert (record.energy is None) == (record.source == "other")
+        assert record.forces is not None
+
+
 def test_what_is_no_physics_is_left_out_and_counted() -> None:
     good = records(per_system=1)
     torn = replace(good[0], stress=60 * GPA * np.eye(3))

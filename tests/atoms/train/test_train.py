@@ -9,8 +9,9 @@ import torch
 from sciai.atoms.model.interface import load_net, predict
 from sciai.atoms.model.network import Network
 from sciai.atoms.model.potential import closest_seen, support
-from sciai.atoms.train.calibrate import Calibrate
+from sciai.atoms.train.calibrate import Calibrate, binned_quantiles
 from sciai.atoms.train.data import collate, module
+from sciai.atoms.train.differences import Related
 from sciai.atoms.train.figures import Evaluate
 from sciai.atoms.train.loss import Loss
 from sciai.atoms.train.setup import network
@@ -144,3 +145,30 @@ def test_not_a_potential(tmp_path: Path) -> None:
     other = Checkpoint({"w": np.ones(2, "f4")}, Card("x", "radar")).save(tmp_path / "x")
     with pytest.raises(CheckpointError, match="no potential"):
         load_net(other)
+
+
+def test_differences_are_calibrated_where_there_are_pairs(learned: tuple[Network, list[float]]) -> None:
+    data = module(records(per_system=5), OPTIONS["sources"], OPTIONS["reach"], 8, FRACTIONS)
+    said = Calibrate()(learned[0], data)
+    known = Related.of(said["differences"], learned[0].support_scale.numpy())
+    assert known is not None
+    assert known.pairs > known.compositions >= 10
+    assert known.spread(1.0, 0.1) > 0
+
+
+def test_without_pairs_nothing_is_said_of_differences(
+    learned: tuple[Network, list[float]], data: DataModule
+) -> None:
+    assert "differences" not in Calibrate()(learned[0], data)
+
+
+def test_few_structures_give_a_wide_spread_and_no_infinite_one() -> None:
+    """Errors that are normal: nine of ten fresh ones are within what three of them promise."""
+    rng = np.random.default_rng(0)
+    inside = []
+    for _ in range(400):
+        few = np.abs(rng.normal(size=3))
+        (factor,) = binned_quantiles(np.ones(3), few, alpha=0.1, bins=1)["quantiles"]
+        assert np.isfinite(factor)
+        inside.append(np.mean(np.abs(rng.normal(size=50)) <= factor))
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.02)
