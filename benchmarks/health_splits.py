@@ -6,6 +6,9 @@ tell the AUC of a membership attack to .01 only. So the same recipe is trained o
 each model is asked about the people that it did not learn from. Risks are put together, once per person (whom
 several splits leave out counts in the first of them); of attacks the mean over splits is told.
 
+The strongest attack takes models of the same recipe that learned from other draws of the same source: each
+model is attacked with the others as such.
+
     for seed in 1 2 3 4; do
         sciai train health domain.data.seed=$seed out=runs/split$seed
     done
@@ -69,8 +72,11 @@ def split_of(model: str) -> int:
     return int(saved.card.config["domain"]["data"]["seed"])
 
 
-def attacked(model: str, data: Any) -> list[Membership]:
-    """Attacks that tell people whom a model learned from and those set aside apart."""
+def attacked(model: str, data: Any, shadows: Sequence[str]) -> list[Membership]:
+    """Attacks that tell people whom a model learned from and those set aside apart.
+
+    Of the shadow models, some learned from the one, some from the other: who is set aside is drawn anew.
+    """
     values = data.dataset.values
     rest = values[np.concatenate([data.split.parts[p] for p in ("val", "calibrate")])]
     names = np.array(list(map(str, data.dataset.groups)))
@@ -79,6 +85,7 @@ def attacked(model: str, data: Any) -> list[Membership]:
         values[data.trained],
         values[data.aside],
         references=references(data.dataset.schema, rest),
+        shadows=[open_model(name)[1] for name in shadows],
         groups=(names[data.trained], names[data.aside]),
         attempts=10,
         most=1500,
@@ -137,8 +144,8 @@ def main() -> None:
         seen |= set(map(int, rows))
         print(f"{describe(model)}, split {seed}: {len(rows)} people left out, {len(fresh)} of them new")
         risks_of(model, data, given.inputs, fresh, pooled)
-        for attack in attacked(model, data):
-            print(f"  membership, {attack.attack:28s} AUC {attack.auc:.4f}", flush=True)
+        for attack in attacked(model, data, [name for name in given.model if name != model]):
+            print(f"  membership, {attack.attack:33s} AUC {attack.auc:.4f}", flush=True)
             attacks.setdefault(attack.attack, []).append(attack)
     many, kept = len(given.model), {}
     for which, of in pooled.items():
@@ -149,7 +156,7 @@ def main() -> None:
         auc = np.array([a.auc for a in own])
         # each interval is of 99 %, by drawing people again
         error = float(np.sqrt(np.mean([((a.high - a.low) / 5.15) ** 2 for a in own]) / many))
-        print(f"  {name:28s} AUC {auc.mean():.4f}, standard error {error:.4f}")
+        print(f"  {name:33s} AUC {auc.mean():.4f}, standard error {error:.4f}")
         kept[f"privacy/membership_auc_of_{many}_splits/{name}"] = float(auc.mean())
     if many > 1:
         keep("splits", given.model[0], kept)

@@ -4,7 +4,8 @@ A margin is a strictly increasing map F from values to (0, 1): straight between 
 values that occur, with a power-law tail beyond the outermost edge where the column is not bounded. A value
 that many people share (below the detection limit, zero) has a cell of its own, as wide as the column's
 rounding, so nothing is smeared over it. Other cells, and the tails, hold at least ``FEWEST`` people, except
-the gaps between two such values.
+the gaps between two such values. How many each cell has is smoothed where the people do not contradict it
+(``smooth``): of what a histogram keeps of single people little is left, and new ones are told better.
 
 Bins are unions of neighbouring cells, some dozens per column, finer towards the ends. A joint model gives
 each bin a probability; inside a bin the margin's own shape remains. For binary, ordinal and categorical
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from sciai.health.data.columns import Column, Kind
+from sciai.health.model.smoothing import smooth
 
 __all__ = ["Layout", "Margin", "fit_margin"]
 
@@ -211,7 +213,7 @@ def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -
         start = max(column.low, 2 * distinct[0] - distinct[-1])
     bounded = distinct[0] <= 0 and start == 0.0
     edges = _edges(distinct, often.astype(float), step, max(fewest, len(known) // _CELLS), bounded)
-    sums = np.histogram(known, edges)[0].astype(float)
+    sums = smooth(np.histogram(known, edges)[0].astype(float), np.diff(edges))
     below, above = float((known < edges[0]).sum()), float((known > edges[-1]).sum())
     total = len(known) + 0.5 * len(sums)
     mass, tails = (sums + 0.5) / total, (below / total, above / total)
