@@ -4,8 +4,7 @@ A margin is a strictly increasing map F from values to (0, 1): straight between 
 values that occur, with a power-law tail beyond the outermost edge where the column is not bounded. A value
 that many people share (below the detection limit, zero) has a cell of its own, as wide as the column's
 rounding, so nothing is smeared over it. Other cells, and the tails, hold at least ``FEWEST`` people, except
-the gaps between two such values. How many each cell has is smoothed where the people do not contradict it
-(``smooth``): of what a histogram keeps of single people little is left, and new ones are told better.
+the gaps between two such values.
 
 Bins are unions of neighbouring cells, some dozens per column, finer towards the ends. A joint model gives
 each bin a probability; inside a bin the margin's own shape remains. For binary, ordinal and categorical
@@ -175,13 +174,18 @@ class Margin:
         )
 
 
-def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -> Margin:
+def fit_margin(
+    column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST, smoothed: bool = False
+) -> Margin:
     """A margin from the values of a column.
 
     Args:
         column: the column.
         values: shape (n,); NaN is unknown.
         fewest: people that a cell holds at least.
+        smoothed: whether cells hold what a smooth curve says where the people do not contradict it
+            (``smooth``): little is left of what a histogram keeps of single people, and new ones are told
+            better.
 
     Returns:
         Of a column without values: levels equally likely, numbers spread evenly over their plausible limits.
@@ -213,7 +217,8 @@ def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -
         start = max(column.low, 2 * distinct[0] - distinct[-1])
     bounded = distinct[0] <= 0 and start == 0.0
     edges = _edges(distinct, often.astype(float), step, max(fewest, len(known) // _CELLS), bounded)
-    sums = smooth(np.histogram(known, edges)[0].astype(float), np.diff(edges))
+    sums = np.histogram(known, edges)[0].astype(float)
+    sums = smooth(sums, np.diff(edges)) if smoothed else sums
     below, above = float((known < edges[0]).sum()), float((known > edges[-1]).sum())
     total = len(known) + 0.5 * len(sums)
     mass, tails = (sums + 0.5) / total, (below / total, above / total)
