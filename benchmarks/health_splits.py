@@ -6,6 +6,10 @@ tell the AUC of a membership attack to .01 only. So the same recipe is trained o
 each model is asked about the people that it did not learn from. Risks are put together, once per person (whom
 several splits leave out counts in the first of them); of attacks the mean over splits is told.
 
+The strongest attack takes models of the same recipe that learned from other draws of the same source: each
+model is attacked with the others as such. They also tell how much of an AUC is the chance of who was set
+aside.
+
     for seed in 1 2 3 4; do
         sciai train health domain.data.seed=$seed out=runs/split$seed
     done
@@ -33,7 +37,7 @@ from sciai.core.resources import checkpoints_dir
 from sciai.core.run import build_data, compose
 from sciai.health.api.predictions import Prediction, predict
 from sciai.health.api.privacy import audit
-from sciai.health.api.privacy_attacks import Membership
+from sciai.health.api.privacy_attacks import Membership, membership
 from sciai.health.data.leaks import INPUTS
 from sciai.trust.score import ece
 
@@ -60,6 +64,8 @@ class Pooled:
         )
 
 
+MOST = 1500  # people attacked of each kind
+CALIBRATED, SHADOWS = "calibrated loss", "likelihood ratio to shadow models"
 Answers = dict[str, dict[str, Pooled]]  # inputs -> diagnosis
 
 
@@ -69,21 +75,35 @@ def split_of(model: str) -> int:
     return int(saved.card.config["domain"]["data"]["seed"])
 
 
-def attacked(model: str, data: Any) -> list[Membership]:
-    """Attacks that tell people whom a model learned from and those set aside apart."""
-    values = data.dataset.values
+def attacked(model: str, data: Any, shadows: Sequence[str]) -> tuple[list[Membership], float]:
+    """Attacks that tell people whom a model learned from and those set aside apart; and their chance.
+
+    Of the shadow models, some learned from the one, some from the other: who is set aside is drawn anew. So
+    what "calibrated loss" tells of these same people from *their* losses is the chance of the draw.
+    """
+    schema, values = data.dataset.schema, data.dataset.values
     rest = values[np.concatenate([data.split.parts[p] for p in ("val", "calibrate")])]
     names = np.array(list(map(str, data.dataset.groups)))
-    result = audit(
-        open_model(model)[1],
-        values[data.trained],
-        values[data.aside],
-        references=references(data.dataset.schema, rest),
-        groups=(names[data.trained], names[data.aside]),
-        attempts=10,
-        most=1500,
-    )
-    return list(result.memberships)
+    chosen = np.sort(np.random.default_rng(0).permutation(data.trained)[:MOST])
+    inside, outside = values[chosen], values[data.aside]
+    outsiders, joint = references(schema, rest), open_model(model)[1]
+    groups = (names[chosen], names[data.aside])
+    result = audit(joint, inside, outside, references=outsiders, groups=groups, attempts=10, most=MOST)
+    if not shadows:
+        return list(result.memberships), 0.5
+    both = (inside, outside)
+    own, *others = ([j.log_prob(p) for p in both] for j in (joint, *(open_model(s)[1] for s in shadows)))
+    ordinary = [np.mean([r.log_prob(p) for r in outsiders], 0) for p in both]
+    drawn = [membership(CALIBRATED, *map(_gap, o, ordinary)).auc for o in others]
+    alike = [np.mean([o[k] for o in others], 0) for k in (0, 1)]
+    return [*result.memberships, membership(SHADOWS, *map(_gap, own, alike), groups)], float(np.mean(drawn))
+
+
+def _gap(loss: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """Log probability less the usual one; where one of them is none, the middle score, as in the audit."""
+    with np.errstate(invalid="ignore"):
+        gap = loss - usual
+    return np.where(np.isfinite(gap), gap, np.median(gap[np.isfinite(gap)]))
 
 
 def risks_of(model: str, data: Any, inputs: Sequence[str], fresh: np.ndarray, pooled: Answers) -> None:
@@ -129,6 +149,7 @@ def main() -> None:
     seen: set[int] = set()
     pooled: Answers = {which: {} for which in given.inputs}
     attacks: dict[str, list[Membership]] = {}
+    chances: list[float] = []
     for model in given.model:
         seed = split_of(model)
         data = build_data(compose("health", [f"domain.data.seed={seed}"]))
@@ -137,8 +158,10 @@ def main() -> None:
         seen |= set(map(int, rows))
         print(f"{describe(model)}, split {seed}: {len(rows)} people left out, {len(fresh)} of them new")
         risks_of(model, data, given.inputs, fresh, pooled)
-        for attack in attacked(model, data):
-            print(f"  membership, {attack.attack:28s} AUC {attack.auc:.4f}", flush=True)
+        found, chance = attacked(model, data, [name for name in given.model if name != model])
+        chances.append(chance)
+        for attack in found:
+            print(f"  membership, {attack.attack:33s} AUC {attack.auc:.4f}", flush=True)
             attacks.setdefault(attack.attack, []).append(attack)
     many, kept = len(given.model), {}
     for which, of in pooled.items():
@@ -149,9 +172,16 @@ def main() -> None:
         auc = np.array([a.auc for a in own])
         # each interval is of 99 %, by drawing people again
         error = float(np.sqrt(np.mean([((a.high - a.low) / 5.15) ** 2 for a in own]) / many))
-        print(f"  {name:28s} AUC {auc.mean():.4f}, standard error {error:.4f}")
+        print(f"  {name:33s} AUC {auc.mean():.4f}, standard error {error:.4f}")
         kept[f"privacy/membership_auc_of_{many}_splits/{name}"] = float(auc.mean())
     if many > 1:
+        own = np.array([a.auc for a in attacks[CALIBRATED]]) - np.array(chances) + 0.5
+        error = own.std(ddof=1) / np.sqrt(many)
+        print(
+            f"  {CALIBRATED}, less the chance of who was set aside (of models of other splits on the same "
+            f"people {np.mean(chances):.4f}): {own.mean():.4f}, standard error {error:.4f}"
+        )
+        kept[f"privacy/membership_auc_of_{many}_splits/{CALIBRATED}, less chance"] = float(own.mean())
         keep("splits", given.model[0], kept)
 
 

@@ -330,6 +330,12 @@ def privacy(
         Path | None, typer.Option(help=".csv or .parquet of people the model was trained on.")
     ] = None,
     others: Annotated[Path | None, typer.Option(help="People of the same population it never saw.")] = None,
+    shadow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A model of the same recipe made from another draw of the same source; repeatable."
+        ),
+    ] = None,
     model: Model = "health",
     json: AsJson = False,
     quiet: Quiet = False,
@@ -338,15 +344,21 @@ def privacy(
 
     Without tables: what was measured on the shipped model. With both tables:
     membership inference, singling out and attribute inference are run again.
+    With three shadow models or more (the same recipe on other splits: domain.data.seed=1, 2, 3)
+    also the strongest attack known here, by somebody who holds most of the same data.
     Exit code 3 where a figure is beyond its limit.
 
     [bold]Examples[/bold]
 
     sciai health privacy
-    sciai health privacy --members train.parquet --others held_out.parquet --model runs/mine/checkpoint
+    sciai health privacy --members train.parquet --others held_out.parquet --model runs/mine/model
+    sciai health privacy --members train.parquet --others held_out.parquet --model runs/mine/model \\
+        --shadow runs/split1/model --shadow runs/split2/model --shadow runs/split3/model
     """
     if (members is None) != (others is None):
         raise typer.BadParameter("give both --members and --others, or neither")
+    if shadow and members is None:
+        raise typer.BadParameter("shadow models attack people: give --members and --others, too")
     human = load(model)
     if members is None or others is None:
         health_show.print_card_privacy(human, json)
@@ -355,7 +367,7 @@ def privacy(
 
     with show.progress("attacking", quiet=quiet):
         inside, outside = (health_show.encoded(human, _read(p)) for p in (members, others))
-        done = audit(human.model, inside, outside)
+        done = audit(human.model, inside, outside, shadows=[load(name).model for name in shadow or ()])
     if json:
         show.print_json(done.as_dict())
     else:

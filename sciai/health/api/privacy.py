@@ -43,6 +43,7 @@ Floats = npt.NDArray[np.float64]
 # singling out, nats by which a secret is guessed better of a member. Only where the interval excludes chance.
 LIMITS = {"membership": 0.52, "canaries": 0.01, "singling out": 0.02, "attribute": 0.02}
 _LEARNED = "per-column losses, learned"
+_SHADOWS = "likelihood ratio to shadow models"
 KNOWN = ("age", "sex", "race_eth", "education", "height_cm", "weight_kg")
 
 
@@ -163,6 +164,7 @@ def audit(
     others: Floats,
     *,
     references: Sequence[Joint] = (),
+    shadows: Sequence[Joint] = (),
     planted: Floats | None = None,
     groups: tuple[Sequence[object], Sequence[object]] | None = None,
     elsewhere: tuple[Floats, Sequence[object]] | None = None,
@@ -182,6 +184,10 @@ def audit(
         references: models trained on neither; how likely a person is to them says how ordinary the person
             is, so that an ordinary member is not taken for a remembered one (as offline LiRA, Carlini et al.
             2022, "Membership Inference Attacks From First Principles", IEEE S&P).
+        shadows: models of the same recipe, each trained on another random part of the same source, members
+            and others alike. They err on a person as this model does, but for what it remembers: the
+            strongest attack here, by somebody who holds most of the data and lacks only who was in (LiRA,
+            ibid., with a mean in the place of two normals for each person). Three or more.
         planted: canaries that were in the training (``sciai.health.data.canaries``), shape (k, d).
         groups: sampling unit of each member and of each other; see ``membership``.
         elsewhere: people of places that no member lives in, shape (k, d), and their sampling units: the
@@ -195,7 +201,8 @@ def audit(
         seed: of everything random.
 
     Raises:
-        BadInput: with fewer than 50 members or others, or a wrong number of columns.
+        BadInput: with fewer than 50 members or others, a wrong number of columns, or a shadow model of other
+            columns.
     """
     model: Joint = joint if hasattr(joint, "predictive") else getattr(joint, "model")  # noqa: B009
     width = len(model.schema.columns)
@@ -203,6 +210,13 @@ def audit(
         raise BadInput(
             f"people of shapes {members.shape} and {others.shape} for {width} columns", field="members"
         )
+    for number, shadow in enumerate(shadows, 1):
+        if shadow.schema.names != model.schema.names:
+            raise BadInput(
+                f"shadow model {number} has other columns than the model",
+                field="shadows",
+                fix="train it by the same recipe, with the same schema",
+            )
     if min(len(members), len(others)) < 50:
         raise BadInput(
             f"{len(members)} members and {len(others)} others",
@@ -214,7 +228,7 @@ def audit(
     inside, outside = members[rows[0]], others[rows[1]]
     units = None if groups is None else ([groups[0][i] for i in rows[0]], [groups[1][i] for i in rows[1]])
     edges = _edges(model, inside, outside)
-    told = [_told(model, people, references, edges) for people in (inside, outside)]
+    told = [_told(model, people, references, edges, shadows) for people in (inside, outside)]
     memberships = [_memberships(told[0], told[1], units, seed)]
     if elsewhere is not None:
         chosen = np.sort(rng.permutation(len(elsewhere[0]))[:most])
@@ -252,11 +266,16 @@ def _edges(model: Joint, inside: Floats, outside: Floats) -> dict[str, Floats]:
 
 
 def _told(
-    model: Joint, people: Floats, references: Sequence[Joint], edges: dict[str, Floats]
+    model: Joint,
+    people: Floats,
+    references: Sequence[Joint],
+    edges: dict[str, Floats],
+    shadows: Sequence[Joint] = (),
 ) -> dict[str, Floats]:
     """What attackers see of people: a score (n,) for each attack, features (n, d) for the learned one."""
     loss = model.log_prob(people)
-    calibrated = {"calibrated loss": _calibrated(loss, people, references)} if references else {}
+    named = {"calibrated loss": references, _SHADOWS: shadows}
+    calibrated = {name: _calibrated(loss, people, of) for name, of in named.items() if of}
     return {"loss": loss, **calibrated, _LEARNED: features(model, people, edges)}
 
 
@@ -266,7 +285,7 @@ def _memberships(
     units: tuple[Sequence[object], Sequence[object]] | None,
     seed: int,
 ) -> tuple[Membership, ...]:
-    pairs = {name: (inside[name], outside[name]) for name in inside}
+    pairs = {name: (inside[name], outside[name]) for name in outside}
     pairs[_LEARNED] = learned_score(*pairs[_LEARNED], seed)
     return tuple(membership(name, a, b, units, seed) for name, (a, b) in pairs.items())
 

@@ -217,6 +217,7 @@ def fit_copula(
     shrink: float = 0.01,
     spare: float = 1.0,
     fewest: int = FEWEST,
+    smoothed: bool = False,
 ) -> Copula:
     """Margins and correlation of people with gaps.
 
@@ -229,8 +230,11 @@ def fit_copula(
             (``strong_pairs``), all others as it follows from those: tight pairs stay tight. From 1 on, the
             target is the identity.
         fewest: people in a cell of a margin.
+        smoothed: see ``fit_margin``.
     """
-    margins = tuple(fit_margin(c, values[:, i], fewest=fewest) for i, c in enumerate(schema.columns))
+    margins = tuple(
+        fit_margin(c, values[:, i], fewest=fewest, smoothed=smoothed) for i, c in enumerate(schema.columns)
+    )
     size = sum(len(c.levels) if c.kind is Kind.CATEGORICAL else 1 for c in schema.columns)
     copula = Copula(schema, Layout.of(margins), np.eye(size))
     scores = copula.scores(values)

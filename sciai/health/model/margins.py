@@ -22,6 +22,7 @@ import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
 from sciai.health.data.columns import Column, Kind
+from sciai.health.model.smoothing import smooth
 
 __all__ = ["Layout", "Margin", "fit_margin"]
 
@@ -173,13 +174,18 @@ class Margin:
         )
 
 
-def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -> Margin:
+def fit_margin(
+    column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST, smoothed: bool = False
+) -> Margin:
     """A margin from the values of a column.
 
     Args:
         column: the column.
         values: shape (n,); NaN is unknown.
         fewest: people that a cell holds at least.
+        smoothed: whether cells hold what a smooth curve says where the people do not contradict it
+            (``smooth``): little is left of what a histogram keeps of single people, and new ones are told
+            better.
 
     Returns:
         Of a column without values: levels equally likely, numbers spread evenly over their plausible limits.
@@ -212,6 +218,7 @@ def fit_margin(column: Column, values: npt.ArrayLike, *, fewest: int = FEWEST) -
     bounded = distinct[0] <= 0 and start == 0.0
     edges = _edges(distinct, often.astype(float), step, max(fewest, len(known) // _CELLS), bounded)
     sums = np.histogram(known, edges)[0].astype(float)
+    sums = smooth(sums, np.diff(edges)) if smoothed else sums
     below, above = float((known < edges[0]).sum()), float((known > edges[-1]).sum())
     total = len(known) + 0.5 * len(sums)
     mass, tails = (sums + 0.5) / total, (below / total, above / total)

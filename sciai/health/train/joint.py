@@ -37,6 +37,7 @@ def network(
     shrink: float = 0.02,
     spare: float = 1.0,
     fewest: int = 20,
+    smoothed: bool = False,
     start: str | None = None,
 ) -> JointNet:
     """The network, over a copula that is fitted to the training part first.
@@ -51,6 +52,7 @@ def network(
         shrink: as for the copula.
         spare: see ``fit_copula``.
         fewest: as for the copula.
+        smoothed: see ``fit_margin``.
         start: checkpoint of a network of the same shape to go on from; None starts at the copula.
 
     Raises:
@@ -58,7 +60,13 @@ def network(
     """
     people = training_people(data)
     copula = fit_copula(
-        people.schema, people.values, rounds=rounds, shrink=shrink, spare=spare, fewest=fewest
+        people.schema,
+        people.values,
+        rounds=rounds,
+        shrink=shrink,
+        spare=spare,
+        fewest=fewest,
+        smoothed=smoothed,
     )
     net = JointNet(copula, width, blocks, members, dropout)
     if start is not None:

@@ -12,6 +12,7 @@ from sciai.core.errors import BadInput
 from sciai.health.api.privacy import Audit, audit
 from sciai.health.api.privacy_attacks import exposure, membership, singling_out
 from sciai.health.data.canaries import canaries
+from sciai.health.data.columns import Schema
 from tests.health.kernel_joint import SCHEMA, KernelJoint, people
 
 MEMBERS, OTHERS, ELSEWHERE = people(200, seed=3), people(200, seed=4), people(200, seed=5)
@@ -88,6 +89,46 @@ def test_it_is_plain_json(memoriser: Audit) -> None:
     told = json.loads(json.dumps(memoriser.as_dict()))
     assert told["passed"] is False
     assert told["memberships"][0]["members"] == 200
+
+
+def test_shadow_models_find_what_outsiders_do_not() -> None:
+    """A blurred model of few people, and others of the same recipe, made of other draws of the same pool."""
+    pool, rng = people(400, seed=8), np.random.default_rng(9)
+    inside = rng.permutation(400)[:200]
+    outside = np.setdiff1d(np.arange(400), inside)
+    shadows = [KernelJoint(pool[rng.permutation(400)[:200]], width=0.5) for _ in range(5)]
+    found = audit(
+        KernelJoint(pool[inside], width=0.5),
+        pool[inside],
+        pool[outside],
+        references=[KernelJoint(people(60, seed=30 + k), width=0.5) for k in range(2)],
+        shadows=shadows,
+        secrets=(),
+        attempts=20,
+    )
+    by_name = {m.attack: m for m in found.memberships}
+    strong = by_name["likelihood ratio to shadow models"]
+    assert found.worst is strong
+    assert strong.low > by_name["calibrated loss"].auc
+    assert not found.passed
+    # of a model that saw none of these people they find nothing
+    stranger = audit(
+        KernelJoint(ELSEWHERE, width=0.5),
+        pool[inside],
+        pool[outside],
+        shadows=shadows,
+        secrets=(),
+        attempts=20,
+    )
+    assert next(m for m in stranger.memberships if m.attack == strong.attack).low < 0.5
+
+
+def test_a_shadow_model_of_other_columns_is_refused() -> None:
+    from sciai.health.model.copula import CopulaJoint, fit_copula
+
+    other = CopulaJoint(fit_copula(Schema(SCHEMA.columns[:3]), MEMBERS[:, :3], rounds=1))
+    with pytest.raises(BadInput, match="shadow model 1 has other columns"):
+        audit(KernelJoint(MEMBERS, 0.5), MEMBERS, OTHERS, shadows=[other])
 
 
 def test_without_canaries_their_exposure_is_not_made_up() -> None:

@@ -145,3 +145,22 @@ def test_members_that_disagree_have_a_spread() -> None:
     margin = fit_margin(default_schema()["dx_gout"], [0.0, 1.0])
     members = np.array([[[0.9, 0.1]], [[0.7, 0.3]]])
     assert abs(Binned(margin, members.mean(0), members).spread()[0] - np.std([0.1, 0.3], ddof=1)) < 1e-12
+
+
+def test_a_smoothed_margin_tells_new_people_better_and_keeps_what_stands_out() -> None:
+    column = Column("amount", Kind.CONTINUOUS, low=0, high=1e6, decimals=2)
+    rng = np.random.default_rng(4)
+
+    def drawn(n: int) -> np.ndarray:
+        amount = np.round(rng.gamma(4.0, 2.0, n), 2)
+        return np.where(rng.random(n) < 0.1, 0.0, amount)  # a tenth have none
+
+    learned, fresh = drawn(4000), drawn(20_000)
+    told, margins = {}, {}
+    for smoothed in (False, True):
+        margin = margins[smoothed] = fit_margin(column, learned, smoothed=smoothed)
+        even = np.tile(np.diff(margin.bin_edges), (len(fresh), 1))
+        told[smoothed] = Binned(margin, even).log_prob(fresh).mean()
+    assert told[True] > told[False] + 0.005
+    share = (learned == 0).mean()
+    assert margins[True].cdf(0.005) == pytest.approx(share, rel=0.03)
