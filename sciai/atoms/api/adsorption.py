@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sciai.atoms.api.differences import USELESS, difference_of, undecided
 from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, fingerprint, quiet
+from sciai.atoms.api.gaps import known_gaps
 from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import relax
@@ -108,6 +109,9 @@ def adsorb(
         "molecule": fingerprint(molecule),
     }
     folder = RunFolder(out, "adsorb", slab, potential, settings, overwrite=overwrite)
+    wrong = known_gaps(potential, "adsorption", slab)
+    if any(finding.level >= Level.REFUSE for finding in wrong):
+        return _refuse(wrong, potential, folder)
     clean = slab.copy()
     clean.set_constraint()
     gas = molecule.copy()
@@ -150,6 +154,7 @@ def adsorb(
     value = Adsorbed(answer.estimate.value.structure, energy, kind, tuple(tried), up, len(molecule))
     sd, said = difference_of(potential, [(1, value.atoms), (-1, base.atoms), (-1, free.atoms)])
     notes = [
+        *wrong,
         *answer.findings,
         *_of_parts(apart, answer.findings),
         said,

@@ -30,7 +30,7 @@ CHECKS: Final = frozenset(
             "endpoint",
             "desorbed",
         ),
-        *("left_domain", "drift", "temperature", "labels", "skipped", "own_error"),
+        *("left_domain", "drift", "temperature", "labels", "skipped", "own_error", "known_gap"),
     }
 )
 """Names of all findings on structures and workflows; ``conf/guard/atoms*.yaml`` may name these."""

@@ -1,0 +1,44 @@
+"""What the card says a model gets wrong is not answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ase import Atoms
+from ase.build import fcc111
+
+from sciai.atoms.api.adsorption import adsorb
+from sciai.atoms.api.gaps import known_gaps
+from sciai.atoms.api.potential import Potential
+from sciai.core.answer import Level
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Potential:
+    return Potential.load()
+
+
+def slab(metal: str) -> Atoms:
+    return fcc111(metal, (1, 1, 3), vacuum=8.0)
+
+
+@pytest.mark.parametrize("metal", ["Ni", "Co"])
+def test_adsorption_on_metals_it_is_wrong_about_is_refused(
+    shipped: Potential, metal: str, tmp_path: Path
+) -> None:
+    metal_slab = fcc111(metal, (1, 1, 3), a=3.52, vacuum=8.0)
+    answer = adsorb(metal_slab, Atoms("O"), shipped, out=tmp_path / "run")
+    assert answer.estimate is None
+    assert answer.findings[0].check == "known_gap"
+    assert "use DFT" in answer.findings[0].message
+
+
+def test_it_is_for_the_user_to_decide(shipped: Potential) -> None:
+    (said,) = known_gaps(shipped.with_guard("off"), "adsorption", slab("Ni"))
+    assert said.level < Level.REFUSE
+
+
+def test_other_metals_and_questions_are_answered(shipped: Potential) -> None:
+    assert known_gaps(shipped, "adsorption", slab("Cu")) == []
+    assert known_gaps(shipped, "surface", slab("Ni")) == []
