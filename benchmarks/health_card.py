@@ -58,11 +58,16 @@ TARGETS: dict[str, tuple[float | None, float | None, str]] = {
         0.52,
         "The same over models of five splits, in the mean",
     ),
-    "privacy/membership_auc_of_5_splits/likelihood ratio to shadow models": (
+    "privacy/shadow_membership_auc": (
         None,
         0.52,
         "Who holds most of the data it was made from, and trains models alike, tells who was in: do not give "
-        "a model away where membership is a secret",
+        "it away where membership is a secret",
+    ),
+    "privacy/membership_auc_of_5_splits/likelihood ratio to shadow models": (
+        None,
+        0.52,
+        "The same over models of five splits, in the mean",
     ),
     "privacy/canary_exposed": (None, 0, "Planted canaries are recognised"),
     "privacy/canary_p": (0.01, None, "Planted canaries rank higher than others"),

@@ -8,7 +8,10 @@ from copulas fitted to random halves of the people of the other parts (intervals
 Canaries are those that the card says were planted. That the audit finds a model that learned by heart is
 shown in tests/health/api/test_privacy.py.
 
-    python -m benchmarks.health_privacy --model health [--most 1500]
+    python -m benchmarks.health_privacy --model health [--most 1500] [--shadow runs/split1/model ...]
+
+With models of the same recipe on other splits (`benchmarks.health_splits` says how they are made) the
+strongest attack is run, too: its figure is told apart, and its verdict is in the words on the card.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import numpy as np
 from benchmarks.health_data import OUT, add_models, describe, keep, one_thread, open_model, people
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.resources import checkpoints_dir
-from sciai.health.api.privacy import audit
+from sciai.health.api.privacy import SHADOWS, audit
 from sciai.health.data.canaries import canaries
 from sciai.health.data.columns import Schema
 
@@ -64,6 +67,7 @@ def main() -> None:
     add_models(parser)
     parser.add_argument("--most", type=int, default=1500, help="members, and others, attacked at the most")
     parser.add_argument("--references", type=int, default=3)
+    parser.add_argument("--shadow", nargs="*", default=[], metavar="FOLDER", help="models of other splits")
     parser.add_argument("--attempts", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=OUT / "health_privacy.json")
     given = parser.parse_args()
@@ -82,6 +86,7 @@ def main() -> None:
             found.of(parts[0]),
             found.of(parts[1]),
             references=outside,
+            shadows=[open_model(name)[1] for name in given.shadow],
             planted=planted(saved),
             groups=(groups[0], groups[1]),
             elsewhere=(found.of("test"), groups[2]) if len(parts) > 2 else None,
@@ -100,15 +105,23 @@ def main() -> None:
             print(f"  {finding}")
         print(f"  {result.words()}", flush=True)
         record[label] = result.as_dict()
+        by_name = {attack.attack: attack for attack in result.memberships}
+        shadowed = by_name.pop(SHADOWS, None)
+        worst = max(by_name.values(), key=lambda attack: attack.auc)
         kept = {
-            "privacy/membership_auc": result.worst.auc,
-            "privacy/membership_auc_low": result.worst.low,
-            "privacy/membership_auc_high": result.worst.high,
-            "privacy/membership_tpr_at_1_percent": result.worst.tpr,
+            "privacy/membership_auc": worst.auc,
+            "privacy/membership_auc_low": worst.low,
+            "privacy/membership_auc_high": worst.high,
+            "privacy/membership_tpr_at_1_percent": worst.tpr,
             "privacy/singling_out_risk": result.singling.risk,
             "privacy/singling_out_risk_low": result.singling.low,
             "privacy/attribute_excess_nat": max(a.excess for a in result.attributes),
         }
+        if shadowed is not None:
+            kept |= {
+                "privacy/shadow_membership_auc": shadowed.auc,
+                "privacy/shadow_membership_tpr_at_1_percent": shadowed.tpr,
+            }
         if result.elsewhere:
             far = max(result.elsewhere, key=lambda m: m.auc)
             kept |= {

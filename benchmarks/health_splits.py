@@ -36,7 +36,7 @@ from sciai.core.checkpoint import Checkpoint
 from sciai.core.resources import checkpoints_dir
 from sciai.core.run import build_data, compose
 from sciai.health.api.predictions import Prediction, predict
-from sciai.health.api.privacy import audit
+from sciai.health.api.privacy import SHADOWS, audit
 from sciai.health.api.privacy_attacks import Membership, membership
 from sciai.health.data.leaks import INPUTS
 from sciai.trust.score import ece
@@ -65,7 +65,7 @@ class Pooled:
 
 
 MOST = 1500  # people attacked of each kind
-CALIBRATED, SHADOWS = "calibrated loss", "likelihood ratio to shadow models"
+CALIBRATED = "calibrated loss"
 Answers = dict[str, dict[str, Pooled]]  # inputs -> diagnosis
 
 

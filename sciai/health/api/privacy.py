@@ -36,14 +36,14 @@ from sciai.health.data.canaries import canaries
 if TYPE_CHECKING:
     from sciai.health.model.interface import Joint
 
-__all__ = ["LIMITS", "Audit", "audit"]
+__all__ = ["LIMITS", "SHADOWS", "Audit", "audit"]
 
 Floats = npt.NDArray[np.float64]
 # Above these (for p below) a finding refuses: AUC of membership inference, p of the canaries, risk of
 # singling out, nats by which a secret is guessed better of a member. Only where the interval excludes chance.
 LIMITS = {"membership": 0.52, "canaries": 0.01, "singling out": 0.02, "attribute": 0.02}
 _LEARNED = "per-column losses, learned"
-_SHADOWS = "likelihood ratio to shadow models"
+SHADOWS = "likelihood ratio to shadow models"
 KNOWN = ("age", "sex", "race_eth", "education", "height_cm", "weight_kg")
 
 
@@ -274,7 +274,7 @@ def _told(
 ) -> dict[str, Floats]:
     """What attackers see of people: a score (n,) for each attack, features (n, d) for the learned one."""
     loss = model.log_prob(people)
-    named = {"calibrated loss": references, _SHADOWS: shadows}
+    named = {"calibrated loss": references, SHADOWS: shadows}
     calibrated = {name: _calibrated(loss, people, of) for name, of in named.items() if of}
     return {"loss": loss, **calibrated, _LEARNED: features(model, people, edges)}
 
