@@ -73,7 +73,7 @@ def test_they_are_written_onto_the_card_and_nothing_else_changes(
 ) -> None:
     old = {"test/mptrj/forces": 1.0, "nve/gone": 5.0}
     saved = Checkpoint({"w": np.arange(3.0)}, Card("mine", "atoms", metrics=old)).save(tmp_path / "model")
-    kept = tmp_path / "cache" / "evidence" / atoms_card._weights(tmp_path / "model")
+    kept = tmp_path / "cache" / "evidence" / atoms_card.weights_of(tmp_path / "model")
     kept.mkdir(parents=True)
     for name, found in PRINTED.items():
         (kept / f"{name}.json").write_text(json.dumps(found))
@@ -90,7 +90,7 @@ def test_they_are_written_onto_the_card_and_nothing_else_changes(
     assert "nve/gone" not in after.card.metrics
     np.testing.assert_array_equal(after.arrays["w"], saved.arrays["w"])
     # the figures do not change what they are figures of
-    assert atoms_card._weights(tmp_path / "model") == kept.name
+    assert atoms_card.weights_of(tmp_path / "model") == kept.name
 
 
 def test_a_script_that_fails_is_told(
