@@ -94,11 +94,17 @@ def adsorb(
         off together cancels (see ``sciai.atoms.api.differences``).
 
     Raises:
-        BadInput: a slab without vacuum or a molecule without atoms.
+        BadInput: a slab without vacuum, or that is not periodic along a and b; a molecule without atoms.
     """
     step = progress or quiet
     if not len(molecule) or not len(slab):
         raise BadInput("a slab and a molecule with at least one atom each are needed", field="molecule")
+    if not slab.pbc[:2].all():
+        raise BadInput(
+            "the slab is not periodic along a and b: sites lie on a surface without end",
+            field="slab",
+            fix="give a slab with a cell, such as one of `sciai atoms surface`",
+        )
     tall = float(slab.cell.lengths()[2]) - float(np.ptp(slab.positions[:, 2]))
     if slab.pbc[2] and tall < 5:
         raise BadInput(

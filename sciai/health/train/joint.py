@@ -56,8 +56,11 @@ def network(
         start: checkpoint of a network of the same shape to go on from; None starts at the copula.
 
     Raises:
+        BadInput: ``smoothed`` is neither true nor false.
         CheckpointError: when ``start`` is of another shape, or of people with other columns.
     """
+    if not isinstance(smoothed, bool):  # a text would count as true, whatever it says
+        raise BadInput(f"smoothed of {smoothed!r}", field="domain.net.smoothed", fix="give true or false")
     people = training_people(data)
     copula = fit_copula(
         people.schema,

@@ -229,6 +229,8 @@ def test_an_adatom_binds_in_the_hollow(emt: Potential) -> None:
     assert len(found.tried) == 2
     with pytest.raises(BadInput, match="vacuum"):
         adsorb(copper(), Atoms("Cu"), emt)
+    with pytest.raises(BadInput, match="not periodic along a and b"):  # a molecule in the place of the slab
+        adsorb(Atoms("Cu2", [[0, 0, 0], [0, 0, 2.2]]), Atoms("Cu"), emt)
 
 
 class Ridge(Calculator):

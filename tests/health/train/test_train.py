@@ -21,7 +21,7 @@ from sciai.health.model.interface import load_joint
 from sciai.health.model.joint import NeuralJoint
 from sciai.health.model.network import JointNet
 from sciai.health.train.figures import _auroc
-from sciai.health.train.joint import loss
+from sciai.health.train.joint import loss, network
 from sciai.health.train.masks import PANELS, hide, little, masks, panel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -107,6 +107,11 @@ def test_short_questions_are_asked_besides_and_in_training_only() -> None:
     assert told[0] == pytest.approx(told[2]) == pytest.approx(told[3])
     with pytest.raises(BadInput, match=r"domain\.loss\.short.*0 to 1"):
         loss(net, batch, short=2.0)
+
+
+def test_whether_margins_are_smoothed_is_true_or_false() -> None:
+    with pytest.raises(BadInput, match=r"domain\.net\.smoothed.*true or false"):
+        network({}, smoothed="no")  # type: ignore[arg-type]
 
 
 def test_the_copula_through_the_shared_path(tmp_path: Path) -> None:
