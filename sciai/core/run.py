@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciai.core.answer import Finding, Level, jsonable
 from sciai.core.checkpoint import Card, Checkpoint
-from sciai.core.errors import BadInput, CheckpointError
+from sciai.core.errors import BadInput, CheckpointError, SciaiError
 from sciai.core.resources import conf_dir
 from sciai.core.seal import compare, seal_code, seal_data
 
@@ -233,10 +233,8 @@ def build_data(cfg: DictConfig) -> DataModule:
     Raises:
         BadInput: when the domain's config lacks it.
     """
-    from hydra.utils import instantiate
-
     _demand(cfg, "name", "data")
-    data: DataModule = instantiate(cfg.domain.data)
+    data: DataModule = _instantiate(cfg.domain.data)
     return data
 
 
@@ -249,15 +247,13 @@ def build_lit(cfg: DictConfig) -> Lit:
     Raises:
         BadInput: when the domain's config lacks a part.
     """
-    from hydra.utils import instantiate
-
     from sciai.core.lit import Lit
 
     _demand(cfg, "name", "net", "loss")
-    options = instantiate(cfg.domain.lit, _convert_="all") if "lit" in cfg.domain else {}
+    options = _instantiate(cfg.domain.lit, _convert_="all") if "lit" in cfg.domain else {}
     return Lit(
-        instantiate(cfg.domain.net),
-        instantiate(cfg.domain.loss),
+        _instantiate(cfg.domain.net),
+        _instantiate(cfg.domain.loss),
         metrics=_optional(cfg, "metrics"),
         predict=_optional(cfg, "predict"),
         seed=cfg.seed,
@@ -300,7 +296,6 @@ def _fit(trainer: pl.Trainer, lit: Lit, data: DataModule, resume: str | None) ->
 
 def _trainer(cfg: DictConfig, lit: Lit, out: Path | None) -> pl.Trainer:
     """The trainer of a config; with an output folder it logs and saves there."""
-    from hydra.utils import instantiate
     from pytorch_lightning.callbacks import ModelCheckpoint
     from pytorch_lightning.loggers import CSVLogger
 
@@ -320,7 +315,7 @@ def _trainer(cfg: DictConfig, lit: Lit, out: Path | None) -> pl.Trainer:
         elif cfg.keep != "last":
             raise BadInput(f"keep is {cfg.keep!r}", field="keep", fix="use best or last")
     options["enable_checkpointing"] = bool(callbacks)
-    trainer: pl.Trainer = instantiate(cfg.trainer, callbacks=callbacks, **options)
+    trainer: pl.Trainer = _instantiate(cfg.trainer, callbacks=callbacks, **options)
     return trainer
 
 
@@ -332,10 +327,24 @@ def _fresh_log(out: Path) -> str:
     return name
 
 
-def _optional(cfg: DictConfig, key: str) -> Any:
+def _instantiate(config: Any, **more: Any) -> Any:
+    """What a part of the configuration stands for; an error on purpose comes as it was raised."""
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
-    return instantiate(cfg.domain[key]) if cfg.domain.get(key) is not None else None
+    try:
+        return instantiate(config, **more)
+    except InstantiationException as error:
+        cause = error.__cause__
+        while isinstance(cause, InstantiationException):  # a part inside a part
+            cause = cause.__cause__
+        if isinstance(cause, SciaiError):
+            raise cause from None
+        raise
+
+
+def _optional(cfg: DictConfig, key: str) -> Any:
+    return _instantiate(cfg.domain[key]) if cfg.domain.get(key) is not None else None
 
 
 def _fingerprint(cfg: DictConfig) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra.errors import InstantiationException
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -166,9 +165,8 @@ def test_training_goes_on_from_a_network_of_the_same_shape(tmp_path: Path) -> No
     for name in (n for n in before if n.startswith("net.m")):
         np.testing.assert_allclose(before[name], after[name], atol=1e-3, err_msg=name)
     assert not np.allclose(before["copula.correlation"], after["copula.correlation"])
-    with pytest.raises(InstantiationException, match="it has other width") as told:
+    with pytest.raises(CheckpointError, match="it has other width"):
         train(compose("health", [*options, *small, more[0], "domain.net.width=24", f"out={tmp_path / 'c'}"]))
-    assert isinstance(told.value.__cause__, CheckpointError)
 
 
 def test_it_learns_what_a_copula_cannot(tmp_path: Path) -> None:
