@@ -16,7 +16,8 @@ aside.
     python -m benchmarks.health_splits --model health runs/split1/model ...
 
 A recipe that sets nobody aside (`+experiment=health_dp`) is trained with
-`domain.data._target_=sciai.health.data.watched.WatchedData +domain.data.aside=0.06 +domain.data.planted=0` besides.
+`domain.data._target_=sciai.health.data.watched.WatchedData +domain.data.aside=0.06 +domain.data.planted=0`
+besides.
 
 Each model's own errors cancel in part when risks are put together: the figure is the recipe's.
 
