@@ -15,6 +15,7 @@ from sciai.cli.radar_files import (
     Format,
     Quiet,
     Volume,
+    VolumeAndStore,
     format_of,
     given,
     must_be_new,
@@ -50,7 +51,7 @@ class Effort(StrEnum):
     fast = "fast"
 
 
-@app.command(no_args_is_help=True)
+@app.command(no_args_is_help=True, cls=VolumeAndStore)
 def compress(
     files: Volume,
     store: Annotated[Path, typer.Argument(metavar="OUT.zarr", help="The store to write.")],
@@ -191,7 +192,7 @@ def decompress(
     typer.echo(str(out))
 
 
-@app.command(no_args_is_help=True)
+@app.command(no_args_is_help=True, cls=VolumeAndStore)
 def verify(
     files: Volume,
     store: Annotated[Path, typer.Argument(metavar="OUT.zarr", help="The store made from it.")],

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,6 +18,28 @@ Volume = Annotated[
     list[Path], typer.Argument(metavar="IN", help="File of the volume; several where it is spread over them.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+
+
+class VolumeAndStore(TyperCommand):
+    """A command that takes a volume and a store: of one path alone it says which of the two is missing.
+
+    As the volume may be several files, the command line takes a lone path for the store, whatever it is.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; the error of a lone path names what is missing, and gives an example."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if getattr(error.param, "name", "") != "files" or not hasattr(error, "param_type"):
+                raise
+            word = self.make_parser(ctx).parse_args(args=given)[0].get("store")
+            lone = Path(word if isinstance(word, str) else "volume.h5")
+            volume, store = ("volume.h5", lone) if is_store(lone) else (lone, lone.with_suffix(".zarr").name)
+            error.param_hint = "'IN'" if is_store(lone) else "'OUT.zarr'"
+            error.message = f"It takes the volume and its store, such as: {ctx.command_path} {volume} {store}"
+            raise
 
 
 class Format(StrEnum):

@@ -301,3 +301,20 @@ def test_ctrl_c_half_way_leaves_nothing(tmp_path: Path) -> None:
     assert writer.returncode not in (0, None)
     assert "Traceback" not in err
     assert [path.name for path in tmp_path.iterdir()] == ["big.nc"]
+
+
+@pytest.mark.parametrize("command", ["compress", "verify"])
+def test_a_lone_path_is_told_what_is_missing(run: Run, command: str) -> None:
+    code, _, err = run(command, "storm.nc", "-q")
+    told = " ".join(err.replace("│", "").split())
+    assert code == 2
+    assert "Missing argument 'OUT.zarr'" in told
+    assert f"such as: sciai radar {command} storm.nc storm.zarr" in told
+    code, _, err = run(command, "storm.zarr")
+    told = " ".join(err.replace("│", "").split())
+    assert code == 2
+    assert "Missing argument 'IN'" in told
+    assert f"sciai radar {command} volume.h5 storm.zarr" in told
+    code, _, err = run("compress", "--psnr", "40")
+    assert code == 2
+    assert "sciai radar compress volume.h5 volume.zarr" in " ".join(err.replace("│", "").split())

@@ -15,6 +15,7 @@ import numpy as np
 
 from sciai.core.errors import DamagedStore
 from sciai.radar.api import chunk as chunks
+from sciai.radar.api.ends import ends_of
 from sciai.radar.api.measure import correlation
 from sciai.radar.api.planes import CHUNK, PlaneReader, array_of
 from sciai.radar.api.plans import Coded, Try, VariablePlan, cost_of, judged, model_key, models_of
@@ -314,6 +315,7 @@ class Encoder:
                 repaired=int(failed > 0 and failed == len(plan.values)),
                 steps={best.spec.step},
                 newer=best.mended or "values" in best.spec.extra,
+                ends=ends_of(values, validity, var, sweep.variable(var)),
                 tried={name: len(result.data) for name, result in tried.items()},
             )
             self.codecs_used[best.codec.name] = best.codec

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from sciai.radar.api.ends import PILED
 from sciai.radar.api.planes import PlaneReader
 from sciai.radar.api.plans import Coded, Target, VariablePlan
 from sciai.radar.api.report import Compressed, VariableReport
@@ -27,8 +28,10 @@ def variable_report(
         plan: how it was coded.
         trial: sizes by codec, where codecs were compared.
     """
-    tally = coded.tally
+    tally, ends = coded.tally, coded.ends
     gates = max(1, tally.gates)
+    fill, filled = ends.fill() or (None, 0)
+    silent = ends.piled >= PILED * gates
     return VariableReport(
         name=var,
         codec="+".join(sorted(coded.codecs, key=lambda c: -coded.codecs[c])),
@@ -54,6 +57,13 @@ def variable_report(
         tried=dict(trial.tried) if trial else {},
         strong_error=tally.strong,
         strong_bound=target.strong,
+        lowest=ends.low.value if ends.valid else None,
+        highest=-ends.high.value if ends.valid else None,
+        beyond_fraction=ends.beyond / gates,
+        fill_value=fill,
+        fill_fraction=filled / gates,
+        no_echo_value=ends.piled_at if silent else None,
+        no_echo_fraction=ends.piled / gates if silent else 0.0,
     )
 
 

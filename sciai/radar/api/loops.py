@@ -11,7 +11,7 @@ from numba import njit
 
 _EXPONENT, _FACTOR = math.log(10) / 16, 200 ** (-1 / 1.6)  # (10^(dBZ / 10) / 200)^(1 / 1.6)
 
-__all__ = ["differences", "strong_off", "strongest", "variation", "worst_of_strong"]
+__all__ = ["differences", "ends", "strong_off", "strongest", "variation", "worst_of_strong"]
 
 
 @njit(cache=True, nogil=True)
@@ -60,6 +60,52 @@ def differences(values, decoded, flags, thresholds, hits):
                 before += _rain(a)
                 after += _rain(b)
     return count, squares, np.inf if lost else worst, before, after, stray
+
+
+@njit(cache=True, nogil=True)
+def ends(values, flags, low, high):
+    """What lies at the ends of a plane's values.
+
+    Args:
+        values: float32 [rays, gates].
+        flags: uint8 [rays, gates], 0 where valid, 1 below noise.
+        low: the least value that is expected.
+        high: the largest.
+
+    Returns:
+        Valid gates, gates below noise, valid gates outside of `low` to `high`; the lowest value, how many
+        gates have it, the next one above; the highest negated, how many, the next one below negated.
+    """
+    rays, gates = values.shape
+    valid, quiet, beyond = 0, 0, 0
+    few = many = np.float32(np.inf)
+    few_next = many_next = np.float32(np.inf)
+    few_count, many_count = 0, 0
+    for r in range(rays):
+        for g in range(gates):
+            if flags[r, g] != 0:
+                quiet += 1 if flags[r, g] == 1 else 0
+                continue
+            v = values[r, g]
+            valid += 1
+            beyond += 1 if v < low or v > high else 0
+            if v <= few_next:
+                if v == few:
+                    few_count += 1
+                elif v < few:
+                    few, few_next, few_count = v, few, 1
+                else:
+                    few_next = v
+            if -v <= many_next:
+                if -v == many:
+                    many_count += 1
+                elif -v < many:
+                    many, many_next, many_count = -v, many, 1
+                else:
+                    many_next = -v
+    bottom = np.float64(few), few_count, np.float64(few_next)
+    top = np.float64(many), many_count, np.float64(many_next)
+    return valid, quiet, beyond, bottom, top
 
 
 @njit(cache=True, nogil=True)

@@ -25,21 +25,19 @@ from sciai.radar.api import chunk as chunks
 from sciai.radar.api.common import Table, read_table
 from sciai.radar.api.stored import StoredSweep
 from sciai.radar.api.strong import corrected
+from sciai.radar.data.heritage import RECORD
 from sciai.radar.model.interface import F32, I32, U8, Kind, QuantSpec, SweepCodec
 from sciai.radar.model.registry import load_codec, model_hash, shipped_codec
 
 __all__ = [
     "CHUNK",
     "MODEL_DIR",
-    "RECORD",
     "PlaneReader",
     "array_of",
     "file_fetcher",
     "forget_planes",
 ]
 
-RECORD: Final = "record.json"
-"""Beside zarr.json: what was promised and measured, and where the previous volume is."""
 MODEL_DIR: Final = "model"
 """Beside zarr.json: one file per model that travels inside, named by its SHA-256."""
 CHUNK: Final = "0.0"

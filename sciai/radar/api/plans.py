@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sciai.radar.api.ends import Ends
 from sciai.radar.api.measure import Tally
 from sciai.radar.model.interface import F32, I32, U8, QuantSpec, SweepCodec
 from sciai.radar.model.registry import model_hash
@@ -83,6 +84,7 @@ class Coded:
         tried_masks: The same for masks.
         steps: Quantiser steps that were used.
         newer: Whether a chunk needs format 4: corrections of strong echo, or a list of values.
+        ends: What lies at the ends of its values.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -95,10 +97,12 @@ class Coded:
     tried_masks: dict[str, int] = field(default_factory=dict)
     steps: set[float] = field(default_factory=set)
     newer: bool = False
+    ends: Ends = field(default_factory=Ends)
 
     def add(self, other: Coded) -> None:
         """Add what became of more planes."""
         self.tally.merge(other.tally)
+        self.ends.merge(other.ends)
         self.value_bytes += other.value_bytes
         self.mask_bytes += other.mask_bytes
         self.repaired += other.repaired

@@ -21,7 +21,7 @@ from sciai.radar import checks
 from sciai.radar.api.common import QUANTISERS, quantiser_bytes
 from sciai.radar.api.coordinates import another_volume
 from sciai.radar.api.measure import Tally, correlation
-from sciai.radar.api.planes import CHUNK, MODEL_DIR, RECORD, PlaneReader, array_of, file_fetcher
+from sciai.radar.api.planes import CHUNK, MODEL_DIR, PlaneReader, array_of, file_fetcher
 from sciai.radar.api.record import asked, of_store, receipt
 from sciai.radar.api.report import Compressed, VariableReport
 from sciai.radar.api.salvage import without_damaged_coordinates
@@ -30,6 +30,7 @@ from sciai.radar.api.source import Source, open_source
 from sciai.radar.api.store import check_store, is_intact
 from sciai.radar.data.arguments import path_of, shown, whole_number
 from sciai.radar.data.build import sweeps_of
+from sciai.radar.data.heritage import RECORD, line_of, with_heritage
 
 __all__ = ["decompress", "info", "verify"]
 
@@ -39,7 +40,8 @@ def decompress(
 ) -> xr.DataTree:
     """Load a whole store; every plane is decoded once.
 
-    ``xarray.open_datatree(store, engine="zarr")`` gives the same tree lazily.
+    ``xarray.open_datatree(store, engine="zarr")`` gives the same tree lazily, but for the line that a store
+    with losses adds to the root's ``history``: what its errors are, so that files made of it tell.
 
     Args:
         store: Folder that `compress` wrote.
@@ -126,7 +128,8 @@ def _all_of(
         run_tasks(tasks, {}, one, threads=threads)
         for path, dataset in nodes.items():
             nodes[path] = _loaded(dataset, path.strip("/"), planes)
-        return xr.DataTree.from_dict(nodes), losses
+        line = line_of(store)
+        return with_heritage(xr.DataTree.from_dict(nodes), [line] if line else []), losses
     finally:
         tree.close()
 
@@ -171,6 +174,7 @@ def verify(volume: Any, store: str | os.PathLike[str], *, threads: int = 2) -> A
     return ask(
         source,
         predict,
+        before=(checks.second_hand,),
         after=(losses, checks.bounds),
         policy=checks.policy(),
         provenance=Provenance(

@@ -17,9 +17,9 @@ from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, json
 from sciai.core.errors import BadInput
 from sciai.core.listen import heard
 from sciai.radar.api.distance import distance
-from sciai.radar.api.planes import RECORD
 from sciai.radar.api.source import Source
 from sciai.radar.api.store import check_store
+from sciai.radar.data.heritage import RECORD
 from sciai.trust.gate import Standing
 from sciai.trust.record import Question, file_record
 from sciai.trust.replay import checkpoint_folder

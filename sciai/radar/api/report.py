@@ -40,6 +40,13 @@ class VariableReport:
             varies.
         lost: Part of their variance that is error; 1 and more where nothing of it is left.
         repaired: Chunks that the planned codec could not code within the bound.
+        lowest: Least valid value; None where there is none. (Only `compress` tells these.)
+        highest: Largest valid value.
+        beyond_fraction: Part of the gates whose value the variable cannot have (`sciai.radar.data.limits`).
+        fill_value: A value that looks like one for gates without any; None where nothing does.
+        fill_fraction: Part of the gates that have it.
+        no_echo_value: The lowest value, where it looks like the code for no echo; None where nothing does.
+        no_echo_fraction: Part of the gates that have it.
         tried: Codec -> bytes in the comparison that chose the codec; empty where there was no choice.
     """
 
@@ -67,6 +74,13 @@ class VariableReport:
     tried: Mapping[str, int] = field(default_factory=dict)
     strong_error: float | None = None
     strong_bound: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
+    beyond_fraction: float = 0.0
+    fill_value: float | None = None
+    fill_fraction: float = 0.0
+    no_echo_value: float | None = None
+    no_echo_fraction: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import xarray as xr
 from sciai.core.errors import BadInput
 from sciai.radar.data.build import fields_of, sweeps_of
 from sciai.radar.data.categories import why_category
+from sciai.radar.data.heritage import heritage_of, history_lines, with_heritage
 from sciai.radar.data.loops import settle
 from sciai.radar.data.names import PSNR_PEAK, base_name, circular_period, fm301_names, is_reflectivity
 from sciai.radar.data.tidy import canonical_names
@@ -111,6 +112,12 @@ class Source:
     sweeps: list[SweepSource]
     name: str = "the volume"
     float64: list[str] = field(default_factory=list)
+    opened_here: bool = False  # by open_volume, from files
+
+    @property
+    def heritage(self) -> list[str]:
+        """Lines that tell of the lossy stores it came out of, the oldest first."""
+        return history_lines(self.tree.attrs)
 
     @cached_property
     def variables(self) -> list[str]:
@@ -223,7 +230,7 @@ def open_source(volume: Any) -> Source:
     """
     if isinstance(volume, Source):
         return volume
-    name = "the volume"
+    name, from_files = "the volume", not isinstance(volume, xr.DataTree | xr.Dataset)
     if isinstance(volume, str | os.PathLike):
         name = os.fspath(volume)
     elif isinstance(volume, Sequence) and volume:
@@ -232,13 +239,15 @@ def open_source(volume: Any) -> Source:
         from sciai.radar.data.volume import open_volume
 
         volume = open_volume(volume)
+    else:
+        volume = with_heritage(volume, heritage_of(volume))
     sweeps = [_sweep(volume, n) for n in sweeps_of(volume)]
     if not any(s.fields for s in sweeps):
         raise BadInput(
             "no data variable", file=name, fix="a sweep needs a float variable over (azimuth, range)"
         )
     wide = sorted({v for s in sweeps for v in s.fields if s.variable(v).dtype.itemsize > 4})
-    return Source(volume, sweeps, name, wide)
+    return Source(volume, sweeps, name, wide, opened_here=from_files)
 
 
 def _is_tidy(tree: xr.DataTree) -> bool:

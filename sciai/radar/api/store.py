@@ -16,9 +16,10 @@ from sciai.core.errors import BadInput, DamagedStore
 from sciai.radar.api import layout
 from sciai.radar.api.atomic import FolderWriter
 from sciai.radar.api.common import QUANTISERS, quantisers_document
-from sciai.radar.api.planes import MODEL_DIR, RECORD, array_of
+from sciai.radar.api.planes import MODEL_DIR, array_of
 from sciai.radar.api.plans import Coded, VariablePlan, models_of
 from sciai.radar.api.source import Source
+from sciai.radar.data.heritage import RECORD
 from sciai.radar.model.registry import model_hash
 
 __all__ = [

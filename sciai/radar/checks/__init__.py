@@ -13,6 +13,7 @@ import numpy as np
 
 from sciai.core.answer import Estimate, Finding, Level, Policy
 from sciai.radar.checks.rules import actions, govern
+from sciai.radar.checks.values import implausible, left_among_values
 from sciai.radar.data.names import PSNR_PEAK, base_name
 from sciai.radar.data.validity import NOT_TOLD_APART
 from sciai.trust.policy import shipped_policy
@@ -31,7 +32,7 @@ CHECKS: Final = frozenset(
     {
         *("geometry", "unknown_name", "told_apart", "double", "infinite"),
         *("bound", "mask", "damaged", "missing_part", "all_missing", "constant", "noise"),
-        "flattened",
+        *("flattened", "fill_value", "implausible", "undetect", "second_hand"),
         *("unlike_training", "lossless_fallback", "overhead", "strong_echo", "category"),
         "lossy_category",
     }
@@ -107,6 +108,16 @@ def infinite(source: Source) -> Iterable[Finding]:
         found = told + sum(_infinities(s.variable(var)) for s in source.having(var))
         if found:
             yield _caution("infinite", f"{found} infinite values are stored as missing gates", var)
+
+
+def second_hand(source: Source) -> Iterable[Finding]:
+    """Whether the volume came out of a store that is not lossless."""
+    if source.heritage:
+        message = (
+            f"not an original: {'; then '.join(source.heritage)}. These errors stay in it and add up, and "
+            "what is measured here is measured against it; take the original"
+        )
+        yield _caution("second_hand", message, "the volume")
 
 
 def bounds(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding]:
@@ -207,8 +218,11 @@ def overhead(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding
         yield _caution("overhead", message, "")
 
 
-BEFORE: Final = (geometry, unknown_names, told_apart, double, infinite)
-AFTER: Final = (bounds, strong_echo, categories, content, flattened, codec_choice, overhead)
+BEFORE: Final = (geometry, second_hand, unknown_names, told_apart, double, infinite)
+AFTER: Final = (
+    *(bounds, strong_echo, categories, content, left_among_values, implausible, flattened),
+    *(codec_choice, overhead),
+)
 
 
 def _is_vague(attrs: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ import xarray as xr
 
 from sciai.core.errors import BadInput
 from sciai.radar.data.build import Array, Field, Sweep, from_codes, seconds_after, sweep_dataset, volume_tree
+from sciai.radar.data.heritage import history_lines
 
 _FRACTIONS = frozenset({"SQIH", "SQIV", "QIND", "RHOHV", "URHOHV"})
 
@@ -61,6 +62,7 @@ def read_odim(data: bytes, name: str) -> xr.DataTree:
             )
         where = _attrs(h5, "where")
         source = _text(_what(h5).get("source", ""))
+        how = _attrs(h5, "how")
         return volume_tree(
             sweeps,
             latitude=float(where.get("lat", np.nan)),
@@ -70,9 +72,10 @@ def read_odim(data: bytes, name: str) -> xr.DataTree:
                 "instrument_name": _instrument(source),
                 "source": source,
                 "odim_conventions": _text(h5.attrs.get("Conventions", "")),
-                "synthetic": "true" if _text(_attrs(h5, "how").get("simulated", "")) == "True" else None,
+                "synthetic": "true" if _text(how.get("simulated", "")) == "True" else None,
                 "not_read": "quality groups" if quality else None,
                 "comment": _out_of_range(sweeps),
+                "history": "\n".join(history_lines({"history": _text(how.get("comment", ""))})),
             },
         )
 

@@ -14,6 +14,7 @@ import xarray as xr
 
 from sciai.core.errors import BadInput
 from sciai.radar.data.arguments import path_of
+from sciai.radar.data.heritage import heritage_of, with_heritage
 from sciai.radar.data.memory import hand_back
 from sciai.radar.data.merge import merge_volumes
 from sciai.radar.data.tidy import tidy_tree
@@ -57,9 +58,9 @@ def open_volume(source: Source | Sequence[str | os.PathLike[str]]) -> xr.DataTre
         slashed = [str(n) for n in source.variables if "/" in str(n)]
         if slashed:
             raise BadInput("a variable whose name has a slash", field=slashed[0], fix="rename it")
-        return tidy_tree(xr.DataTree.from_dict({"/sweep_0": source}))
+        return with_heritage(tidy_tree(xr.DataTree.from_dict({"/sweep_0": source})), heritage_of(source))
     if isinstance(source, xr.DataTree):
-        return tidy_tree(source)
+        return with_heritage(tidy_tree(source), heritage_of(source))
     if isinstance(source, str | os.PathLike):
         source = [source]
     if not isinstance(source, Sequence):
@@ -90,7 +91,8 @@ def _open_paths(paths: Sequence[Path]) -> xr.DataTree:
 def _open_one(path: Path) -> xr.DataTree:
     if path.is_dir():
         if (path / "zarr.json").exists():
-            return tidy_tree(xr.open_datatree(path, engine="zarr", chunks=None))
+            stored = xr.open_datatree(path, engine="zarr", chunks=None)
+            return with_heritage(tidy_tree(stored), heritage_of(stored))
         raise BadInput("a folder, not a radar file", file=path, fix="give the files in it")
     return _decode(_read(path), str(path))
 

@@ -25,6 +25,7 @@ from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput
 from sciai.radar.data.arguments import path_of, shown
 from sciai.radar.data.build import Array, fields_of, sweeps_of
+from sciai.radar.data.heritage import history_lines
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, companion, is_companion, validity_of
 
 
@@ -319,8 +320,10 @@ def _write_odim_file(h5: Any, volume: xr.DataTree, sweeps: list[xr.Dataset]) -> 
         source = f"CMT:{volume.attrs.get('instrument_name') or 'unknown'}"
     what = h5.create_group("what")
     _put_text(what, object="PVOL", version="H5rad 2.4", date=_date(start), time=_clock(start), source=source)
-    if volume.attrs.get("synthetic"):
-        _put_text(h5.create_group("how"), simulated="True")
+    how = {"simulated": "True"} if volume.attrs.get("synthetic") else {}
+    told = history_lines(volume.attrs)
+    if how or told:
+        _put_text(h5.create_group("how"), **how, **({"comment": "\n".join(told)} if told else {}))
     where = h5.create_group("where")
     for ours, theirs in (("longitude", "lon"), ("latitude", "lat"), ("altitude", "height")):
         if ours in volume and np.isfinite(float(volume[ours])):
