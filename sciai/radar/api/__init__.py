@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciai.radar.api.reading import decompress, info, verify
+    from sciai.radar.api.about import info
+    from sciai.radar.api.reading import decompress, verify
     from sciai.radar.api.report import Compressed, VariableReport
     from sciai.radar.api.writing import compress
 
@@ -18,7 +19,7 @@ __all__ = ["Compressed", "VariableReport", "compress", "decompress", "info", "ve
 _HOME = {
     "compress": "sciai.radar.api.writing",
     "decompress": "sciai.radar.api.reading",
-    "info": "sciai.radar.api.reading",
+    "info": "sciai.radar.api.about",
     "verify": "sciai.radar.api.reading",
     "Compressed": "sciai.radar.api.report",
     "VariableReport": "sciai.radar.api.report",

@@ -12,8 +12,8 @@ from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from sciai.radar.api.encode import Task
 from sciai.radar.api.measure import Tally
+from sciai.radar.api.needs import Task
 from sciai.radar.api.plans import Coded, VariablePlan
 from sciai.radar.api.source import Planned, Source
 from sciai.radar.data.names import family

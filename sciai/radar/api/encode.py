@@ -17,6 +17,7 @@ from sciai.core.errors import DamagedStore
 from sciai.radar.api import chunk as chunks
 from sciai.radar.api.ends import ends_of
 from sciai.radar.api.measure import correlation
+from sciai.radar.api.needs import Needs, Plane, Task
 from sciai.radar.api.planes import CHUNK, PlaneReader, array_of
 from sciai.radar.api.plans import Coded, Try, VariablePlan, cost_of, judged, model_key, models_of
 from sciai.radar.api.schedule import run_tasks
@@ -24,13 +25,10 @@ from sciai.radar.api.source import Source
 from sciai.radar.api.stored import StoredSweep
 from sciai.radar.api.strong import corrected, side_of, snapped
 from sciai.radar.api.views import Planes, PreviousView, View
-from sciai.radar.model.interface import F32, U8, Dependency, Kind, QuantSpec, SweepCodec, SweepContext
+from sciai.radar.model.interface import F32, U8, Kind, QuantSpec, SweepCodec, SweepContext
 from sciai.radar.model.plain import PlainCodec
 
-__all__ = ["Encoder", "Plane", "Task"]
-
-Plane = tuple[int, str]  # position of the sweep, variable
-Task = tuple[int, str, Kind]
+__all__ = ["Encoder"]
 
 
 class Encoder:
@@ -81,8 +79,7 @@ class Encoder:
         self.finer = dict(finer or {})
         self.codecs_used: dict[str, SweepCodec] = {}
         self._planes: dict[int, Planes] = {}
-        self._positions_below: dict[Plane, int | None] = {}
-        self._grants: dict[tuple[str, Task], list[Dependency]] = {}
+        self._needs = Needs(source, plans, order, self.positions)
         self.parts: dict[Task, Coded] = {}
         """What became of each plane."""
         self.looked_back = False
@@ -90,14 +87,14 @@ class Encoder:
         self._stored: PlaneReader | None = None
         if keep is not None:
             earlier, self._stored = keep
-            anew = self._affected(set(again), earlier)
+            anew = self._needs.affected(set(again), earlier)
             self.parts = {task: part for task, part in earlier.items() if task not in anew}
 
     def run(self) -> dict[str, Coded]:
         """Code everything; variable -> what became of it."""
-        tasks = [task for task in self._tasks() if task not in self.parts]
-        needs = {task: self._needs(task) for task in tasks}
-        last_use = self._last_uses(tasks, needs)
+        tasks = [task for task in self._needs.tasks() if task not in self.parts]
+        needs = {task: self._needs.of(task) for task in tasks}
+        last_use = self._needs.last_uses(tasks, needs)
         left = Counter(task[0] for task in tasks)
         total, count = len(tasks), 0
 
@@ -114,89 +111,17 @@ class Encoder:
 
         run_tasks(tasks, needs, self._run_task, threads=self.threads, done=done)
         result = {v: Coded() for v in self.source.variables}
-        for task in self._tasks():
+        for task in self._needs.tasks():
             result[task[1]].add(self.parts[task])
         return result
-
-    def _tasks(self) -> list[Task]:
-        """All planes, in the order of coding."""
-        tasks: list[Task] = []
-        for at in self.positions:
-            names = self._names(at)
-            tasks += [(at, v, "mask") for v in names]
-            tasks += [(at, v, "values") for v in names]
-        return tasks
-
-    def _affected(self, again: set[Plane], earlier: Collection[Task]) -> set[Task]:
-        """What is not there yet, values of the planes `again`, and what was coded with the help of either."""
-        found: set[Task] = set()
-        for task in self._tasks():
-            new = task not in earlier or (task[2] == "values" and task[:2] in again)
-            if new or not found.isdisjoint(self._needs(task)):
-                found.add(task)
-        return found
 
     def _plan(self, at: int, var: str) -> VariablePlan:
         return self.finer.get((at, var), self.plans[var])
 
-    def _names(self, at: int) -> list[str]:
-        return self.order.order(self.source.sweeps[at].fields)
-
-    def _below(self, at: int, var: str) -> int | None:
-        key = at, var
-        if key not in self._positions_below:
-            sweep = self.source.below(self.source.sweeps[at], var)
-            position = None if sweep is None else self.source.sweeps.index(sweep)
-            self._positions_below[key] = position if position in self.positions else None
-        return self._positions_below[key]
-
-    def _needs(self, task: Task) -> set[Task]:
-        at, var, kind = task
-        needs: set[Task] = {(at, var, "mask")} if kind == "values" else set()
-        below = self._below(at, var)
-        for codec in self._candidates(var, kind):
-            for other, plane, where in self._granted(codec, task):
-                if where == "here":
-                    needs.add((at, other, plane))
-                elif where == "below" and below is not None:
-                    needs.add((below, other, plane))
-        return needs
-
-    def _last_uses(self, tasks: Sequence[Task], needs: Mapping[Task, set[Task]]) -> dict[int, set[int]]:
-        """Sweep -> sweeps after which its planes are not looked at any more."""
-        uses: dict[int, set[int]] = {at: {at} for at in self.positions}
-        for task in tasks:
-            for need in needs[task]:
-                uses[need[0]].add(task[0])
-        return uses
-
-    def _candidates(self, var: str, kind: Kind) -> list[SweepCodec]:
-        plan = self.plans[var]
-        chosen = list(plan.masks) if kind == "mask" else [codec for codec, _ in plan.values]
-        return [*chosen, self._plain]
-
-    def _granted(self, codec: SweepCodec, task: Task) -> list[Dependency]:
-        """What a codec declares, less what is coded later (the codec that sets the order has it all)."""
-        if (codec.name, task) in self._grants:
-            return self._grants[codec.name, task]
-        at, var, kind = task
-        names = self._names(at)
-        rank = {(v, "mask"): k for k, v in enumerate(names)}
-        rank |= {(v, "values"): k + len(names) for k, v in enumerate(names)}
-        below = self._below(at, var)
-        fields_below = self.source.sweeps[below].fields if below is not None else ()
-        granted: list[Dependency] = []
-        for other, plane, where in codec.depends(var, kind, self.source.sweeps[at].fields):
-            earlier = where == "here" and rank.get((other, plane), inf) < rank[var, kind]
-            if earlier or where == "previous" or (where == "below" and other in fields_below):
-                granted.append((other, plane, where))
-        self._grants[codec.name, task] = granted
-        return granted
-
     def _view(self, codec: SweepCodec, task: Task) -> tuple[View, int | None, bool]:
         """What the codec may look at, the number of the sweep below, whether the previous volume is used."""
         at, var, kind = task
-        granted = self._granted(codec, task)
+        granted = self._needs.granted(codec, task)
 
         def those(where: str) -> frozenset[tuple[str, Kind]]:
             return frozenset((o, p) for o, p, w in granted if w == where)
@@ -204,7 +129,7 @@ class Encoder:
         own: frozenset[tuple[str, Kind]] = frozenset([(var, "mask")] if kind == "values" else [])
         here = those("here") | own
         below_view, number = None, None
-        below = self._below(at, var)
+        below = self._needs.below(at, var)
         if below is not None and those("below"):
             planes = self._planes_of(below)
             below_view, number = View(planes, those("below")), self.source.sweeps[below].number

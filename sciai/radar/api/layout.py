@@ -11,6 +11,7 @@ Specification: Zarr v3 core; consolidated metadata as zarr-python 3 writes it.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from sciai.core.errors import BadInput
 from sciai.radar.api.standalone import encode_standalone
 
-__all__ = ["dataset_nodes", "field_node", "group_node", "root_document", "validity_node"]
+__all__ = ["concerning", "dataset_nodes", "field_node", "group_node", "root_document", "validity_node"]
 
 Node = dict[str, Any]
 _CODEC: Final = [{"name": "sciai.radar"}]
@@ -61,8 +62,18 @@ def dataset_nodes(dataset: xr.Dataset) -> Iterator[tuple[str, Node, dict[str, by
         BadInput: where a variable holds what Zarr cannot.
     """
     for name, variable in dataset.variables.items():
-        encoded = _cf_encoded(str(name), variable)
-        yield str(name), *_array(str(name), encoded)
+        with concerning(str(name)):
+            array = _array(str(name), _cf_encoded(str(name), variable))
+        yield str(name), *array
+
+
+@contextlib.contextmanager
+def concerning(name: str) -> Iterator[None]:
+    """Names the variable in errors that do not."""
+    try:
+        yield
+    except BadInput as err:
+        raise (err if err.field else BadInput(err.problem, field=name, fix=err.fix)) from err.__cause__
 
 
 def _cf_encoded(name: str, variable: xr.Variable) -> xr.Variable:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from math import isfinite, sqrt
 from typing import Final
 
-from sciai.radar.api.encode import Plane, Task
+from sciai.radar.api.needs import Plane, Task
 from sciai.radar.api.plans import Coded, Target, VariablePlan
 from sciai.radar.api.source import Source
 from sciai.radar.model.interface import Twinned

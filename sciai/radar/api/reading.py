@@ -1,4 +1,4 @@
-"""`decompress`, `verify`, `info`: a store back into memory, against its volume, and about itself."""
+"""`decompress` and `verify`: a store back into memory, and against its volume."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance, ask
 from sciai.core.errors import BadInput, DamagedStore
 from sciai.core.listen import tell
 from sciai.radar import checks
-from sciai.radar.api.common import QUANTISERS, quantiser_bytes
 from sciai.radar.api.coordinates import another_volume
 from sciai.radar.api.measure import Tally, correlation
-from sciai.radar.api.planes import CHUNK, MODEL_DIR, PlaneReader, array_of, file_fetcher
+from sciai.radar.api.planes import CHUNK, PlaneReader, array_of
 from sciai.radar.api.record import asked, of_store, receipt
 from sciai.radar.api.report import Compressed, VariableReport
 from sciai.radar.api.salvage import without_damaged_coordinates
 from sciai.radar.api.schedule import run_tasks
+from sciai.radar.api.sizes import parts_of, sizes_of, weights_of
 from sciai.radar.api.source import Source, open_source
 from sciai.radar.api.store import check_store, is_intact
 from sciai.radar.data.arguments import path_of, shown, whole_number
 from sciai.radar.data.build import sweeps_of
 from sciai.radar.data.heritage import RECORD, line_of, with_heritage
 
-__all__ = ["decompress", "info", "verify"]
+__all__ = ["decompress", "verify"]
 
 
 def decompress(
@@ -160,8 +160,8 @@ def verify(volume: Any, store: str | os.PathLike[str], *, threads: int = 2) -> A
     def predict(_: Source) -> Estimate[Compressed]:
         with _unreplaced(reader):
             tallies, losses = _compare(source, reader, threads)
-            found.extend([*another_volume(source, store), *losses])
-        if not any(f.check == "damaged" for f in found) and not is_intact(store, _sizes(store), record):
+            found.extend([*another_volume(source, store), *losses, *_without_previous(reader)])
+        if not any(f.check == "damaged" for f in found) and not is_intact(store, sizes_of(store), record):
             message = "files of the store were altered since it was written, though all fields decode"
             found.append(Finding("damaged", Level.REFUSE, message, "store"))
         value = _measured(source, tallies, record, Path(store), time.perf_counter() - started)
@@ -186,71 +186,14 @@ def verify(volume: Any, store: str | os.PathLike[str], *, threads: int = 2) -> A
     )
 
 
-def info(store: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a store says of itself, without decoding anything.
-
-    Returns:
-        path, sweeps, variables (name -> codec, psnr, max_error, bounds, bits_per_value, mask_bits_per_value),
-        gates, bits_per_value, total_bits_per_value, bytes by kind, interval_s, models, previous, intact
-        (whether every file still has its checksum), attributes.
-
-    Raises:
-        BadInput: there is no store.
-        DamagedStore: ``zarr.json`` or the record was altered.
-    """
-    path = path_of(store, "store", "out.zarr")
-    record = check_store(path)
-    sizes = _sizes(path)
-    weights = _weights(path, sizes)
-    # not through xarray, which reads coordinates: what a store says of itself stands when one is damaged
-    document = json.loads((path / "zarr.json").read_bytes())
-    sweeps, shapes = _arrays(document["consolidated_metadata"]["metadata"])
-    attrs = {k: v for k, v in document.get("attributes", {}).items() if k != "coordinates"}
-    gates = sum(rays * count for rays, count in shapes.values())
-    variables = {}
-    for var, kept in record["variables"].items():
-        own = sum(rays * count for (n, v), (rays, count) in shapes.items() if v == var)
-        values, masks = (
-            sum(
-                size
-                for key, size in weights.items()
-                if key.split("/")[1:2] == [array] and key.startswith("sweep_")
-            )
-            for array in (var, array_of(var, "mask"))
-        )
-        variables[var] = {
-            **kept,
-            "bits_per_value": 8 * values / max(1, own),
-            "mask_bits_per_value": 8 * masks / max(1, own),
-        }
-    parts = _parts(weights, record["variables"])
-    return {
-        "path": str(path),
-        "sweeps": len(sweeps),
-        "shapes": {n: list(next((s for (m, _), s in shapes.items() if m == n), ())) for n in sweeps},
-        "variables": variables,
-        "gates": gates,
-        "bits_per_value": 8 * parts["fields"] / max(1, gates),
-        "total_bits_per_value": 8 * sum(parts.values()) / max(1, gates),
-        "bytes": parts,
-        "interval_s": record.get("interval_s"),
-        "models": record.get("models", {}),
-        "previous": (record.get("previous") or {}).get("path"),
-        "intact": is_intact(path, sizes, record),
-        "attributes": attrs,
-    }
-
-
-def _arrays(nodes: Mapping[str, Any]) -> tuple[list[str], dict[tuple[str, str], tuple[int, int]]]:
-    """Names of the sweeps, and (sweep, field) -> rays, gates."""
-    sweeps = [n for n, node in nodes.items() if n.startswith("sweep_") and node["node_type"] == "group"]
-    shapes = {}
-    for path, node in nodes.items():
-        sweep, _, var = path.partition("/")
-        if sweep in sweeps and f"{sweep}/{array_of(var, 'mask')}" in nodes:
-            rays, gates = node["shape"]
-            shapes[sweep, var] = (int(rays), int(gates))
-    return [s for s in sweeps if s[6:].isdigit()], shapes
+def _without_previous(reader: PlaneReader) -> list[Finding]:
+    """A finding where the previous volume, or one that it needs, is gone: planes may be in memory still."""
+    try:
+        while json.loads(reader.fetch(RECORD) or b"{}").get("previous"):
+            reader = reader.previous()
+    except DamagedStore as err:
+        return [Finding("damaged", Level.REFUSE, str(err), "previous")]
+    return []
 
 
 def _coded(dataset: xr.Dataset) -> list[str]:
@@ -312,8 +255,8 @@ def _compare(source: Source, reader: PlaneReader, threads: int) -> tuple[dict[st
 def _measured(
     source: Source, tallies: Mapping[str, Tally], record: Mapping[str, Any], path: Path, seconds: float
 ) -> Compressed:
-    sizes = _weights(path, _sizes(path))
-    parts = _parts(sizes, record["variables"])
+    sizes = weights_of(path, sizes_of(path))
+    parts = parts_of(sizes, record["variables"])
     variables = {}
     for var, tally in tallies.items():
         kept = record["variables"].get(var, {})
@@ -378,32 +321,3 @@ def _measured(
         models=record.get("models") or {},
         previous=(record.get("previous") or {}).get("path"),
     )
-
-
-def _sizes(path: Path) -> dict[str, int]:
-    return {p.relative_to(path).as_posix(): p.stat().st_size for p in path.rglob("*") if p.is_file()}
-
-
-def _weights(path: Path, sizes: Mapping[str, int]) -> dict[str, int]:
-    """Key of each file -> its bytes; a variable's part of ``quantisers.json`` counts as one more chunk."""
-    weights = dict(sizes)
-    for var, size in quantiser_bytes(file_fetcher(path)).items():
-        weights[f"sweep_/{var}/quantiser"] = size
-        weights[QUANTISERS] -= size
-    return weights
-
-
-def _parts(sizes: Mapping[str, int], variables: Iterable[str]) -> dict[str, int]:
-    coded = {a for v in variables for a in (v, array_of(v, "mask"))}
-    parts = {"fields": 0, "metadata": 0, "coordinates": 0, "models": 0}
-    for key, size in sizes.items():
-        names = key.split("/")
-        if key in ("zarr.json", RECORD, QUANTISERS):
-            parts["metadata"] += size
-        elif names[0] == MODEL_DIR:
-            parts["models"] += size
-        elif names[0].startswith("sweep_") and len(names) > 2 and names[1] in coded:
-            parts["fields"] += size
-        else:
-            parts["coordinates"] += size
-    return parts

@@ -60,7 +60,8 @@ def write_metadata(source: Source, writer: FolderWriter) -> tuple[int, int]:
             for var in sweep.fields:
                 variable = sweep.variable(var)
                 validity = sweep.validity_attrs(var)
-                nodes[f"{prefix}/{var}"] = layout.field_node(_referring(variable, var))
+                with layout.concerning(f"{prefix}/{var}"):
+                    nodes[f"{prefix}/{var}"] = layout.field_node(_referring(variable, var))
                 nodes[f"{prefix}/{array_of(var, 'mask')}"] = layout.validity_node(
                     variable.dims, variable.shape, validity
                 )

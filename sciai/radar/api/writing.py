@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,23 @@ from sciai.core.atomic import terminable
 from sciai.radar import checks
 from sciai.radar.api import choosing
 from sciai.radar.api.atomic import FolderWriter, check_target, new_folder
-from sciai.radar.api.encode import Encoder, Plane, Task
+from sciai.radar.api.encode import Encoder
 from sciai.radar.api.figures import compressed, variable_report, with_record
 from sciai.radar.api.guards import concerning_previous, infinite_once_loaded
 from sciai.radar.api.mend import finer_planes, missing
+from sciai.radar.api.needs import Plane, Task
 from sciai.radar.api.planes import PlaneReader
+from sciai.radar.api.planning import Planner
 from sciai.radar.api.plans import Coded, Target, VariablePlan, model_key
 from sciai.radar.api.record import asked, stages
 from sciai.radar.api.report import Compressed
-from sciai.radar.api.source import Planned, Source, open_source
+from sciai.radar.api.source import Source, open_source
 from sciai.radar.api.store import write_metadata, write_models, write_quantisers, write_record
 from sciai.radar.api.strong import STRONG_BOUND
 from sciai.radar.api.targets import PerVariable, codecs_of, previous_of, targets_of
 from sciai.radar.data.arguments import flag_of, function_of, path_of, whole_number
 from sciai.radar.data.memory import hand_back
-from sciai.radar.data.names import psnr_peak
-from sciai.radar.model.interface import QuantSpec, SweepCodec, Twinned
-from sciai.radar.model.plain import PlainCodec
+from sciai.radar.model.interface import SweepCodec
 
 __all__ = ["compress"]
 
@@ -180,6 +181,10 @@ class _Job:
     started: float
     models: Mapping[str, str] | None = None
 
+    @cached_property
+    def planner(self) -> Planner:
+        return Planner(self.source, self.targets, self.codecs)
+
     def provenance(self) -> Provenance:
         # hashes of the checkpoints, which have cards; of the model alone where it came out of a store
         known = {c.name: getattr(c, "checkpoint", "") for c in self.codecs}
@@ -196,9 +201,9 @@ class _Job:
             # metadata come first: what they cannot hold is found before the work, and planes kept from a
             # first pass are read with their help
             described = pool.submit(write_metadata, self.source, writer)
-            found = pool.map(self._plan, self.source.variables)
+            found = pool.map(self.planner.plan, self.source.variables)
             plans = dict(zip(self.source.variables, found, strict=True))
-        plans = self._share_steps(plans)
+        plans = self.planner.share_steps(plans)
         hand_back()
         metadata, coordinates = described.result()
         trial: dict[str, Coded] = {}
@@ -229,10 +234,10 @@ class _Job:
                 if few and attempt < _IN_PART:
                     more |= few
                 else:  # aim higher, at last for every bit
-                    plans[var] = self._aim_higher(
-                        plans[var], var, gap * (1.2 + max(0, attempt - _IN_PART)), attempt
+                    plans[var] = self.planner.aim_higher(
+                        plans[var], var, gap * (1.2 + max(0, attempt - _IN_PART)), _ATTEMPTS - 1 - attempt
                     )
-            plans = self._share_steps(plans)
+            plans = self.planner.share_steps(plans)
             changed = {v for v in plans if plans[v] != before[v]}
             finer = {at: plan for at, plan in {**finer, **more}.items() if at[1] not in changed}
             again = {(at, v) for at, s in enumerate(self.source.sweeps) for v in s.fields if v in changed}
@@ -295,73 +300,6 @@ class _Job:
 
         return write
 
-    def _plan(self, var: str) -> VariablePlan:
-        target, period = self.targets[var], self.source.period(var)
-        peak = psnr_peak(var, self.source.some_values(var))
-        packings = tuple(self.source.packings(var))
-        tried = choosing.cheap(self.codecs)
-        values = tuple((c, self._spec(c, var, target, peak, period, packings)) for c in tried)
-        reflective = self.source.is_reflectivity(var)
-        return VariablePlan(target, peak, period, values, choosing.for_masks(tried), packings, reflective)
-
-    def _share_steps(self, plans: dict[str, VariablePlan]) -> dict[str, VariablePlan]:
-        """Give variables that predict each other (TH and DBZH) one step, where that costs either little.
-
-        With unequal steps the cells of the two disagree, and most of what one tells about the other is lost.
-        """
-        plans = dict(plans)
-        for var in self.source.variables:
-            for position, (codec, spec) in enumerate(plans[var].values):
-                twin = codec.twin(var, self.source.variables) if isinstance(codec, Twinned) else None
-                if twin is None or self.targets[var] != self.targets[twin]:
-                    continue
-                if len(plans[twin].values) <= position or plans[twin].values[position][0] is not codec:
-                    continue
-                other = plans[twin].values[position][1]
-                step = min(spec.step, other.step)
-                if step <= 0.93 * max(spec.step, other.step) or spec.step == other.step:
-                    continue
-                common = QuantSpec(step, 0.0)
-                for name in (var, twin):
-                    values = list(plans[name].values)
-                    if isinstance(codec, Twinned):
-                        values[position] = (codec, self._respec(codec, name, plans[name], common))
-                    plans[name] = replace(plans[name], values=tuple(values))
-        return plans
-
-    def _respec(self, codec: Twinned, var: str, plan: VariablePlan, like: QuantSpec) -> QuantSpec:
-        return codec.plan(
-            var,
-            Planned(self.source, var),
-            psnr=plan.target.psnr,
-            max_error=plan.target.max_error,
-            lossless=plan.target.lossless,
-            peak=plan.peak,
-            period=plan.period,
-            like=like,
-        )
-
-    def _spec(
-        self,
-        codec: SweepCodec,
-        var: str,
-        target: Target,
-        peak: float,
-        period: float | None,
-        packings: Sequence[tuple[float, float]],
-    ) -> QuantSpec:
-        more: dict[str, Any] = {"packings": packings} if isinstance(codec, PlainCodec | Twinned) else {}
-        return codec.plan(
-            var,
-            Planned(self.source, var),
-            psnr=target.psnr,
-            max_error=target.max_error,
-            lossless=target.lossless,
-            peak=peak,
-            period=period,
-            **more,
-        )
-
     def _reader(self, writer: FolderWriter, used: Mapping[str, SweepCodec]) -> PlaneReader:
         """A reader of what is written so far."""
         known = {(c.name, model_key(c)): c for c in used.values()}
@@ -391,23 +329,12 @@ class _Job:
             how = var, plan.target, plan.peak, plan.period, plan.packings
             planned = {c.name: spec for c, spec in plan.values}
             values = tuple(
-                (c, planned[c.name] if c.name in planned else self._spec(c, *how))
+                (c, planned[c.name] if c.name in planned else self.planner.spec(c, *how))
                 for c in choosing.worth_trying(candidates, weighed)
             )
             few = choosing.worth_trying(plan.masks, [masks.get(c.name) for c in plan.masks])
             chosen[var] = replace(plan, values=values, masks=tuple(few))
         return chosen
-
-    def _aim_higher(self, plan: VariablePlan, var: str, missing: float, attempt: int) -> VariablePlan:
-        """A plan for a little more than was missed; then plain rounding with room; in the end every bit."""
-        if attempt == _ATTEMPTS - 1:
-            return replace(plan, values=((PlainCodec(), QuantSpec(0.0, 0.0, bound=0.0)),))
-        codecs = [c for c, _ in plan.values]
-        target = replace(plan.target, psnr=(plan.target.psnr or 0.0) + missing + 0.005)
-        if attempt == _ATTEMPTS - 2:
-            codecs, target = [PlainCodec()], replace(target, psnr=(self.targets[var].psnr or 0.0) + 0.3)
-        values = tuple((c, self._spec(c, var, target, plan.peak, plan.period, plan.packings)) for c in codecs)
-        return replace(plan, target=target, values=values)
 
 
 def _in_use(codecs: Mapping[str, SweepCodec], coded: Mapping[str, Coded]) -> dict[str, SweepCodec]:

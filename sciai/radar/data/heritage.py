@@ -11,9 +11,10 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import xarray as xr
+if TYPE_CHECKING:  # Zarr finds the codec by way of this module, and must not pay for xarray by that
+    import xarray as xr
 
 __all__ = ["RECORD", "heritage_of", "history_lines", "line_of", "with_heritage"]
 
@@ -53,7 +54,7 @@ def heritage_of(volume: Any) -> list[str]:
         volume: Tree or dataset as handed over; also one that xarray opened from a store, which has no line
             yet. Of anything else nothing is known.
     """
-    if not isinstance(volume, xr.DataTree | xr.Dataset):
+    if not hasattr(volume, "attrs") or not hasattr(volume, "encoding"):
         return []
     lines = history_lines(volume.attrs)
     place = volume.encoding.get("source")

@@ -8,7 +8,8 @@ import pytest
 
 from sciai.radar import compress, decompress
 from sciai.radar.api import verify
-from sciai.radar.api.encode import Encoder, Task
+from sciai.radar.api.encode import Encoder
+from sciai.radar.api.needs import Task
 from sciai.radar.model.context import quick_codec
 from tests.radar.synthetic import volume
 

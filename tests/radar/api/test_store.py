@@ -14,6 +14,7 @@ import xarray as xr
 import zarr
 
 from sciai.core.answer import Level
+from sciai.core.errors import BadInput
 from sciai.radar import compress, decompress, simulate
 from sciai.radar.api import info, verify
 from sciai.radar.data import write_cfradial2, write_odim, write_pawr
@@ -33,6 +34,17 @@ def rest_of(tree: xr.DataTree, fields: set[str]) -> xr.DataTree:
     return xr.DataTree.from_dict(nodes)
 
 
+def as_it_was(tree: xr.DataTree) -> xr.DataTree:
+    """Without the line that decoding a lossy store adds to the history."""
+    before, _, line = str(tree.attrs["history"]).rpartition("\n")
+    assert line.startswith("decoded by sciai.radar from a lossy store: DBZH 3")
+    tree = tree.copy()
+    tree.attrs = {
+        k: before if k == "history" else v for k, v in tree.attrs.items() if before or k != "history"
+    }
+    return tree
+
+
 @pytest.mark.parametrize("codec", ["plain", "context"])
 def test_everything_comes_back(tmp_path: Path, neighbour_codec: Any, codec: str) -> None:
     tree = volume(1, ((36, 50), (36, 50), (24, 33), (1, 7)))
@@ -41,7 +53,7 @@ def test_everything_comes_back(tmp_path: Path, neighbour_codec: Any, codec: str)
     reports = answer.unwrap().variables
     assert {r.codec for r in reports.values()} == {codec}
     lazy = xr.open_datatree(tmp_path / "a.zarr", engine="zarr")
-    loaded = decompress(tmp_path / "a.zarr")
+    loaded = as_it_was(decompress(tmp_path / "a.zarr"))
     xr.testing.assert_identical(lazy.load(), loaded)
     xr.testing.assert_identical(rest_of(tree, set(reports)), rest_of(loaded, set(reports)))
     for name in tree.children:
@@ -218,7 +230,7 @@ def test_text_dates_and_odd_variables(tmp_path: Path) -> None:
     nodes["/radar_parameters"] = xr.Dataset({"beam_width": 1.2, "name": "X"}, attrs={"more": [1, 2.5, "x"]})
     tree = xr.DataTree.from_dict(nodes)
     compress(tree, tmp_path / "a.zarr", codec="plain")
-    back = decompress(tmp_path / "a.zarr")
+    back = as_it_was(decompress(tmp_path / "a.zarr"))
     fields = {"DBZH", "ZDR", "VRADH"}
     xr.testing.assert_identical(rest_of(back, fields), rest_of(tree, fields))
     assert np.signbit(back["sweep_0/minus_zero"].item())
@@ -315,3 +327,30 @@ def test_a_second_pass_still_knows_the_previous_volume(
     assert all(v.psnr >= 35 for v in done.variables.values())
     back = decompress(tmp_path / "b.zarr")
     assert np.array_equal(back["sweep_0/TH_validity"].values, first["sweep_0/TH_validity"].values)
+
+
+@pytest.mark.parametrize("name", ["sweep_0/DBZH", "beam"])
+def test_an_attribute_that_cannot_be_stored_is_named_with_its_variable(tmp_path: Path, name: str) -> None:
+    tree = one_field(np.ones((4, 5), np.float32))
+    tree["sweep_0/beam"] = xr.DataArray(np.ones(4), dims="azimuth")
+    tree[f"sweep_0/{name.rpartition('/')[2]}"].attrs["when"] = np.datetime64("2024-01-01")
+    with pytest.raises(BadInput, match="attribute when of a variable is a date") as caught:
+        compress(tree, tmp_path / "a.zarr", codec="plain")
+    assert caught.value.field == name
+    assert not list(tmp_path.iterdir())
+
+
+def test_verify_does_not_prove_from_memory(tmp_path: Path) -> None:
+    """A store that needs a previous volume which is gone cannot be decoded, whatever is still in memory."""
+    for step in range(3):
+        storm = simulate(seed=3, time_step=step, shape=(2, 36, 60), variables=["DBZH"])
+        before = tmp_path / f"{step - 1}.zarr" if step else None
+        compress(storm, tmp_path / f"{step}.zarr", codec="context", previous=before)
+    decompress(tmp_path / "2.zarr")
+    assert verify(storm, tmp_path / "2.zarr").level <= Level.CAUTION
+    (tmp_path / "0.zarr").rename(tmp_path / "elsewhere")
+    answer = verify(storm, tmp_path / "2.zarr")
+    assert answer.level == Level.REFUSE
+    (found,) = (f for f in answer.findings if f.check == "damaged")
+    assert "previous volume" in found.message
+    assert found.where == "previous"
