@@ -57,6 +57,27 @@ def test_negative_and_unsorted_ranges(tmp_path: Path) -> None:
     np.testing.assert_array_equal(back["sweep_1"].range, tree["sweep_1"].range)
 
 
+@pytest.mark.parametrize(("name", "fill"), [("azimuth", -9999.0), ("elevation", np.nan)])
+def test_angles_that_are_none(tmp_path: Path, name: str, fill: float) -> None:
+    tree = volume(61)
+    angles = np.asarray(tree["sweep_1"][name].values, np.float64).copy()
+    angles[4:7] = fill
+    tree = recoordinated(tree, "sweep_1", **{name: ("azimuth", angles)})
+    (found,) = findings(run(tree, tmp_path), "geometry")
+    assert found.where == "sweep_1"
+    assert found.message.startswith(f"{name} of 3 rays is no angle")
+    back = xr.open_datatree(tmp_path / "a.zarr", engine="zarr")
+    np.testing.assert_array_equal(back["sweep_1"][name], angles)
+
+
+def test_coordinates_of_every_gate_that_outweigh_the_echo(tmp_path: Path) -> None:
+    tree = volume(61, ((60, 80),))
+    where = np.random.default_rng(0).normal(size=(60, 80))
+    given = dict.fromkeys(("x", "y"), (("azimuth", "range"), where))
+    (found,) = findings(run(recoordinated(tree, "sweep_0", **given), tmp_path), "overhead")
+    assert "; x, y, stored bit for bit for every gate, can be left out" in found.message
+
+
 def test_unknown_name(tmp_path: Path) -> None:
     answer = run(volume(62, variables=("SIGMA", "DBZH")), tmp_path)
     (found,) = findings(answer, "unknown_name")

@@ -69,8 +69,20 @@ def geometry(source: Source) -> Iterable[Finding]:
                 yield _caution("geometry", message, where)
             if known.size > 1 and not (np.diff(known) > 0).all():
                 yield _caution("geometry", "ranges do not ascend; kept as they are, but look at them", where)
+        for name, most in (("azimuth", 360.0), ("elevation", 180.0)):
+            off = _not_an_angle(sweep.dataset.variables.get(name), most)
+            if sweep.fields and off:
+                message = f"{name} of {off} rays is no angle (NaN, or beyond {most:g}); kept, but look at it"
+                yield _caution("geometry", message, where)
         if sweep.fields and not {"azimuth", "elevation"} & set(map(str, sweep.dataset.variables)):
             yield _caution("geometry", "no azimuth: whether the sweep goes round is not known", where)
+
+
+def _not_an_angle(angles: Any, most: float) -> int:
+    """How many of a sweep's angles in degrees are NaN, or beyond what is possible; a fill value, perhaps."""
+    if angles is None or angles.dtype.kind not in "fiu":
+        return 0
+    return int((~(np.abs(np.asarray(angles.values, np.float64)) <= most)).sum())
 
 
 def unknown_names(source: Source) -> Iterable[Finding]:
@@ -212,7 +224,7 @@ def implausible(source: Source, estimate: Estimate[Compressed]) -> Iterable[Find
         if report.fill_value is None and report.no_echo_value is None and _is_beyond(report):
             message = (
                 f"{_percent(report.beyond_fraction)} of its gates are beyond what {base_name(var)} can be "
-                f"({_between(var)}): it is {report.lowest:.6g} to {report.highest:.6g}. Another unit, a "
+                f"({_between(var)}): from {report.lowest:.6g} to {report.highest:.6g}. Another unit, a "
                 "wrong scale_factor or add_offset, or another variable of that name? Coded as it is"
             )
             yield Finding("implausible", Level.CAUTION, message, var)
@@ -258,7 +270,21 @@ def overhead(source: Source, estimate: Estimate[Compressed]) -> Iterable[Finding
     rest = value.store_bytes - value.field_bytes
     if rest > value.field_bytes:
         message = f"metadata, coordinates and model take {rest} bytes, the fields {value.field_bytes}"
+        large = _in_every_gate(source)
+        if large:
+            message += f"; {', '.join(large)}, stored bit for bit for every gate, can be left out"
         yield _caution("overhead", message, "")
+
+
+def _in_every_gate(source: Source) -> list[str]:
+    """Coordinates over rays and gates, such as the x, y and z of each, which angles and ranges tell."""
+    found = {
+        str(name)
+        for sweep in source.sweeps
+        for name, variable in sweep.dataset.coords.items()
+        if variable.ndim == 2 and variable.shape == sweep.shape
+    }
+    return sorted(found)
 
 
 BEFORE: Final = (geometry, second_hand, unknown_names, told_apart, double, infinite)
