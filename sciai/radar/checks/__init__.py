@@ -206,8 +206,8 @@ def left_among_values(source: Source, estimate: Estimate[Compressed]) -> Iterabl
         why = f"no {base_name(known)} is ({_between(known)})" if known else "is far from all other values"
         message = (
             f"{value:.6g}, which {why}, is left among the values of {', '.join(found.values())}: a fill "
-            f"value, coded as if it were measured; set the variable's `_FillValue`, {remedy}; then compress "
-            "again"
+            "value, coded as if it were measured; give the variable an attribute `_FillValue` that says so, "
+            f"{remedy}; then compress again"
         )
         yield Finding("fill_value", Level.CAUTION, message, ", ".join(found))
     if silent:
@@ -225,7 +225,7 @@ def implausible(source: Source, estimate: Estimate[Compressed]) -> Iterable[Find
             message = (
                 f"{_percent(report.beyond_fraction)} of its gates are beyond what {base_name(var)} can be "
                 f"({_between(var)}): from {report.lowest:.6g} to {report.highest:.6g}. Another unit, a "
-                "wrong scale_factor or add_offset, or another variable of that name? Coded as it is"
+                "wrong scale_factor or add_offset, a fill value? Coded as it is"
             )
             yield Finding("implausible", Level.CAUTION, message, var)
 

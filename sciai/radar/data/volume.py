@@ -42,7 +42,7 @@ def open_volume(source: Source | Sequence[str | os.PathLike[str]]) -> xr.DataTre
         file; dims (azimuth or elevation, range), rays sorted by that angle. Fields are float32, NaN where
         invalid,
         each beside ``<VAR>_validity`` (0 valid, 1 below noise, 2 missing). ``VAR.encoding`` keeps the
-        source's packing.
+        source's packing. The root's ``history`` tells of lossy stores that it was decoded from.
 
     Raises:
         BadInput: missing path, empty, truncated or unknown file, no data variable, files that do not
