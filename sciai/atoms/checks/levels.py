@@ -1,0 +1,64 @@
+# mypy: ignore-errors
+"""Where two levels of theory meet in one structure: metals with and without a U.
+
+The Materials Project, and whatever learned it, computes V, Cr, Mn, Fe, Co, Ni, Mo and W with a Hubbard U
+(PBE+U) in any structure that holds O or F, and without one elsewhere. The zeros of energy lie 1.6 to 4.4 eV
+for each metal atom apart (Wang et al. 2021, Sci. Rep. 11, 15496). In a crystal whose metal atoms are all bonded
+to O or F, or none, that cancels. Where some are and others are not (oxygen on nickel), a potential that sees
+surroundings alone cannot know which zero is meant, and its energies and forces are off by eV.
+"""
+
+# The function below is compiled; its types are numba's to infer, not mypy's.
+from __future__ import annotations
+
+import numpy as np
+from ase.data import covalent_radii
+from numba import njit
+
+__all__ = ["SIGHT", "between"]
+
+SIGHT = 4.5
+"""Å; a metal atom that has O or F no further than this, and none bonded, is between the levels."""
+
+_BOND = 1.35  # of the sum of the covalent radii
+_RADII = np.asarray(covalent_radii[:119], np.float64)
+
+
+def between(positions, numbers, edges, shifts, metals, partners):
+    """Atoms of such metals that see O or F and are not bonded to any, int64 (k,).
+
+    Args:
+        positions: Å, float64 (n, 3).
+        numbers: atomic numbers below 119, int64 (n,).
+        edges: directed pairs up to ``SIGHT`` at least, int64 (2, e).
+        shifts: of the second atom, Å, float64 (e, 3).
+        metals: which atomic numbers are computed with U beside partners, bool (119,).
+        partners: which are O or F, bool (119,).
+
+    >>> nickel, oxygen = np.arange(119) == 28, np.arange(119) == 8
+    >>> row = np.array([[0.0, 0, 0], [0, 0, 1.8], [0, 0, -2.4], [0, 0, -4.8]])
+    >>> pairs = np.array([[0, 1, 1, 2, 0, 2, 2, 3], [1, 0, 2, 1, 2, 0, 3, 2]])
+    >>> between(row, np.array([28, 8, 28, 28]), pairs, np.zeros((8, 3)), nickel, oxygen).tolist()
+    [2]
+    """
+    return np.flatnonzero(_seen(positions, numbers, edges, shifts, metals, partners, _RADII) == 1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _seen(positions, numbers, edges, shifts, metals, partners, radii):
+    """Of each atom: 0 no such metal, or no partner in sight; 1 one in sight; 2 one bonded."""
+    found = np.zeros(len(numbers), np.int64)
+    for e in range(edges.shape[1]):
+        i, j = edges[0, e], edges[1, e]
+        if found[i] == 2 or not metals[numbers[i]] or not partners[numbers[j]]:
+            continue
+        x = positions[j, 0] - positions[i, 0] + shifts[e, 0]
+        y = positions[j, 1] - positions[i, 1] + shifts[e, 1]
+        z = positions[j, 2] - positions[i, 2] + shifts[e, 2]
+        square = x * x + y * y + z * z
+        bond = _BOND * (radii[numbers[i]] + radii[numbers[j]])
+        if square < bond * bond:
+            found[i] = 2
+        elif square < SIGHT * SIGHT:
+            found[i] = 1
+    return found
