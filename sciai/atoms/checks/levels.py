@@ -4,8 +4,8 @@
 The Materials Project, and whatever learned it, computes V, Cr, Mn, Fe, Co, Ni, Mo and W with a Hubbard U
 (PBE+U) in any structure that holds O or F, and without one elsewhere. The zeros of energy lie 1.6 to 4.4 eV
 for each metal atom apart (Wang et al. 2021, Sci. Rep. 11, 15496). In a crystal whose metal atoms are all
-bonded to O or F, or none, that cancels. Where some are and others are not (oxygen on nickel), a potential that sees
-surroundings alone cannot know which zero is meant, and its energies and forces are off by eV.
+bonded to O or F, or none, that cancels. Where some are and others are not (oxygen on nickel), a potential
+that sees surroundings alone cannot know which zero is meant, and its energies and forces are off by eV.
 """
 
 # The function below is compiled; its types are numba's to infer, not mypy's.
