@@ -34,7 +34,7 @@ def test_adsorption_on_metals_it_is_wrong_about_is_refused(
     answer = adsorb(metal_slab, Atoms("O"), shipped, out=tmp_path / "run")
     assert answer.estimate is None
     assert answer.findings[0].check == "known_gap"
-    assert "use DFT" in answer.findings[0].message
+    assert "PBE+U" in answer.findings[0].message
 
 
 def test_it_is_for_the_user_to_decide(shipped: Potential) -> None:
