@@ -110,7 +110,7 @@ class Evidence:
         support: distances to the surroundings learned; None where not known.
         elements: atomic numbers a foreign potential knows; None where it does not say.
         levels: which atomic numbers its data compute at another level of theory (PBE+U), and beside which
-            others, each bool (119,); None where all is one level (see ``sciai.atoms.checks.levels``).
+            others, each bool (119,); None where all is one level (see ``sciai.atoms.data.levels``).
 
     Example:
         >>> Evidence.none().knows(1), Evidence.none().knows(0)

@@ -171,7 +171,7 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
         metals, partners = evidence.levels
         if not (metals[scene.kinds].any() and partners[scene.kinds].any()):
             return
-        from sciai.atoms.checks.levels import between
+        from sciai.atoms.data.levels import between
 
         places = np.ascontiguousarray(scene.atoms.positions, np.float64)
         apart = between(places, scene.numbers, *scene.directed, metals, partners)

@@ -12,16 +12,72 @@ that sees surroundings alone cannot know which zero is meant, and its energies a
 from __future__ import annotations
 
 import numpy as np
-from ase.data import covalent_radii
+from ase.data import atomic_numbers, covalent_radii
 from numba import njit
 
-__all__ = ["SIGHT", "between"]
+from sciai.atoms.data.graph import neighbours
+
+__all__ = ["METALS", "PARTNERS", "SIGHT", "between", "on_one_zero", "split"]
+
+METALS = {
+    "V": -1.7, "Cr": -1.999, "Mn": -1.668, "Fe": -2.256, "Co": -1.638, "Ni": -2.541,
+    "Mo": -3.202, "W": -4.438,
+}  # fmt: skip
+"""Metal -> what brings its energy with U to the zero without, eV for each atom (Wang et al. 2021)."""
+
+PARTNERS = ("O", "F")
+"""A structure that holds one of these is computed with U."""
 
 SIGHT = 4.5
 """Å; a metal atom that has O or F no further than this, and none bonded, is between the levels."""
 
 _BOND = 1.35  # of the sum of the covalent radii
 _RADII = np.asarray(covalent_radii[:119], np.float64)
+_SHIFT, _PARTNERS = np.zeros(119), np.zeros(119, bool)
+_SHIFT[[atomic_numbers[symbol] for symbol in METALS]] = list(METALS.values())
+_PARTNERS[[atomic_numbers[symbol] for symbol in PARTNERS]] = True
+
+
+def on_one_zero(record):
+    """A record of the Materials Project's level with its energy on the zero of PBE without U.
+
+    Args:
+        record: with the energy as it was computed.
+
+    >>> from ase.build import bulk
+    >>> from sciai.atoms.data.records import from_atoms
+    >>> oxide = from_atoms(bulk("NiO", "rocksalt", 4.18), "mptrj").with_labels(-10.0, None, None, "mptrj")
+    >>> round(on_one_zero(oxide).energy, 3)
+    -12.541
+    """
+    shift = float(_SHIFT[record.numbers].sum())
+    if record.energy is None or not shift or not _PARTNERS[record.numbers].any():
+        return record
+    return record.with_labels(record.energy + shift, record.forces, record.stress, record.source)
+
+
+def split(record):
+    """Whether metal atoms of a record see O or F without being bonded to any.
+
+    There, labels of a model that learned both levels are those of neither.
+
+    Args:
+        record: a structure.
+
+    >>> from ase.build import add_adsorbate, bulk, fcc111
+    >>> from sciai.atoms.data.records import from_atoms
+    >>> slab = fcc111("Ni", (2, 2, 3), vacuum=6)
+    >>> add_adsorbate(slab, "O", 1.2, "fcc")
+    >>> [split(from_atoms(atoms, "x")) for atoms in (slab, bulk("NiO", "rocksalt", 4.18))]
+    [True, False]
+    """
+    numbers = np.asarray(record.numbers, np.int64)
+    if not (_SHIFT[numbers].any() and _PARTNERS[numbers].any()):
+        return False
+    places, cell = np.asarray(record.positions, float), np.asarray(record.cell, float)
+    pairs, images = neighbours(places, cell, [bool(flag) for flag in record.pbc], SIGHT)
+    edges, shifts = pairs.astype(np.int64), images @ cell
+    return bool(len(between(places, numbers, edges, shifts, _SHIFT != 0, _PARTNERS)))
 
 
 def between(positions, numbers, edges, shifts, metals, partners):
