@@ -1,4 +1,3 @@
-# mypy: ignore-errors
 """Where two levels of theory meet in one structure: metals with and without a U.
 
 The Materials Project, and whatever learned it, computes V, Cr, Mn, Fe, Co, Ni, Mo and W with a Hubbard U
@@ -8,16 +7,21 @@ bonded to O or F, or none, that cancels. Where some are and others are not (oxyg
 that sees surroundings alone cannot know which zero is meant, and its energies and forces are off by eV.
 """
 
-# The function below is compiled; its types are numba's to infer, not mypy's.
 from __future__ import annotations
 
 import numpy as np
 from ase.data import atomic_numbers, covalent_radii
 from numba import njit
+from numpy.typing import NDArray
 
 from sciai.atoms.data.graph import neighbours
+from sciai.atoms.data.records import Record
 
 __all__ = ["METALS", "PARTNERS", "SIGHT", "between", "on_one_zero", "split"]
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 METALS = {
     "V": -1.7, "Cr": -1.999, "Mn": -1.668, "Fe": -2.256, "Co": -1.638, "Ni": -2.541,
@@ -38,7 +42,7 @@ _SHIFT[[atomic_numbers[symbol] for symbol in METALS]] = list(METALS.values())
 _PARTNERS[[atomic_numbers[symbol] for symbol in PARTNERS]] = True
 
 
-def on_one_zero(record):
+def on_one_zero(record: Record) -> Record:
     """A record of the Materials Project's level with its energy on the zero of PBE without U.
 
     Args:
@@ -56,7 +60,7 @@ def on_one_zero(record):
     return record.with_labels(record.energy + shift, record.forces, record.stress, record.source)
 
 
-def split(record):
+def split(record: Record) -> bool:
     """Whether metal atoms of a record see O or F without being bonded to any.
 
     There, labels of a model that learned both levels are those of neither.
@@ -80,7 +84,9 @@ def split(record):
     return bool(len(between(places, numbers, edges, shifts, _SHIFT != 0, _PARTNERS)))
 
 
-def between(positions, numbers, edges, shifts, metals, partners):
+def between(
+    positions: Floats, numbers: Numbers, edges: Numbers, shifts: Floats, metals: Flags, partners: Flags
+) -> Numbers:
     """Atoms of such metals that see O or F and are not bonded to any, int64 (k,).
 
     Args:
@@ -101,7 +107,15 @@ def between(positions, numbers, edges, shifts, metals, partners):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _seen(positions, numbers, edges, shifts, metals, partners, radii):
+def _seen(
+    positions: Floats,
+    numbers: Numbers,
+    edges: Numbers,
+    shifts: Floats,
+    metals: Flags,
+    partners: Flags,
+    radii: Floats,
+) -> Numbers:
     """Of each atom: 0 no such metal, or no partner in sight; 1 one in sight; 2 one bonded."""
     found = np.zeros(len(numbers), np.int64)
     for e in range(edges.shape[1]):

@@ -322,7 +322,16 @@ def module(
             (``sciai.atoms.data.levels``); of those that are no test, structures between the two are left out.
         eval_batch_size: structures per batch elsewhere.
         num_workers: loader processes.
+
+    Raises:
+        BadInput: ``forces_only`` or ``one_zero`` names a source that there is not.
     """
+    for field, names in (("forces_only", forces_only), ("one_zero", one_zero)):
+        if strange := set(names) - set(sources):
+            raise BadInput(
+                f"no source is called {', '.join(sorted(strange))}",
+                field=f"domain.data.{field}", fix=f"there are {', '.join(sources)}",
+            )  # fmt: skip
     records = [
         *_in_blocks([r for r in records if r.source in own]),
         *(r for r in records if r.source not in own),

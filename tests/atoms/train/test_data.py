@@ -192,3 +192,10 @@ def test_metals_with_and_without_a_u_come_to_one_zero() -> None:
     assert energies(moved, 2) == [energy - 2.541 for energy in energies(plain, 2)]
     # of the label by another model that lies between both levels nothing is learned
     assert len(energies(plain, 13)) - len(energies(moved, 13)) == 1
+
+
+@pytest.mark.parametrize("field", ["forces_only", "one_zero"])
+def test_a_source_that_there_is_not_is_named(field: str) -> None:
+    with pytest.raises(BadInput, match="no source is called mptrjj") as caught:
+        module(records(per_system=1), SOURCES, REACH, 4, FRACTIONS, **{field: ["mptrjj"]})  # type: ignore[arg-type]
+    assert caught.value.field == f"domain.data.{field}"
