@@ -26,20 +26,23 @@ import torch
 from torch import Tensor, nn
 
 from sciai.atoms.data.graph import Graph
+from sciai.atoms.model import by_hand
 from sciai.atoms.model.harmonics import harmonics
 from sciai.atoms.model.interface import Prediction
-from sciai.atoms.model.ops import Couplings, Pairs, carry, density, products
+from sciai.atoms.model.ops import Couplings, Pairs, carry, compiled, density, products
 from sciai.atoms.model.radial import envelope, floored, shells
 from sciai.core.errors import BadInput
 
-__all__ = ["ELEMENTS", "Network", "Output"]
+__all__ = ["COULOMB", "ELEMENTS", "ZBL", "Network", "Output"]
 
 ELEMENTS = 119
 """Rows of the tables over elements: atomic numbers 0 (unused) to 118."""
 
 _PROTOTYPES, _HELD_OUT = 6144, 4096
-_COULOMB = 14.399645  # e^2 / (4 pi eps0), eV Å
-_ZBL = ((0.18175, 3.1998), (0.50986, 0.94229), (0.28022, 0.4029), (0.02817, 0.20162))
+COULOMB = 14.399645
+"""e^2 / (4 pi eps0), eV Å."""
+ZBL = ((0.18175, 3.1998), (0.50986, 0.94229), (0.28022, 0.4029), (0.02817, 0.20162))
+"""Screening of nuclei: factors and decays of its exponentials."""
 
 
 @dataclass
@@ -138,7 +141,8 @@ class Network(nn.Module):
         self.register_buffer("touch", touch.float(), persistent=False)
         reaches = (reach[0] + reach[1] * touch).clamp(max=reach[2])
         self.register_buffer("reach", reaches, persistent=False)
-        self.register_buffer("frequencies", math.pi * torch.arange(1, radial + 1).float(), persistent=False)
+        frequencies = math.pi * torch.arange(1, radial + 1).double()
+        self.register_buffer("frequencies", frequencies, persistent=False)
         self.register_buffer("levels", torch.tensor(list(self.sources.values())), persistent=False)
         self.register_buffer("offsets", torch.zeros(len(self.names), ELEMENTS, dtype=torch.float64))
         self.register_buffer("shells", torch.as_tensor(shells(ELEMENTS)), persistent=False)
@@ -226,32 +230,48 @@ class Network(nn.Module):
             virial = (virial + virial.transpose(1, 2)) / 2
         offsets = self.offsets[graph.source[graph.batch], graph.numbers]
         offset = offsets.new_zeros(graph.n_graphs).index_add(0, graph.batch, offsets)
-        doubt = self.doubt(hidden.detach())[:, 0] + 1e-3
-        return Output(heads, offset, energies, force, virial, doubt, hidden)
+        return Output(heads, offset, energies, force, virial, self._force_sd(hidden), hidden)
 
     def predict(self, graph: Graph, *, forces: bool = True, stress: bool = True) -> Prediction:
-        """Answers without gradients; see ``Prediction``."""
-        out = self(graph, forces=forces, stress=stress)
+        """Answers without gradients; see ``Prediction``. On a CPU by ``by_hand``, else by ``forward``."""
+        force: Tensor | None
+        virial: Tensor | None
+        if self.lmax <= by_hand.HIGHEST and compiled(graph.positions):
+            found = by_hand.derived(self, graph, forces or stress)
+            atoms, hidden = found.atoms, found.hidden
+            force, virial = (found.forces if forces else None), (found.virial if stress else None)
+            heads, energies = _per_graph(atoms, graph), atoms.mean(1)
+            force_sd = self._force_sd(hidden)
+            if virial is not None:
+                virial = (virial + virial.transpose(1, 2)) / 2
+        else:
+            out = self(graph, forces=forces, stress=stress)
+            heads, energies, hidden, force_sd = out.heads, out.energies, out.hidden, out.force_sd
+            force, virial = out.forces, out.virial
         offsets = self.offsets[graph.source[graph.batch], graph.numbers]
-        energies = out.energies.detach().double() + offsets
+        energies = energies.detach().double() + offsets
         energy = energies.new_zeros(graph.n_graphs).index_add(0, graph.batch, energies)
         full = None
-        if out.virial is not None:
+        if virial is not None:
             volume = torch.linalg.det(graph.cells).abs()
             volume = torch.where(volume > 1e-6, volume, torch.nan)
-            full = out.virial.detach().double() / volume[:, None, None]
+            full = virial.detach().double() / volume[:, None, None]
+        several = heads.shape[1] > 1
         return Prediction(
             energy=energy,
             energies=energies,
-            forces=None if out.forces is None else out.forces.detach().double(),
+            forces=None if force is None else force.detach().double(),
             stress=full,
-            energy_sd=out.heads.detach().double().std(1)
-            if out.heads.shape[1] > 1
-            else torch.zeros_like(energy),
-            force_sd=out.force_sd.detach().double(),
-            descriptor=out.hidden.detach(),
-            heads=out.heads.detach().double() if out.heads.shape[1] > 1 else None,
+            energy_sd=heads.detach().double().std(1) if several else torch.zeros_like(energy),
+            force_sd=force_sd.detach().double(),
+            descriptor=hidden.detach(),
+            heads=heads.detach().double() if several else None,
         )
+
+    def _force_sd(self, hidden: Tensor) -> Tensor:
+        """Predicted error of forces from features, eV/Å, [n]; the features do not learn from it."""
+        out: Tensor = self.doubt(hidden.detach())[:, 0] + 1e-3
+        return out
 
     def _pairs(self, graph: Graph) -> tuple[Tensor, Pairs, Tensor]:
         """Vectors of the pairs within reach of each other, those pairs, and their atomic numbers [2, e]."""
@@ -295,8 +315,8 @@ class Network(nn.Module):
             return out
         r, (z1, z2) = distance[close], z[:, close].to(distance.dtype)
         scaled = r * (z1**0.23 + z2**0.23) / 0.46850
-        screening = sum(a * torch.exp(-b * scaled) for a, b in _ZBL)
-        energy = 0.5 * _COULOMB * z1 * z2 / r * screening * envelope(r / touch[close])
+        screening = sum(a * torch.exp(-b * scaled) for a, b in ZBL)
+        energy = 0.5 * COULOMB * z1 * z2 / r * screening * envelope(r / touch[close])
         return out.index_add(0, pairs.centre[close], energy)
 
 

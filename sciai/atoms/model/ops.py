@@ -24,6 +24,7 @@ __all__ = [
     "Pairs",
     "carry",
     "carry_plain",
+    "compiled",
     "density",
     "density_plain",
     "products",
@@ -139,7 +140,7 @@ def density(radial: Tensor, filters: Tensor, phi: Tensor, y: Tensor, pairs: Pair
     Returns:
         [n, (lmax + 1)^2, C].
     """
-    if _compiled(radial):
+    if compiled(radial):
         result: Tensor = _Density.apply(radial, filters, phi, y, pairs)
         return result
     return density_plain(radial, filters, phi, y, pairs)
@@ -165,7 +166,7 @@ def carry(radial: Tensor, filters: Tensor, v: Tensor, pairs: Pairs) -> Tensor:
     Returns:
         Shape of v.
     """
-    if _compiled(radial):
+    if compiled(radial):
         result: Tensor = _Carry.apply(radial, filters, v, pairs)
         return result
     return carry_plain(radial, filters, v, pairs)
@@ -189,7 +190,7 @@ def products(a: Tensor, b: Tensor, couplings: Couplings) -> Tensor:
     Returns:
         [n, outputs, C].
     """
-    if _compiled(a):
+    if compiled(a):
         result: Tensor = _Products.apply(a, b, couplings)
         return result
     return products_plain(a, b, couplings)
@@ -215,7 +216,8 @@ def _kernels() -> Any:
     return kernels
 
 
-def _compiled(x: Tensor) -> bool:
+def compiled(x: Tensor) -> bool:
+    """Whether sums are compiled here: on a CPU, unless ``SCIAI_ATOMS_PLAIN=1`` asks for torch's own."""
     return x.device.type == "cpu" and os.environ.get("SCIAI_ATOMS_PLAIN", "") != "1"
 
 

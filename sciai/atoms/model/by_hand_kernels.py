@@ -1,0 +1,398 @@
+# mypy: ignore-errors
+"""The compiled steps of ``by_hand``: pairs to features and back, sums over pairs, products, gates.
+
+Each ``*_back`` is the derivative of what has its name. Shapes: n atoms, e pairs sorted by centre
+(``ptr[i]:ptr[i + 1]`` are atom i's), K radial functions (a multiple of four), M = (lmax + 1)^2 components of
+levels l with 2 l + 1 each, C channels. What is gathered from pairs is [n, M, C]; what is mixed over channels
+is [M, n, C], so that a level is one matrix. Geometry is computed in double precision, whatever the network's.
+"""
+
+# The functions below are compiled; their types are numba's to infer, not mypy's.
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from sciai.atoms.model.kernels import _FAST, _filter
+
+__all__ = [
+    "bounded",
+    "bounded_back",
+    "gated",
+    "gated_back",
+    "gather",
+    "gather_back",
+    "invariants",
+    "invariants_back",
+    "surroundings",
+    "surroundings_back",
+]
+
+_ROOT3 = math.sqrt(3.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _envelope(x):
+    """1 at 0, 0 from 1 on, and its derivative."""
+    if x >= 1.0:
+        return 0.0, 0.0
+    x5 = x**5
+    x6 = x5 * x
+    value = 1 - 28 * x6 + 48 * x6 * x - 21 * x6 * x * x
+    return value, -168 * x5 + 336 * x6 - 168 * x6 * x
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _floored(s, bend):
+    """Distances in units of touching, bent to a constant closer than data are; and the derivative."""
+    t = (bend - s) / 0.2
+    if t <= 0.0:
+        return s, 1.0
+    if t >= 1.0:
+        return bend - 0.1, 0.0
+    return s + 0.2 * t**3 * (1 - t / 2), 1 - 3 * t**2 + 2 * t**3
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _nuclear(r, z1, z2, touch, coulomb, zbl):
+    """Screened nuclear repulsion of a directed pair, eV, and its derivative, eV/Å."""
+    per = (z1**0.23 + z2**0.23) / 0.46850
+    screening, slope = 0.0, 0.0
+    for k in range(zbl.shape[0]):
+        part = zbl[k, 0] * math.exp(-zbl[k, 1] * r * per)
+        screening += part
+        slope -= zbl[k, 1] * per * part
+    cut, falls = _envelope(r / touch)
+    bare = 0.5 * coulomb * z1 * z2 / r
+    value = bare * screening * cut
+    return value, bare * (slope * cut + screening * falls / touch) - value / r
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def surroundings(
+    positions, shifts, edges, numbers, reach, touch, bend, pi, coulomb, zbl,
+    vectors, centre, neighbour, ptr, waves, y, repulsion,
+):  # fmt: skip
+    """Pairs within reach of each other, their radial and angular functions, nuclear repulsion; their number.
+
+    Outputs have room for all edges; the first ones are filled. ``ptr`` and ``repulsion`` are zero on entry.
+    """
+    count, top = 0, y.shape[1]
+    for e in range(edges.shape[1]):
+        i, j = edges[0, e], edges[1, e]
+        vx = positions[j, 0] - positions[i, 0] + shifts[e, 0]
+        vy = positions[j, 1] - positions[i, 1] + shifts[e, 1]
+        vz = positions[j, 2] - positions[i, 2] + shifts[e, 2]
+        square = vx * vx + vy * vy + vz * vz
+        z1, z2 = numbers[i], numbers[j]
+        limit = reach[z1, z2]
+        if not square < limit * limit:
+            continue
+        vectors[count, 0], vectors[count, 1], vectors[count, 2] = vx, vy, vz
+        centre[count], neighbour[count] = i, j
+        ptr[i + 1] += 1
+        r, t = math.sqrt(max(square, 1e-12)), touch[z1, z2]
+        x = _floored(r / t, bend[z1, z2])[0] * t / limit
+        height = _envelope(x)[0] / x
+        before, now, twice = 0.0, math.sin(pi * x), 2 * math.cos(pi * x)
+        for k in range(waves.shape[1]):
+            waves[count, k] = now * height
+            before, now = now, twice * now - before
+        y[count, 0] = 1
+        ux, uy, uz = vx / r, vy / r, vz / r
+        if top > 1:
+            y[count, 1], y[count, 2], y[count, 3] = ux, uy, uz
+        if top > 4:
+            y[count, 4] = _ROOT3 * ux * uy
+            y[count, 5] = _ROOT3 * uy * uz
+            y[count, 6] = uz * uz - 0.5 * (ux * ux + uy * uy)
+            y[count, 7] = _ROOT3 * ux * uz
+            y[count, 8] = 0.5 * _ROOT3 * (ux * ux - uy * uy)
+        if r < t:
+            repulsion[i] += _nuclear(r, float(z1), float(z2), t, coulomb, zbl)[0]
+        count += 1
+    for i in range(len(ptr) - 1):
+        ptr[i + 1] += ptr[i]
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def surroundings_back(
+    vectors, centre, neighbour, numbers, reach, touch, bend, pi, coulomb, zbl,
+    dwaves, dy, batch, forces, virial,
+):  # fmt: skip
+    """Forces [n, 3], and dE/d(strain) of each structure [g, 3, 3]; both are zero on entry."""
+    top = dy.shape[1]
+    pull = np.empty(3)
+    for e in range(len(centre)):
+        i, j = centre[e], neighbour[e]
+        z1, z2 = numbers[i], numbers[j]
+        vx, vy, vz = vectors[e, 0], vectors[e, 1], vectors[e, 2]
+        r, t, limit = math.sqrt(max(vx * vx + vy * vy + vz * vz, 1e-12)), touch[z1, z2], reach[z1, z2]
+        seen, slope = _floored(r / t, bend[z1, z2])
+        x = seen * t / limit
+        value, falls = _envelope(x)
+        height, tilt = value / x, (falls * x - value) / (x * x)
+        sine, cosine = math.sin(pi * x), math.cos(pi * x)
+        s0, s1, c0, c1 = 0.0, sine, 1.0, cosine
+        dx = 0.0
+        for k in range(dwaves.shape[1]):
+            dx += dwaves[e, k] * (tilt * s1 + height * pi * (k + 1) * c1)
+            s0, s1 = s1, 2 * cosine * s1 - s0
+            c0, c1 = c1, 2 * cosine * c1 - c0
+        along = dx * slope / limit
+        if r < t:
+            along += _nuclear(r, float(z1), float(z2), t, coulomb, zbl)[1]
+        ux, uy, uz = vx / r, vy / r, vz / r
+        gx, gy, gz = 0.0, 0.0, 0.0
+        if top > 1:
+            gx, gy, gz = float(dy[e, 1]), float(dy[e, 2]), float(dy[e, 3])
+        if top > 4:
+            d4, d5, d7, d8 = _ROOT3 * dy[e, 4], _ROOT3 * dy[e, 5], _ROOT3 * dy[e, 7], _ROOT3 * dy[e, 8]
+            gx += d4 * uy - dy[e, 6] * ux + d7 * uz + d8 * ux
+            gy += d4 * ux + d5 * uz - dy[e, 6] * uy - d8 * uy
+            gz += d5 * uy + 2 * dy[e, 6] * uz + d7 * ux
+        radial = gx * ux + gy * uy + gz * uz
+        pull[0] = along * ux + (gx - radial * ux) / r
+        pull[1] = along * uy + (gy - radial * uy) / r
+        pull[2] = along * uz + (gz - radial * uz) / r
+        b = batch[i]
+        for k in range(3):
+            forces[i, k] += pull[k]
+            forces[j, k] -= pull[k]
+            virial[b, 0, k] += vx * pull[k]
+            virial[b, 1, k] += vy * pull[k]
+            virial[b, 2, k] += vz * pull[k]
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def gather(r, f, phi, y, carried, v, ptr, nbr, out):
+    """out[i, m, c] = sum_e w[e, l(m), c] phi[j, c] y[e, m] + u[e, l(m), c] v[j, m - 1, c].
+
+    Here w = r f and u = r carried. ``v`` [n, M' - 1, C] are the tensors handed on, of levels 1 and up; none in the first interaction.
+    """
+    n, _, channels = out.shape
+    levels, handed = f.shape[1] // channels, carried.shape[1] // channels
+    w = np.empty(f.shape[1], f.dtype)
+    u = np.empty(carried.shape[1], f.dtype)
+    for i in range(n):
+        out[i] = 0
+        for e in range(ptr[i], ptr[i + 1]):
+            j = nbr[e]
+            _filter(r, f, e, w)
+            if handed:
+                _filter(r, carried, e, u)
+            m = 0
+            for lev in range(levels):
+                at = lev * channels
+                for c in range(channels):
+                    w[at + c] *= phi[j, c]
+                for _ in range(2 * lev + 1):
+                    ym = y[e, m]
+                    for c in range(channels):
+                        out[i, m, c] += ym * w[at + c]
+                    m += 1
+            m = 1
+            for lev in range(handed):
+                at = lev * channels
+                for _ in range(2 * lev + 3):
+                    for c in range(channels):
+                        out[i, m, c] += u[at + c] * v[j, m - 1, c]
+                    m += 1
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
+def _project_more(w, f, e, dr):
+    """dr[e, k] += sum_q w[q] f[k, q]."""
+    for k in range(0, dr.shape[1], 4):
+        a0 = w[0] * 0
+        a1, a2, a3 = a0, a0, a0
+        for q in range(w.shape[0]):
+            a0 += w[q] * f[k, q]
+            a1 += w[q] * f[k + 1, q]
+            a2 += w[q] * f[k + 2, q]
+            a3 += w[q] * f[k + 3, q]
+        dr[e, k] += a0
+        dr[e, k + 1] += a1
+        dr[e, k + 2] += a2
+        dr[e, k + 3] += a3
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def gather_back(r, f, phi, y, carried, v, g, ptr, nbr, dr, dphi, dy, dv):
+    """Derivatives of sum(out * g), added to dr, dphi (where it has rows), dy and dv."""
+    n, _, channels = g.shape
+    levels, handed = f.shape[1] // channels, carried.shape[1] // channels
+    senders = len(dphi) > 0
+    w = np.empty(f.shape[1], f.dtype)
+    dw = np.empty(f.shape[1], f.dtype)
+    u = np.empty(carried.shape[1], f.dtype)
+    du = np.empty(carried.shape[1], f.dtype)
+    t = np.empty(channels, f.dtype)
+    s = np.empty(channels, f.dtype)
+    for i in range(n):
+        for e in range(ptr[i], ptr[i + 1]):
+            j = nbr[e]
+            _filter(r, f, e, w)
+            if handed:
+                _filter(r, carried, e, u)
+            m = 0
+            for lev in range(levels):
+                at = lev * channels
+                for c in range(channels):
+                    t[c] = w[at + c] * phi[j, c]
+                    s[c] = 0
+                for _ in range(2 * lev + 1):
+                    ym = y[e, m]
+                    acc = ym * 0
+                    for c in range(channels):
+                        s[c] += ym * g[i, m, c]
+                        acc += t[c] * g[i, m, c]
+                    dy[e, m] += acc
+                    m += 1
+                for c in range(channels):
+                    dw[at + c] = phi[j, c] * s[c]
+                if senders:
+                    for c in range(channels):
+                        dphi[j, c] += w[at + c] * s[c]
+            du[:] = 0
+            m = 1
+            for lev in range(handed):
+                at = lev * channels
+                for _ in range(2 * lev + 3):
+                    for c in range(channels):
+                        gm = g[i, m, c]
+                        du[at + c] += v[j, m - 1, c] * gm
+                        dv[j, m - 1, c] += u[at + c] * gm
+                    m += 1
+            _project_more(dw, f, e, dr)
+            if handed:
+                _project_more(du, carried, e, dr)
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def bounded(a, receive, scale, size, out):
+    """out[m, i, c] = a[i, m, c] receive[i, c] size[i], size = 1 / sqrt(1 + scale sum(a^2)): never large."""
+    n, parts, channels = a.shape
+    for i in range(n):
+        total = scale * 0
+        for m in range(parts):
+            for c in range(channels):
+                total += a[i, m, c] * a[i, m, c]
+        size[i] = 1 / np.sqrt(1 + scale * total)
+        for m in range(parts):
+            for c in range(channels):
+                out[m, i, c] = a[i, m, c] * receive[i, c] * size[i]
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def bounded_back(a, receive, scale, size, g, da, dreceive):
+    """Derivatives of sum(out * g) with respect to a and receive."""
+    n, parts, channels = a.shape
+    for i in range(n):
+        at = size[i]
+        total = scale * 0
+        dreceive[i] = 0
+        for m in range(parts):
+            for c in range(channels):
+                both = g[m, i, c] * a[i, m, c]
+                dreceive[i, c] += both * at
+                total += both * receive[i, c]
+        back = -total * at * at * at * scale
+        for m in range(parts):
+            for c in range(channels):
+                da[i, m, c] = g[m, i, c] * receive[i, c] * at + back * a[i, m, c]
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def invariants(a, b, two, two_f, three, three_f, out):
+    """out[i, k, c]: sums of f a[p] b[q], and of f a[p] a[q] b[r]; tables hold (p, q, k) and (p, q, r, k)."""
+    parts, n, channels = a.shape
+    la, lb = np.empty((parts, channels), a.dtype), np.empty((parts, channels), a.dtype)
+    for i in range(n):
+        out[i] = 0
+        for m in range(parts):  # one atom's numbers beside each other, in the nearest cache
+            for c in range(channels):
+                la[m, c] = a[m, i, c]
+                lb[m, c] = b[m, i, c]
+        for t in range(len(two)):
+            p, q, k = two[t, 0], two[t, 1], two[t, 2]
+            f = two_f[t]
+            for c in range(channels):
+                out[i, k, c] += f * la[p, c] * lb[q, c]
+        for t in range(len(three)):
+            p, q, r, k = three[t, 0], three[t, 1], three[t, 2], three[t, 3]
+            f = three_f[t]
+            for c in range(channels):
+                out[i, k, c] += f * la[p, c] * la[q, c] * lb[r, c]
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def invariants_back(a, b, g, two, two_f, three, three_f, da, db):
+    """Derivatives of sum(out * g): da, and db added to what is there."""
+    parts, n, channels = a.shape
+    la, lb = np.empty((parts, channels), a.dtype), np.empty((parts, channels), a.dtype)
+    ga, gb = np.empty((parts, channels), a.dtype), np.empty((parts, channels), a.dtype)
+    for i in range(n):
+        for m in range(parts):
+            for c in range(channels):
+                la[m, c], lb[m, c] = a[m, i, c], b[m, i, c]
+                ga[m, c], gb[m, c] = 0, 0
+        for t in range(len(two)):
+            p, q, k = two[t, 0], two[t, 1], two[t, 2]
+            f = two_f[t]
+            for c in range(channels):
+                gk = f * g[i, k, c]
+                ga[p, c] += gk * lb[q, c]
+                gb[q, c] += gk * la[p, c]
+        for t in range(len(three)):
+            p, q, r, k = three[t, 0], three[t, 1], three[t, 2], three[t, 3]
+            f = three_f[t]
+            for c in range(channels):
+                gk = f * g[i, k, c]
+                x, z, w = la[p, c], la[q, c], lb[r, c]
+                if p == q:
+                    ga[p, c] += 2 * gk * x * w
+                else:
+                    ga[p, c] += gk * z * w
+                    ga[q, c] += gk * x * w
+                gb[r, c] += gk * x * z
+        for m in range(parts):
+            for c in range(channels):
+                da[m, i, c] = ga[m, c]
+                db[m, i, c] += gb[m, c]
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def gated(b, gates, out):
+    """out[i, m - 1, c] = b[m, i, c] gates[i, l(m), c]: the tensors handed on, of levels 1 and up."""
+    n, _, channels = out.shape
+    for i in range(n):
+        m = 1
+        for lev in range(gates.shape[1] // channels):
+            at = lev * channels
+            for _ in range(2 * lev + 3):
+                for c in range(channels):
+                    out[i, m - 1, c] = b[m, i, c] * gates[i, at + c]
+                m += 1
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
+def gated_back(b, gates, g, db, dgates):
+    """Derivatives of sum(out * g): db, zero where nothing is handed on, and dgates."""
+    n, _, channels = g.shape
+    db[:] = 0
+    for i in range(n):
+        m = 1
+        for lev in range(gates.shape[1] // channels):
+            at = lev * channels
+            for c in range(channels):
+                dgates[i, at + c] = 0
+            for _ in range(2 * lev + 3):
+                for c in range(channels):
+                    gm = g[i, m - 1, c]
+                    db[m, i, c] = gm * gates[i, at + c]
+                    dgates[i, at + c] += gm * b[m, i, c]
+                m += 1
