@@ -98,9 +98,15 @@ def derived(net: Network, graph: Graph, derivative: bool = True) -> Derived:
     return out
 
 
-def _geometry(net: Network, graph: Graph) -> _Geometry:
-    from sciai.atoms.model import by_hand_kernels as kernels
+def _kernels() -> Any:
+    """The compiled module; loaded at first use, as compiling takes seconds."""
+    from sciai.atoms.model import by_hand_kernels
 
+    return by_hand_kernels
+
+
+def _geometry(net: Network, graph: Graph) -> _Geometry:
+    kernels = _kernels()
     n, e = len(graph), graph.edges.shape[1]
     kind = np.float64 if net.dtype == torch.float64 else np.float32
     found = _Geometry(
@@ -133,8 +139,7 @@ def _tables(net: Network) -> tuple[Any, ...]:
 
 def _forward(layer: Interaction, h: Tensor, handed: Array, around: _Geometry) -> tuple[Tensor, Array, _Step]:
     """New features, tensors to hand on, and what the way back needs."""
-    from sciai.atoms.model import by_hand_kernels as kernels
-
+    kernels = _kernels()
     couplings, (n, channels) = layer.couplings, h.shape
     parts = (couplings.lmax + 1) ** 2
     phi, receive = layer.send(h).numpy(), layer.receive(h).numpy()
@@ -163,8 +168,7 @@ def _back(
     net: Network, graph: Graph, around: _Geometry, steps: list[_Step], slopes: Any
 ) -> tuple[Tensor, Tensor]:
     """Forces and virial from the energy's derivative by each interaction's features."""
-    from sciai.atoms.model import by_hand_kernels as kernels
-
+    kernels = _kernels()
     dwaves, dy = np.zeros_like(around.waves), np.zeros_like(around.y)
     dh, given = torch.zeros_like(slopes[0]), None
     for k in reversed(range(len(steps))):
@@ -190,16 +194,15 @@ def _step_back(
     first: bool,
 ) -> tuple[Tensor, Array]:
     """Derivatives by the features and tensors an interaction took; pairs' are added to ``dwaves``, ``dy``."""
-    from sciai.atoms.model import by_hand_kernels as kernels
-
+    kernels = _kernels()
     couplings, channels = layer.couplings, dh.shape[1]
     db = torch.zeros_like(step.b)
     if step.gates is not None and given is not None:
         dgates = np.empty_like(step.gates)
         kernels.gated_back(step.b.numpy(), step.gates, given, db.numpy(), dgates)
         dh = torch.addmm(dh, torch.from_numpy(dgates), layer.gate.weight)
-    inner, outer = layer.update[0].weight, layer.update[2].weight
-    dx = torch.ops.aten.silu_backward(dh @ outer, step.before) @ inner
+    inner, _, outer = layer.update
+    dx = torch.ops.aten.silu_backward(dh @ _weight(outer), step.before) @ _weight(inner)
     dq = dx[:, channels:].reshape(len(dx), -1, channels)
     bound = torch.empty_like(step.bound)
     tables = couplings.typed[dh.dtype]
@@ -231,6 +234,11 @@ def _step_back(
     dh.addmm_(torch.from_numpy(dreceive), layer.receive.weight)
     dh.addmm_(torch.from_numpy(dphi), layer.send.weight)
     return dh, taken
+
+
+def _weight(layer: Any) -> Tensor:
+    weight: Tensor = layer.weight
+    return weight
 
 
 def _filters(layer: Interaction) -> tuple[Array, Array]:
