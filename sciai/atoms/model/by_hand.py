@@ -87,7 +87,7 @@ def derived(net: Network, graph: Graph, derivative: bool = True) -> Derived:
             hidden, handed, step = _forward(interaction, hidden, handed, around)  # type: ignore[arg-type]
             steps.append(step)
             stages.append(hidden)
-        first, _, last = net.readout
+        first, last = _ends(net.readout)
         before = first(torch.cat(stages, 1))
         atoms = last(torch.nn.functional.silu(before))
         out = Derived(atoms + torch.from_numpy(around.repulsion).to(atoms)[:, None], hidden)
@@ -201,8 +201,8 @@ def _step_back(
         dgates = np.empty_like(step.gates)
         kernels.gated_back(step.b.numpy(), step.gates, given, db.numpy(), dgates)
         dh = torch.addmm(dh, torch.from_numpy(dgates), layer.gate.weight)
-    inner, _, outer = layer.update
-    dx = torch.ops.aten.silu_backward(dh @ _weight(outer), step.before) @ _weight(inner)
+    inner, outer = _ends(layer.update)
+    dx = torch.ops.aten.silu_backward(dh @ outer.weight, step.before) @ inner.weight
     dq = dx[:, channels:].reshape(len(dx), -1, channels)
     bound = torch.empty_like(step.bound)
     tables = couplings.typed[dh.dtype]
@@ -236,9 +236,9 @@ def _step_back(
     return dh, taken
 
 
-def _weight(layer: Any) -> Tensor:
-    weight: Tensor = layer.weight
-    return weight
+def _ends(steps: Any) -> tuple[torch.nn.Linear, torch.nn.Linear]:
+    """The two linear maps of a layer, an activation and a layer."""
+    return steps[0], steps[2]
 
 
 def _filters(layer: Interaction) -> tuple[Array, Array]:

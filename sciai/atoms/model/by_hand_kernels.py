@@ -171,8 +171,8 @@ def surroundings_back(
 def gather(r, f, phi, y, carried, v, ptr, nbr, out):
     """out[i, m, c] = sum_e w[e, l(m), c] phi[j, c] y[e, m] + u[e, l(m), c] v[j, m - 1, c].
 
-    Here w = r f and u = r carried. ``v`` [n, M' - 1, C] are the tensors handed on, of levels 1 and up; none in
-    the first interaction.
+    Here w = r f and u = r carried. ``v`` [n, M' - 1, C] are the tensors handed on, of levels 1 and up;
+    none in the first interaction.
     """
     n, _, channels = out.shape
     levels, handed = f.shape[1] // channels, carried.shape[1] // channels
