@@ -22,7 +22,8 @@ class Prediction:
     """Answers for g structures with n atoms; nothing here carries gradients.
 
     Attributes:
-        energy: eV, [g], double precision; PBE totals as the Materials Project computes them (no corrections).
+        energy: eV, [g], double precision; PBE totals as the Materials Project computes them. Of the shipped
+            network those with a Hubbard U are on the zero of those without (``sciai.atoms.data.levels``).
         energies: eV, [n]; they sum to ``energy``.
         forces: eV/Å, [n, 3]: exactly -dE/dx. None where they were not asked for.
         stress: eV/Å^3, [g, 3, 3], symmetric: dE/d(strain) / volume, ASE's sign. None where not asked for; NaN
