@@ -391,11 +391,19 @@ def test_a_metal_between_two_levels_of_theory_is_told(listed: bool) -> None:
     assert said.level == Level.CAUTION
     assert "of Ni see O" in said.message
     assert "PBE+U" in said.message
+    assert "off by eV" in said.message
     seen = int(said.message.split()[0])
     d = slab.get_distances(-1, range(12), mic=True)
     bonded = d < 1.35 * (covalent_radii[28] + covalent_radii[8])
     assert bonded.sum() == 3
     assert seen == ((d < 4.5) & ~bonded).sum()
+
+
+def test_what_is_known_of_structures_between_levels_is_told_instead() -> None:
+    evidence = replace(_levels(), between=", on one zero: some tenths of an eV off")
+    (check,) = before(guard(), evidence)
+    (said,) = [f for f in check(Scene(_oxygen_on("Ni", 3.52), 6.0)) if f.check == "two_levels"]
+    assert said.message.endswith("elsewhere with PBE, on one zero: some tenths of an eV off")
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def evidence_of(net: Any, card: Card) -> Evidence:
         counts=_counts(card),
         support=around,
         levels=_levels(card),
+        between=str((card.calibration.get("levels") or {}).get("between", "")),
     )
 
 

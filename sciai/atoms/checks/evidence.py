@@ -111,6 +111,8 @@ class Evidence:
         elements: atomic numbers a foreign potential knows; None where it does not say.
         levels: which atomic numbers its data compute at another level of theory (PBE+U), and beside which
             others, each bool (119,); None where all is one level (see ``sciai.atoms.data.levels``).
+        between: what is known of structures between those levels, in words that go on after "with PBE"; empty
+            where their zeros are apart.
 
     Example:
         >>> Evidence.none().knows(1), Evidence.none().knows(0)
@@ -124,6 +126,7 @@ class Evidence:
     support: Surroundings | None = None
     elements: frozenset[int] | None = None
     levels: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None = None
+    between: str = ""
 
     @classmethod
     def none(cls, elements: frozenset[int] | None = None) -> Evidence:

@@ -181,9 +181,7 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
         beside = " or ".join(_symbol(z) for z in scene.kinds.tolist() if partners[z])
         message = (
             f"{len(apart)} atoms of {kinds} see {beside} and are not bonded to it. The data compute {kinds} "
-            f"beside {beside} with PBE+U and elsewhere with PBE, whose zeros lie eV for each metal atom "
-            "apart: energies and forces here are those of neither, and may be off by eV (oxygen on such a "
-            "metal binds by some 2 eV, and is told to be repelled). Use a potential without U, or DFT"
+            f"beside {beside} with PBE+U and elsewhere with PBE{evidence.between or _ZEROS_APART}"
         )
         yield Finding("two_levels", guard.level("two_levels"), message, _named(scene, apart))
 
@@ -235,6 +233,11 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
     return (question,)
 
 
+_ZEROS_APART = (
+    ", whose zeros lie eV for each metal atom apart: energies and forces here are those of neither, and may be "
+    "off by eV (oxygen on such a metal binds by some 2 eV, and is told to be repelled). Use a potential without "
+    "U, or DFT"
+)
 _TIER_WORDS = {
     TIERS[1]: "Only equations of state of its elemental crystals stand behind it",
     TIERS[2]: "Little was learned about it, or errors on held-out structures are large",
