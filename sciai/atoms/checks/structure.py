@@ -234,9 +234,9 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
 
 
 _ZEROS_APART = (
-    ", whose zeros lie eV for each metal atom apart: energies and forces here are those of neither, and may be "
-    "off by eV (oxygen on such a metal binds by some 2 eV, and is told to be repelled). Use a potential without "
-    "U, or DFT"
+    ", whose zeros lie eV for each metal atom apart: energies and forces here are those of neither, and may "
+    "be off by eV (oxygen on such a metal binds by some 2 eV, and is told to be repelled). Use a potential "
+    "without U, or DFT"
 )
 _TIER_WORDS = {
     TIERS[1]: "Only equations of state of its elemental crystals stand behind it",
