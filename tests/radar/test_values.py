@@ -136,8 +136,11 @@ def test_and_what_only_resembles_it(tmp_path: Path) -> None:
     dbz, none = echo()
     quiet = np.where(none, np.float32(-33), dbz)
     # little of it; another value than the lowest code; no reflectivity and not packed; width 0 is a width
-    few = np.where(echo(part=0.15)[1], np.float32(-33), dbz)
+    few = np.where(echo(part=0.04)[1], np.float32(-33), dbz)
     assert not said(run(tree(PACKED, DBZH=few), tmp_path))
+    more = np.where(echo(part=0.15)[1], np.float32(-33), dbz)
+    assert set(said(run(tree(PACKED, DBZH=more), tmp_path))) == {"undetect"}
+    assert not said(run(tree(DBZH=more), tmp_path))
     assert not said(run(tree(PACKED, VRADH=np.where(none, np.float32(-20), np.clip(dbz, -19, 19))), tmp_path))
     assert not said(run(tree(VRADH=np.where(none, np.float32(-33), np.clip(dbz, -19, 19))), tmp_path))
     flat = {**PACKED, "add_offset": 0.0}
