@@ -48,7 +48,7 @@ SCRIPTS = {
     "atoms_reactions": "energies of gas-phase reactions against PBE run here, beside CHGNet and SevenNet-0",
     "atoms_differences": "spreads of energy differences: do they cover, by set, before and after calibration",
     "atoms_barriers": "barriers of molecules against PBE on the same paths, and their spread",
-    "atoms_adsorbates": "what binds to ten metals, and the set of data that spoiled nickel and cobalt",
+    "atoms_adsorbates": "what binds to metals, and the data that spoil eight of them (PBE beside PBE+U)",
     "atoms_known": "well-known crystals, surfaces and vacancies of metals, beside CHGNet and SevenNet-0",
     "atoms_laws": "forces are derivatives, symmetries hold, no holes",
     "atoms_uncertainty": "coverage of force intervals, rank correlation, detection of the unknown",

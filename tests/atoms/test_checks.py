@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, fcc111, molecule
+from ase.build import add_adsorbate, bulk, fcc111, molecule
+from ase.data import covalent_radii
+from ase.neighborlist import neighbor_list
 
 from sciai.atoms.api.engines import Properties
 from sciai.atoms.checks import (
@@ -358,3 +360,58 @@ def test_rules_for_what_should_be_at_rest_do_not_concern_what_moves() -> None:
     rest, other = (Finding("policy", Level.CAUTION, "to be looked at", harm) for harm in ("false-alarm", "x"))
     answer: Answer[float] = Answer(Estimate(1.0, 0.1), (rest, other), Provenance("made up"))
     assert of_motion(answer).findings == (other,)
+
+
+def _levels() -> Evidence:
+    """Of a potential whose data have a Hubbard U on nickel and iron where oxygen or fluorine is there."""
+    metals, partners = np.zeros(119, bool), np.zeros(119, bool)
+    metals[[26, 28]], partners[[8, 9]] = True, True
+    return Evidence(learned=True, levels=(metals, partners))
+
+
+def _oxygen_on(metal: str, lattice: float) -> Atoms:
+    slab = fcc111(metal, (2, 2, 3), a=lattice, vacuum=8)
+    add_adsorbate(slab, "O", 1.2, "fcc")
+    slab.pbc = True
+    return slab
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_metal_between_two_levels_of_theory_is_told(listed: bool) -> None:
+    slab = _oxygen_on("Ni", 3.52)
+
+    def all_pairs(atoms: Atoms) -> scenes.Edges:
+        i, j, shift = neighbor_list("ijS", atoms, 6.0)
+        return np.stack([i, j]).astype(np.int64), shift @ atoms.cell.array
+
+    scene = Scene(slab, 6.0, listed=all_pairs if listed else None)
+    (check,) = before(guard(), _levels())
+    (said,) = [finding for finding in check(scene) if finding.check == "two_levels"]
+    # three nickel atoms are bonded to the oxygen; one of the top layer and the second layer see it
+    assert said.level == Level.CAUTION
+    assert "of Ni see O" in said.message
+    assert "PBE+U" in said.message
+    seen = int(said.message.split()[0])
+    d = slab.get_distances(-1, range(12), mic=True)
+    bonded = d < 1.35 * (covalent_radii[28] + covalent_radii[8])
+    assert bonded.sum() == 3
+    assert seen == ((d < 4.5) & ~bonded).sum()
+
+
+@pytest.mark.parametrize(
+    "atoms",
+    [
+        _oxygen_on("Cu", 3.61),  # no U on copper
+        fcc111("Ni", (2, 2, 3), a=3.52, vacuum=8),  # no oxygen
+        bulk("NiO", "rocksalt", 4.18),  # all bonded
+        bulk("FeF", "rocksalt", 4.2),
+    ],
+    ids=str,
+)
+def test_matter_of_one_level_is_not_told(atoms: Atoms) -> None:
+    atoms.pbc = True
+    assert "two_levels" not in found(atoms, _levels())
+
+
+def test_potentials_of_one_level_are_not_told() -> None:
+    assert "two_levels" not in found(_oxygen_on("Ni", 3.52), Evidence(learned=True))

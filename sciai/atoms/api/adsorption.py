@@ -115,7 +115,7 @@ def adsorb(
         "molecule": fingerprint(molecule),
     }
     folder = RunFolder(out, "adsorb", slab, potential, settings, overwrite=overwrite)
-    wrong = known_gaps(potential, "adsorption", slab)
+    wrong = known_gaps(potential, "adsorption", slab, molecule)
     if any(finding.level >= Level.REFUSE for finding in wrong):
         return _refuse(wrong, potential, folder)
     clean = slab.copy()

@@ -16,13 +16,17 @@ __all__ = ["CHECK", "known_gaps"]
 CHECK = "known_gap"
 
 
-def known_gaps(potential: Potential, question: str, atoms: Atoms) -> list[Finding]:
+def known_gaps(
+    potential: Potential, question: str, atoms: Atoms, beside: Atoms | None = None
+) -> list[Finding]:
     """Findings where the card says that this model is wrong about such a question on such elements.
 
     Args:
-        potential: its card may have ``calibration.gaps``, entries of ``question``, ``elements`` and ``why``.
+        potential: its card may have ``calibration.gaps``, entries of ``question``, ``elements``, ``why`` and
+            perhaps ``beside``, elements of which one has to be there as well.
         question: such as ``adsorption``.
         atoms: what it is about; one of the elements is enough.
+        beside: what comes to it, such as the molecule that adsorbs.
 
     Example:
         >>> from ase.build import bulk
@@ -34,10 +38,13 @@ def known_gaps(potential: Potential, question: str, atoms: Atoms) -> list[Findin
     card = potential.card
     told = card.calibration.get("gaps", ()) if card is not None else ()
     here = set(atoms.get_chemical_symbols())
+    others = here | set(() if beside is None else beside.get_chemical_symbols())
     found = []
     for gap in told:
         concerned = sorted(here & set(gap["elements"]))
-        if gap["question"] == question and concerned:
-            message = f"{question} on {' and '.join(concerned)} is known to come out wrong: {gap['why']}"
+        partners = sorted(others & set(gap.get("beside", ())))
+        if gap["question"] == question and concerned and (partners or "beside" not in gap):
+            of = f"{question} of {' and '.join(partners)}" if partners else question
+            message = f"{of} on {' and '.join(concerned)} is known to come out wrong: {gap['why']}"
             found.append(Finding(CHECK, potential.guard.level(CHECK), message))
     return found

@@ -35,7 +35,21 @@ def evidence_of(net: Any, card: Card) -> Evidence:
         closest=closest if seen.any() else None,
         counts=_counts(card),
         support=around,
+        levels=_levels(card),
     )
+
+
+def _levels(card: Card) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
+    """Metals that the data compute with a Hubbard U, and beside which elements, where the card says so."""
+    from ase.data import atomic_numbers
+
+    told = card.calibration.get("levels")
+    if not told:
+        return None
+    metals, partners = np.zeros(119, bool), np.zeros(119, bool)
+    metals[[atomic_numbers[symbol] for symbol in told["metals"]]] = True
+    partners[[atomic_numbers[symbol] for symbol in told["partners"]]] = True
+    return metals, partners
 
 
 def _tiers(card: Card, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64] | None:

@@ -53,6 +53,7 @@ NEEDS: Final[Mapping[str, str]] = {
     "tier": "a reference calculation (DFT) of a small cell with these elements",
     "support": "a reference calculation (DFT) of these surroundings; then they can be learned",
     "pair_unseen": "a reference calculation (DFT) of this pair of elements at this distance",
+    "two_levels": "the same with a potential that learned data without U, or with DFT",
     "pair_short": "the structure: are these atoms meant to be so close?",
     "overlap": "the structure: are these atoms meant to be so close?",
     "close": "the structure: are these atoms meant to be so close?",

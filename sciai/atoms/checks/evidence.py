@@ -109,6 +109,8 @@ class Evidence:
         counts: labelled atoms of each element, shape (119,); None where not known.
         support: distances to the surroundings learned; None where not known.
         elements: atomic numbers a foreign potential knows; None where it does not say.
+        levels: which atomic numbers its data compute at another level of theory (PBE+U), and beside which
+            others, each bool (119,); None where all is one level (see ``sciai.atoms.data.levels``).
 
     Example:
         >>> Evidence.none().knows(1), Evidence.none().knows(0)
@@ -121,6 +123,7 @@ class Evidence:
     counts: npt.NDArray[np.int64] | None = None
     support: Surroundings | None = None
     elements: frozenset[int] | None = None
+    levels: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None = None
 
     @classmethod
     def none(cls, elements: frozenset[int] | None = None) -> Evidence:

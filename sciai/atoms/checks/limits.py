@@ -17,7 +17,7 @@ __all__ = ["CHECKS", "GUARDS", "Guard", "Limits", "guard"]
 CHECKS: Final = frozenset(
     {
         *("empty", "position", "element", "tier", "cell", "size"),
-        *("overlap", "close", "isolated", "pair_unseen", "pair_short"),
+        *("overlap", "close", "isolated", "pair_unseen", "pair_short", "two_levels"),
         *("support", "no_support", "energy_spread", "force_spread", "no_spread", "force_large"),
         *(
             "converged",

@@ -226,6 +226,18 @@ class Scene:
         return i.astype(np.int64), j.astype(np.int64), d
 
     @property
+    def directed(self) -> Edges:
+        """Pairs in both directions, and the second atom's shift, Å; some may lie beyond the reach."""
+        if self.edges is not None:
+            return self.edges
+        from vesin import NeighborList
+
+        finder = NeighborList(cutoff=float(self.reach), full_list=True)
+        cell = _cell(self.atoms)
+        i, j, images = finder.compute(self.atoms.positions, cell, self.pbc, "ijS")
+        return np.stack([i, j]).astype(np.int64), np.asarray(images, np.float64) @ np.asarray(cell)
+
+    @property
     def first(self) -> npt.NDArray[np.int64]:
         """First atom of each pair (each pair once; an atom and its own image are a pair), shape (p,)."""
         return self._pairs[0]

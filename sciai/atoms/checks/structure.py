@@ -165,6 +165,28 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
         if len(alone) and len(scene.numbers) > 1 and scene.cutoff is not None:
             yield from isolated(scene, alone)
 
+    def two_levels(scene: Scene) -> Iterable[Finding]:
+        if evidence.levels is None or not scene.sane or scene.kinds[0] < 0 or scene.kinds[-1] > HEAVIEST:
+            return
+        metals, partners = evidence.levels
+        if not (metals[scene.kinds].any() and partners[scene.kinds].any()):
+            return
+        from sciai.atoms.data.levels import between
+
+        places = np.ascontiguousarray(scene.atoms.positions, np.float64)
+        apart = between(places, scene.numbers, *scene.directed, metals, partners)
+        if not len(apart):
+            return
+        kinds = " and ".join(_symbol(z) for z in np.unique(scene.numbers[apart]).tolist())
+        beside = " or ".join(_symbol(z) for z in scene.kinds.tolist() if partners[z])
+        message = (
+            f"{len(apart)} atoms of {kinds} see {beside} and are not bonded to it. The data compute {kinds} "
+            f"beside {beside} with PBE+U and elsewhere with PBE, whose zeros lie eV for each metal atom "
+            "apart: energies and forces here are those of neither, and may be off by eV (oxygen on such a "
+            "metal binds by some 2 eV, and is told to be repelled). Use a potential without U, or DFT"
+        )
+        yield Finding("two_levels", guard.level("two_levels"), message, _named(scene, apart))
+
     def unused(scene: Scene) -> Iterable[Finding]:
         atoms = scene.atoms
         charge = _charge(atoms)
@@ -206,6 +228,7 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
                 return  # looking for the pairs would take minutes, and the memory that there is not
         if evidence.learned:  # a code of others may well use them
             yield from unused(scene)
+            yield from two_levels(scene)
         if not odd & NUMBER or scene.kinds[-1] <= HEAVIEST:
             yield from neighbours(scene)
 

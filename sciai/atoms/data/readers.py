@@ -113,17 +113,33 @@ def _frames(path: Path) -> Iterator[Atoms]:
             elif inner.suffix in _EXTXYZ:
                 yield from ase.io.iread(path, ":", format="extxyz")
             else:
-                frames = ase.io.read(path, ":")
+                frames = ase.io.read(path, ":", format=_vasp(path))
                 yield from frames if isinstance(frames, list) else [frames]
     except BadInput:
         raise
     except Exception as error:  # readers of thirty formats raise anything: KeyError, IndexError, XML errors
+        if "Incomplete OUTCAR" in str(error):
+            raise BadInput(
+                "the calculation was stopped before its first step was done",
+                file=path, fix="let it finish; of one that was killed later, what is done is read",
+            ) from error  # fmt: skip
         unknown = isinstance(error, KeyError) and len(str(error)) <= 6
         said = f"unknown element {error}" if unknown else f"{type(error).__name__}: {error}".split("\n")[0]
         raise BadInput(
             f"the file cannot be read ({said})",
             file=path, fix="check that it is whole, and that its name ends as its format does",
         ) from error  # fmt: skip
+
+
+def _vasp(path: Path) -> str | None:
+    """ASE's name of VASP's formats, told from how they begin: people rename their OUTCAR; None for others."""
+    if path.suffix in (".gz", ".bz2", ".xz"):
+        return None
+    with path.open("rb") as file:
+        start = file.read(2048).lstrip()
+    if start.startswith(b"vasp."):
+        return "vasp-out"
+    return "vasp-xml" if start.startswith(b"<?xml") and b"<modeling>" in start else None
 
 
 def _adopt_labels(atoms: Atoms) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sciai.atoms.data.graph import Graph, graph_of_arrays, join, neighbours
+from sciai.atoms.data.levels import on_one_zero, split
 from sciai.atoms.data.records import Record, is_dev
 from sciai.atoms.model.network import ELEMENTS
 from sciai.atoms.train.offsets import GPA, fit_offsets
@@ -292,6 +293,7 @@ def module(
     own: Sequence[str] = (),
     same_zero: Sequence[Sequence[str]] = (),
     forces_only: Sequence[str] = (),
+    one_zero: Sequence[str] = (),
     eval_batch_size: int | None = None,
     num_workers: int = 0,
 ) -> DataModule:
@@ -316,14 +318,30 @@ def module(
         same_zero: sources whose energies count from one zero, see ``fit_offsets``.
         forces_only: sources whose energies are not learned: of few compositions and with a zero of their own,
             so that nothing tells an element's energy from a bond's. Forces say all the same how bonds differ.
+        one_zero: sources whose energies of metals with a Hubbard U are moved onto the zero of those without
+            (``sciai.atoms.data.levels``); of those that are no test, structures between the two are left out.
         eval_batch_size: structures per batch elsewhere.
         num_workers: loader processes.
+
+    Raises:
+        BadInput: ``forces_only`` or ``one_zero`` names a source that there is not.
     """
+    for field, names in (("forces_only", forces_only), ("one_zero", one_zero)):
+        if strange := set(names) - set(sources):
+            raise BadInput(
+                f"no source is called {', '.join(sorted(strange))}",
+                field=f"domain.data.{field}", fix=f"there are {', '.join(sources)}",
+            )  # fmt: skip
     records = [
         *_in_blocks([r for r in records if r.source in own]),
         *(r for r in records if r.source not in own),
     ]
     records = [_without_energy(r) if r.source in forces_only else r for r in records]
+    records = [
+        on_one_zero(r) if r.source in one_zero else r
+        for r in records
+        if not (r.source in one_zero and r.source in train_only and split(r))
+    ]
     real = {r.group for r in records if r.source not in train_only}
     home = {r.group: part_of(r.group, fractions) if r.group in real else "train" for r in records}
     keep = [r for r in records if r.source not in train_only or home[r.group] == "train"]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sciai.radar.api.planes import array_of
-from sciai.radar.api.sizes import parts_of, sizes_of, weights_of
+from sciai.radar.api.sizes import bytes_of, parts_of, sizes_of, weights_of
 from sciai.radar.api.store import check_store, is_intact
 from sciai.radar.data.arguments import path_of
 
@@ -39,14 +39,7 @@ def info(store: str | os.PathLike[str]) -> dict[str, Any]:
     variables = {}
     for var, kept in record["variables"].items():
         own = sum(rays * count for (n, v), (rays, count) in shapes.items() if v == var)
-        values, masks = (
-            sum(
-                size
-                for key, size in weights.items()
-                if key.split("/")[1:2] == [array] and key.startswith("sweep_")
-            )
-            for array in (var, array_of(var, "mask"))
-        )
+        values, masks = bytes_of(weights, var)
         variables[var] = {
             **kept,
             "bits_per_value": 8 * values / max(1, own),

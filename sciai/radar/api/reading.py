@@ -25,7 +25,7 @@ from sciai.radar.api.record import asked, of_store, receipt
 from sciai.radar.api.report import Compressed, VariableReport
 from sciai.radar.api.salvage import without_damaged_coordinates
 from sciai.radar.api.schedule import run_tasks
-from sciai.radar.api.sizes import parts_of, sizes_of, weights_of
+from sciai.radar.api.sizes import bytes_of, parts_of, sizes_of, weights_of
 from sciai.radar.api.source import Source, open_source
 from sciai.radar.api.store import check_store, is_intact
 from sciai.radar.data.arguments import path_of, shown, whole_number
@@ -262,14 +262,7 @@ def _measured(
         kept = record["variables"].get(var, {})
         peak = float(kept.get("psnr_peak", 1.0))
         own = max(1, sum(s.shape[0] * s.shape[1] for s in source.having(var)))
-        values, masks = (
-            sum(
-                size
-                for key, size in sizes.items()
-                if key.split("/")[1:2] == [array] and key.startswith("sweep_")
-            )
-            for array in (var, array_of(var, "mask"))
-        )
+        values, masks = bytes_of(sizes, var)
         variables[var] = VariableReport(
             name=var,
             codec=str(kept.get("codec", "")),

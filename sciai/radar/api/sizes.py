@@ -9,7 +9,7 @@ from sciai.radar.api.common import QUANTISERS, quantiser_bytes
 from sciai.radar.api.planes import MODEL_DIR, array_of, file_fetcher
 from sciai.radar.data.heritage import RECORD
 
-__all__ = ["parts_of", "sizes_of", "weights_of"]
+__all__ = ["bytes_of", "parts_of", "sizes_of", "weights_of"]
 
 
 def sizes_of(path: Path) -> dict[str, int]:
@@ -24,6 +24,22 @@ def weights_of(path: Path, sizes: Mapping[str, int]) -> dict[str, int]:
         weights[f"sweep_/{var}/quantiser"] = size
         weights[QUANTISERS] -= size
     return weights
+
+
+def bytes_of(sizes: Mapping[str, int], variable: str) -> tuple[int, int]:
+    """Bytes of a variable's values and of its masks, over all sweeps.
+
+    Args:
+        sizes: Of the files, by key, as ``weights_of`` gives them.
+        variable: Its name.
+    """
+    values, masks = (
+        sum(
+            size for key, size in sizes.items() if key.startswith("sweep_") and key.split("/")[1:2] == [array]
+        )
+        for array in (variable, array_of(variable, "mask"))
+    )
+    return values, masks
 
 
 def parts_of(sizes: Mapping[str, int], variables: Iterable[str]) -> dict[str, int]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from ase import Atoms
@@ -23,7 +26,7 @@ def slab(metal: str) -> Atoms:
     return fcc111(metal, (1, 1, 3), vacuum=8.0)
 
 
-@pytest.mark.parametrize("metal", ["Ni", "Co"])
+@pytest.mark.parametrize("metal", ["Ni", "Co", "Fe", "W"])
 def test_adsorption_on_metals_it_is_wrong_about_is_refused(
     shipped: Potential, metal: str, tmp_path: Path
 ) -> None:
@@ -31,14 +34,28 @@ def test_adsorption_on_metals_it_is_wrong_about_is_refused(
     answer = adsorb(metal_slab, Atoms("O"), shipped, out=tmp_path / "run")
     assert answer.estimate is None
     assert answer.findings[0].check == "known_gap"
-    assert "use DFT" in answer.findings[0].message
+    assert "PBE+U" in answer.findings[0].message
 
 
 def test_it_is_for_the_user_to_decide(shipped: Potential) -> None:
-    (said,) = known_gaps(shipped.with_guard("off"), "adsorption", slab("Ni"))
+    (said,) = known_gaps(shipped.with_guard("off"), "adsorption", slab("Ni"), Atoms("CO"))
     assert said.level < Level.REFUSE
 
 
-def test_other_metals_and_questions_are_answered(shipped: Potential) -> None:
-    assert known_gaps(shipped, "adsorption", slab("Cu")) == []
-    assert known_gaps(shipped, "surface", slab("Ni")) == []
+def test_other_metals_molecules_and_questions_are_answered(shipped: Potential) -> None:
+    assert known_gaps(shipped, "adsorption", slab("Cu"), Atoms("O")) == []
+    assert known_gaps(shipped, "adsorption", slab("Ni"), Atoms("N")) == []
+    assert known_gaps(shipped, "surface", slab("Ni"), Atoms("O")) == []
+    oxidised = slab("Ni") + Atoms("O", [[0, 0, 13.5]])
+    assert len(known_gaps(shipped, "adsorption", oxidised, Atoms("H"))) == 1
+
+
+def test_a_gap_without_partners_concerns_whatever_comes(shipped: Potential) -> None:
+    assert shipped.card is not None
+    gap = {"question": "adsorption", "elements": ["Cu"], "why": "made up"}
+    card = replace(shipped.card, calibration={**shipped.card.calibration, "gaps": [gap]})
+    (said,) = known_gaps(
+        cast(Potential, SimpleNamespace(card=card, guard=shipped.guard)), "adsorption", slab("Cu")
+    )
+    assert "made up" in said.message
+    assert said.message.startswith("adsorption on Cu")

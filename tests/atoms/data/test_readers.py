@@ -183,7 +183,47 @@ def test_an_outcar_is_read_step_by_step(tmp_path):
     assert records[0].stress[0, 1] == pytest.approx(-0.05 / 160.21766208)
 
 
+@pytest.mark.parametrize("name", ["run.outcar", "relaxed.txt", "OUTCAR_2"])
+def test_an_outcar_may_have_any_name_and_may_have_been_killed(name, tmp_path):
+    whole = _STEP.format(n=1, f=0.2, g=-0.2, e=-6.7)
+    (tmp_path / name).write_text(_HEAD + whole + _STEP.format(n=2, f=0.1, g=-0.1, e=-6.75)[:900])
+    (record,) = records_from(tmp_path / name, "mine")
+    assert record.energy == -6.7
+
+
 def test_an_outcar_that_was_killed_is_told(tmp_path):
     (tmp_path / "OUTCAR").write_text(_HEAD)
-    with pytest.raises(BadInput, match="OUTCAR"):
+    with pytest.raises(BadInput, match="stopped before its first step") as caught:
         records_from(tmp_path / "OUTCAR", "mine")
+    assert "OUTCAR" in str(caught.value)
+
+
+_VASPRUN = """<?xml version="1.0" encoding="ISO-8859-1"?>
+<modeling>
+ <kpoints><varray name="kpointlist"><v>0 0 0</v></varray><varray name="weights"><v>1.0</v></varray></kpoints>
+ <atominfo>
+  <atoms>2</atoms>
+  <array name="atoms"><field>element</field><set>
+   <rc><c>Na</c><c>1</c></rc><rc><c>Cl</c><c>2</c></rc>
+  </set></array>
+ </atominfo>
+ <structure name="initialpos"><crystal><varray name="basis">
+  <v>0.0 2.82 2.82</v><v>2.82 0.0 2.82</v><v>2.82 2.82 0.0</v>
+ </varray></crystal><varray name="positions"><v>0.0 0.0 0.0</v><v>0.5 0.5 0.5</v></varray></structure>
+ <calculation>
+  <scstep><energy><i name="e_fr_energy">-6.7</i><i name="e_0_energy">-6.7</i></energy></scstep>
+  <structure><crystal><varray name="basis">
+   <v>0.0 2.82 2.82</v><v>2.82 0.0 2.82</v><v>2.82 2.82 0.0</v>
+  </varray></crystal><varray name="positions"><v>0.0 0.0 0.0</v><v>0.5 0.5 0.5</v></varray></structure>
+  <varray name="forces"><v>0.01 0.0 0.2</v><v>-0.01 0.0 -0.2</v></varray>
+  <energy><i name="e_fr_energy">-6.7</i><i name="e_0_energy">-6.7</i></energy>
+ </calculation>
+</modeling>
+"""
+
+
+def test_a_vasprun_may_have_any_name(tmp_path):
+    (tmp_path / "NaCl_run.xml").write_text(_VASPRUN)
+    (record,) = records_from(tmp_path / "NaCl_run.xml", "mine")
+    assert record.energy == -6.7
+    np.testing.assert_allclose(record.forces, [[0.01, 0, 0.2], [-0.01, 0, -0.2]])

@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
+from ase.build import add_adsorbate, bulk, fcc111
 
-from sciai.atoms.data.records import Record, is_dev
+from sciai.atoms.data.records import Record, from_atoms, is_dev
 from sciai.atoms.train.curves import unaries
 from sciai.atoms.train.data import Structures, collate, load, module, part_of
 from sciai.atoms.train.offsets import GPA, fit_offsets
+from sciai.core.data import DataModule
 from sciai.core.errors import BadInput
 from tests.atoms.toy import records
 
@@ -160,3 +163,39 @@ def test_systems_that_only_other_models_labelled_are_trained_on() -> None:
     assert any(part_of(group, FRACTIONS) == "test" for group in fresh)
     assert fresh <= trained
     assert all(part_of(group, FRACTIONS) == "train" for group in trained & held)
+
+
+def test_metals_with_and_without_a_u_come_to_one_zero() -> None:
+    def labelled(atoms: Atoms, source: str) -> Record:
+        return from_atoms(atoms, source).with_labels(-5.0, np.zeros((len(atoms), 3)), None, source)
+
+    oxide, metal = bulk("NiO", "rocksalt", 4.18), bulk("Ni")
+    slab = fcc111("Ni", (2, 2, 3), vacuum=6)
+    slab.pbc = True
+    add_adsorbate(slab, "O", 1.2, "fcc")
+    given = [labelled(atoms, source) for source in ("mptrj", "other") for atoms in (oxide, metal, slab)]
+    plain = module(records(per_system=1) + given, SOURCES, REACH, 4, FRACTIONS, train_only=["other"])
+    moved = module(
+        records(per_system=1) + given,
+        SOURCES,
+        REACH,
+        4,
+        FRACTIONS,
+        train_only=["other"],
+        one_zero=["mptrj", "other"],
+    )
+
+    def energies(data: DataModule, size: int) -> list[float]:
+        return sorted(r.energy for r in data.dataset.records if len(r) == size and set(r.numbers) <= {8, 28})
+
+    assert energies(plain, 1) == energies(moved, 1)  # metal alone
+    assert energies(moved, 2) == [energy - 2.541 for energy in energies(plain, 2)]
+    # of the label by another model that lies between both levels nothing is learned
+    assert len(energies(plain, 13)) - len(energies(moved, 13)) == 1
+
+
+@pytest.mark.parametrize("field", ["forces_only", "one_zero"])
+def test_a_source_that_there_is_not_is_named(field: str) -> None:
+    with pytest.raises(BadInput, match="no source is called mptrjj") as caught:
+        module(records(per_system=1), SOURCES, REACH, 4, FRACTIONS, **{field: ["mptrjj"]})  # type: ignore[arg-type]
+    assert caught.value.field == f"domain.data.{field}"
