@@ -5,8 +5,10 @@
 
 Development systems were not trained on (`sciai.atoms.data.records.is_dev`); the teachers were trained on
 MPtrj, which two of these sets are drawn from. Energies: ours answers at MPtrj's level, so other sets are also
-given with the set's own element offsets ("own zero", least squares on its training systems); CHGNet's
-energies hold corrections that these labels do not have, so they are given for completeness only. Frames of
+given with the set's own element offsets ("own zero", least squares on its training systems), and labels of
+metals that the Materials Project computes with a Hubbard U are moved to where ours answers, the zero without
+(`sciai.atoms.data.levels`); the teachers learned them as they are, and are asked so. CHGNet's energies hold
+further corrections that these labels do not have; they are given for completeness only. Frames of
 mptrj-highest-stress with more than 35 GPa of tension are left out: failed calculations.
 """
 
@@ -21,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from sciai.atoms.data.levels import answers_on_one_zero, on_one_zero
 from sciai.atoms.data.readers import records_from
 from sciai.atoms.data.records import Record, is_dev
 from sciai.atoms.data.store import Store
@@ -85,6 +88,15 @@ def ours(checkpoint: str, records: Sequence[Record], source: str | None) -> list
     return out
 
 
+def on_zero_of(checkpoint: str, records: Sequence[Record]) -> list[Record]:
+    """Labels on the zero of the answers: where that is PBE, metals with a Hubbard U are moved."""
+    from sciai.core.checkpoint import Checkpoint
+
+    if not answers_on_one_zero(Checkpoint.load(checkpoint).card.config):
+        return list(records)
+    return [on_one_zero(record) for record in records]
+
+
 def figures(records: Sequence[Record], answers: Sequence[Record | None]) -> dict[str, float]:
     """Errors of the answers, as ``Tally.summary``."""
     tally = Tally()
@@ -130,8 +142,9 @@ def main() -> None:
         for judge in options.teachers:
             rows[judge] = judged(judge, records, options.cache / judge / name if options.cache else None)
         keep = [k for k, record in enumerate(records) if physical(record)]
+        own = on_zero_of(options.checkpoint, records)
         table[name] = {
-            who: figures([records[k] for k in keep], [answers[k] for k in keep])
+            who: figures([(own if "sciai" in who else records)[k] for k in keep], [answers[k] for k in keep])
             for who, answers in rows.items()
         }
         table[name]["n"] = {"structures": len(keep)}

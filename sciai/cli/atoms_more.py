@@ -200,6 +200,9 @@ def evaluate(
     offsets: Annotated[
         bool, typer.Option("--offsets", help="Fit one energy per element: labels of another zero.")
     ] = False,
+    plus_u: Annotated[
+        bool, typer.Option("--plus-u", help="Labels are as the Materials Project computes them, with U.")
+    ] = False,
     picture: Annotated[Path | None, typer.Option(help="PNG to write.")] = None,
     model: Model = None,
     guard: Guard = "default",
@@ -214,6 +217,8 @@ def evaluate(
     [bold]Examples[/bold]
 
     sciai atoms evaluate dft.extxyz --picture parity.png
+    sciai atoms evaluate mp.extxyz --plus-u
+
     sciai atoms evaluate dft.extxyz --offsets --model chgnet --json
     """
     from sciai.atoms.api.evaluation import evaluate as run
@@ -222,7 +227,7 @@ def evaluate(
 
     with show.progress("loading", quiet=quiet) as step:
         pot = potential(model, guard, device, double, d3)
-        answer = run([*files], pot, offsets=offsets, progress=step)
+        answer = run([*files], pot, offsets=offsets, plus_u=plus_u, progress=step)
         if picture is not None and answer.estimate is not None:
             with whole_file(picture, overwrite=True) as temporary:
                 evaluation_figure(answer.estimate.value).savefig(temporary, format="png", dpi=150)

@@ -18,6 +18,7 @@ from sciai.atoms.api.potential import Potential
 from sciai.atoms.checks import actions
 from sciai.atoms.checks import audit as asked
 from sciai.atoms.checks import defects as probed
+from sciai.atoms.data.levels import answers_on_one_zero
 from sciai.core.answer import Level, Refused
 from sciai.trust.audit.probe import probe
 from sciai.trust.audit.subject import Context, remembered
@@ -35,7 +36,9 @@ Floats = npt.NDArray[np.float64]
 Step = Callable[[float, str], None]
 
 
-def answers(checkpoint: str, files: Sequence[str], quick: bool, step: Step) -> dict[str, Any]:
+def answers(
+    checkpoint: str, files: Sequence[str], quick: bool, step: Step, one_zero: bool = False
+) -> dict[str, Any]:
     """Energies and forces with their spread for every structure asked, and what an answer costs.
 
     Args:
@@ -43,9 +46,10 @@ def answers(checkpoint: str, files: Sequence[str], quick: bool, step: Step) -> d
         files: of ``checks.audit.material``; textbook crystals where empty.
         quick: fewer structures.
         step: progress.
+        one_zero: as of ``checks.audit.material``.
     """
     step(0.0, "structures")
-    frames = [r.to_atoms() for r in asked.material(files, quick)] if files else textbook()
+    frames = [r.to_atoms() for r in asked.material(files, quick, one_zero)] if files else textbook()
     potential = Potential.load(checkpoint)
     told: dict[str, list[Any]] = {name: [] for name in ("energy", "energy_sd", "forces", "force_sd")}
     levels = {level.name.lower(): 0 for level in Level}
@@ -115,7 +119,9 @@ def _shaken(times: int, seed: int) -> Atoms:
     return atoms
 
 
-def defects(checkpoint: str, files: Sequence[str], quick: bool, step: Step) -> dict[str, Any]:
+def defects(
+    checkpoint: str, files: Sequence[str], quick: bool, step: Step, one_zero: bool = False
+) -> dict[str, Any]:
     """Laws, contexts, tags and motifs, with planted defects beside them.
 
     Args:
@@ -123,9 +129,10 @@ def defects(checkpoint: str, files: Sequence[str], quick: bool, step: Step) -> d
         files: of ``checks.audit.material``; textbook crystals where empty.
         quick: fewer questions.
         step: progress.
+        one_zero: as of ``checks.audit.material``.
     """
     step(0.0, "structures")
-    frames = [r.to_atoms() for r in asked.material(files, quick)] if files else textbook()
+    frames = [r.to_atoms() for r in asked.material(files, quick, one_zero)] if files else textbook()
     small = [atoms for atoms in frames if 2 <= len(atoms) <= 8 and atoms.pbc.all()]
     real = bool(files) and len(small) >= 20
     if not real:
@@ -231,13 +238,14 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         answers="sciai.atoms.api.audit:answers",
         judge="sciai.atoms.checks.audit:judge" if chosen else "",
         defects="sciai.atoms.api.audit:defects",
-        arguments={},
+        arguments={"one_zero": answers_on_one_zero(checkpoint.card.config)},
         files=chosen,
         code=[
             "sciai.atoms.checks.audit",
             "sciai.atoms.checks.defects",
             "sciai.atoms.data.records",
             "sciai.atoms.data.readers",
+            "sciai.atoms.data.levels",
         ],
         actions=[asdict(rule) for rule in actions()],
         packages=("sciai.atoms.model", "sciai.atoms.checks"),

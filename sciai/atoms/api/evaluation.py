@@ -12,10 +12,19 @@ import numpy.typing as npt
 
 from sciai.atoms.api.files import read_all
 from sciai.atoms.api.folder import Step, quiet
-from sciai.atoms.api.labels import check_energies, check_units, fit_offsets, labels_of, left_out, odd_units
+from sciai.atoms.api.labels import (
+    check_energies,
+    check_units,
+    fit_offsets,
+    labels_of,
+    left_out,
+    odd_units,
+    odd_zero,
+)
 from sciai.atoms.api.pictures import ACCENT, QUIET, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
+from sciai.atoms.data.levels import answers_on_one_zero, shift_of
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.trust.score import coverage, wilson
@@ -77,6 +86,7 @@ def evaluate(
     potential: Potential,
     *,
     offsets: bool = False,
+    plus_u: bool = False,
     batch: int = 32,
     progress: Step | None = None,
 ) -> Answer[Evaluation]:
@@ -87,6 +97,8 @@ def evaluate(
         potential: what is evaluated.
         offsets: fit one energy offset per element first: labels of another code or level of theory have
             another zero.
+        plus_u: energies are as the Materials Project computes them, with a Hubbard U on V, Cr, Mn, Fe, Co,
+            Ni, Mo and W beside O or F; they are moved to the zero without (``sciai.atoms.data.levels``).
         batch: structures per pass.
         progress: called with the part done and what is being done.
 
@@ -115,6 +127,10 @@ def evaluate(
         fix = "in extxyz name them energy= and forces:R:3, or REF_energy, REF_forces"
         raise BadInput("no structure has an energy or forces", field="energy", fix=fix)
     check_units(frames, labels)
+    if plus_u:
+        for atoms, label in zip(frames, labels, strict=True):
+            if "energy" in label:
+                label["energy"] = label["energy"] + shift_of(atoms.numbers)
     answers: list[Answer[Any]] = []
     for begin in range(0, len(frames), batch):
         step(begin / len(frames), f"{begin} of {len(frames)} structures")
@@ -138,7 +154,10 @@ def evaluate(
             "theory have another zero; fit offsets"
         )
         findings.append(Finding("labels", potential.guard.level("labels"), message))
-    findings += [Finding("labels", potential.guard.level("labels"), text) for text in _odd(value)]
+    odd = _odd(value)
+    if not plus_u and potential.card is not None and answers_on_one_zero(potential.card.config):
+        odd += _with_u(frames, labels, answers, good)
+    findings += [Finding("labels", potential.guard.level("labels"), text) for text in odd]
     return Answer(Estimate(value, spread, "eV, eV/Å, GPa"), tuple(findings), potential.provenance)
 
 
@@ -196,6 +215,18 @@ def _odd(value: Evaluation) -> list[str]:
             "do not count in the energy error"
         )
     return [text for text in told if text]
+
+
+def _with_u(
+    frames: list[Atoms], labels: list[dict[str, Any]], answers: list[Answer[Any]], good: list[int]
+) -> list[str]:
+    """Whether energies look like those of PBE+U, which the answers are not."""
+    chosen = [k for k in good if "energy" in labels[k]]
+    size = np.array([len(frames[k]) for k in chosen], float)
+    shift = np.array([shift_of(frames[k].numbers) for k in chosen])
+    off = np.array([_value(answers[k].estimate).energy - float(labels[k]["energy"]) for k in chosen])
+    told = odd_zero(shift / size, off / size) if len(chosen) else ""
+    return [told] if told else []
 
 
 def _compare(

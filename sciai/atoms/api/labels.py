@@ -13,7 +13,7 @@ from sciai.core.errors import BadInput
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["check_energies", "check_units", "fit_offsets", "labels_of", "left_out", "odd_units"]
+__all__ = ["check_energies", "check_units", "fit_offsets", "labels_of", "left_out", "odd_units", "odd_zero"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -173,6 +173,34 @@ def odd_units(name: str, label: Floats, answer: Floats) -> str:
         what = "gradients" if name == "forces" else "pressures"
         return f"{named} have the other sign than those answered: {what}? Multiply them by -1"
     return ""
+
+
+def odd_zero(shift: Floats, off: Floats) -> str:
+    """Whether labels lie where PBE+U has them, and answers where PBE has; empty where they do not.
+
+    Args:
+        shift: what the correction of metals with a Hubbard U adds to each label, eV per atom, shape (n,).
+        off: answer minus label, eV per atom, shape (n,).
+
+    Example:
+        >>> shift = -np.array([0.0, 0.0, 0.5, 1.1, 0.8, 0.3])
+        >>> odd_zero(shift, shift + 0.02)[:59]
+        '4 labels lie where PBE+U has metals beside O or F, and answ'
+        >>> odd_zero(shift, 0.02 * np.arange(6)), odd_zero(shift[:2], shift[:2])
+        ('', '')
+    """
+    moved = shift != 0
+    if moved.sum() < 2:
+        return ""
+    rest = float(np.median(off[~moved])) if (~moved).any() else 0.0
+    as_they_are, corrected = np.abs(off[moved] - rest), np.abs(off[moved] - rest - shift[moved])
+    if np.median(corrected) > 0.5 * np.median(as_they_are):
+        return ""
+    return (
+        f"{int(moved.sum())} labels lie where PBE+U has metals beside O or F, and answers where "
+        f"PBE has them: {np.median(as_they_are):.2f} eV/atom apart, {np.median(corrected):.2f} with plus_u "
+        "(`--plus-u`: labels as the Materials Project computes them)"
+    )
 
 
 def fit_offsets(counts: npt.ArrayLike, difference: npt.ArrayLike) -> Floats:

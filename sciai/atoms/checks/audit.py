@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.atoms.checks.rules import FACTS
+from sciai.atoms.data.levels import on_one_zero
 from sciai.atoms.data.readers import labelled, records_from
 from sciai.atoms.data.records import Record, is_dev
 from sciai.core.errors import BadInput
@@ -68,12 +69,14 @@ _FAMILIES: Final[Mapping[str, frozenset[int]]] = {
 }
 
 
-def material(files: Sequence[str], quick: bool) -> list[Record]:
+def material(files: Sequence[str], quick: bool, one_zero: bool = False) -> list[Record]:
     """Held-out structures with forces.
 
     Args:
         files: labelled files; of the team's real data only the chemical systems that are kept for tests.
         quick: fewer structures.
+        one_zero: whether the model answers on the zero of PBE without U, where energies of the team's real
+            data are moved to (``sciai.atoms.data.levels``).
 
     Raises:
         BadInput: where a file cannot be read, or holds nothing that was held out.
@@ -85,7 +88,9 @@ def material(files: Sequence[str], quick: bool) -> list[Record]:
         records = records_from(file, SHARED.get(name, "yours"), kind=name, skip=lambda error: None)
         known = name in SHARED
         found += [
-            r for r in records if r.forces is not None and labelled(r) and (is_dev(r.group) or not known)
+            on_one_zero(r) if one_zero and known else r
+            for r in records
+            if r.forces is not None and labelled(r) and (is_dev(r.group) or not known)
         ]
     calm = [r for r in found if r.forces is not None and np.abs(r.forces).max() < 50 and len(r) <= 200]
     if len(calm) < 30:
@@ -106,6 +111,7 @@ def judge(
     actions: Sequence[Mapping[str, Any]],
     draws: int,
     step: Callable[[float, str], None],
+    one_zero: bool = False,
 ) -> dict[str, Any]:
     """What the labels say of the answers; called in a process that never loads the model.
 
@@ -116,9 +122,10 @@ def judge(
         actions: the runtime policy.
         draws: of bootstrap and permutations.
         step: progress.
+        one_zero: as of ``material``.
     """
     step(0.0, "held-out structures")
-    asked = exam(material(files, quick))
+    asked = exam(material(files, quick, one_zero))
     with np.load(Path(answers), allow_pickle=False) as content:
         told = {name[2:]: content[name] for name in content.files if name != "json"}
     return judged(asked, told, read_actions(actions, FACTS), draws=draws, step=step)

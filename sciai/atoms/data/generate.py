@@ -16,7 +16,7 @@ from ase import Atoms
 
 from sciai.atoms.data import perturb
 from sciai.atoms.data.chemistry import KNOWN, compound, electronegativity, similar
-from sciai.atoms.data.metals import alloy, surface
+from sciai.atoms.data.metals import alloy, meeting, surface
 from sciai.atoms.data.offspring import Job, Plan, bulk, offspring, relaxing
 from sciai.atoms.data.prototypes import Prototype, prototypes, substituted
 from sciai.atoms.data.records import Record
@@ -378,6 +378,15 @@ def _surface(rng: np.random.Generator, plan: Plan) -> Job:
     return []
 
 
+def _meeting(rng: np.random.Generator, plan: Plan) -> Job:
+    """Oxygen or fluorine on or in a metal with a Hubbard U; ask a teacher that has both on one zero."""
+    for _ in range(30):
+        atoms = meeting(rng, plan.largest)
+        if atoms is not None and plan.allowed(atoms):
+            return (yield from relaxing(atoms, "meeting", rng))
+    return []
+
+
 FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
     "crystal": _crystal,
     "archetype": _archetype,
@@ -393,6 +402,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator, Plan], Job]] = {
     "liquid": _liquid,
     "alloy": _alloy,
     "surface": _surface,
+    "meeting": _meeting,
     "pair": _pair,
     "molecule": _molecule,
 }

@@ -9,7 +9,11 @@ that sees surroundings alone cannot know which zero is meant, and its energies a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from ase.data import atomic_numbers, covalent_radii
 from numba import njit
 from numpy.typing import NDArray
@@ -17,7 +21,16 @@ from numpy.typing import NDArray
 from sciai.atoms.data.graph import neighbours
 from sciai.atoms.data.records import Record
 
-__all__ = ["METALS", "PARTNERS", "SIGHT", "between", "on_one_zero", "split"]
+__all__ = [
+    "METALS",
+    "PARTNERS",
+    "SIGHT",
+    "answers_on_one_zero",
+    "between",
+    "on_one_zero",
+    "shift_of",
+    "split",
+]
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -42,6 +55,34 @@ _SHIFT[[atomic_numbers[symbol] for symbol in METALS]] = list(METALS.values())
 _PARTNERS[[atomic_numbers[symbol] for symbol in PARTNERS]] = True
 
 
+def shift_of(numbers: npt.ArrayLike) -> float:
+    """What brings an energy of the Materials Project's level onto the zero of PBE without U, eV.
+
+    Args:
+        numbers: atomic numbers of the structure.
+
+    >>> [round(shift_of(numbers), 3) for numbers in ([28, 8], [28, 28], [12, 8])]
+    [-2.541, 0.0, 0.0]
+    """
+    z = np.asarray(numbers, np.int64)
+    return float(_SHIFT[z].sum()) if _PARTNERS[z].any() else 0.0
+
+
+def answers_on_one_zero(config: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint of this configuration answers on the zero of PBE without U.
+
+    Args:
+        config: of its card.
+
+    >>> domain = {"sources": {"mptrj": 0, "mine": 4}, "answers": None, "data": {"one_zero": ["mptrj"]}}
+    >>> answers_on_one_zero({"domain": domain}), answers_on_one_zero({"domain": domain | {"answers": "mine"}})
+    (True, False)
+    """
+    domain = config.get("domain") or {}
+    source = domain.get("answers") or next(iter(domain.get("sources") or {}), None)
+    return source in ((domain.get("data") or {}).get("one_zero") or ())
+
+
 def on_one_zero(record: Record) -> Record:
     """A record of the Materials Project's level with its energy on the zero of PBE without U.
 
@@ -54,8 +95,8 @@ def on_one_zero(record: Record) -> Record:
     >>> round(on_one_zero(oxide).energy, 3)
     -12.541
     """
-    shift = float(_SHIFT[record.numbers].sum())
-    if record.energy is None or not shift or not _PARTNERS[record.numbers].any():
+    shift = shift_of(record.numbers)
+    if record.energy is None or not shift:
         return record
     return record.with_labels(record.energy + shift, record.forces, record.stress, record.source)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,10 @@ from ase import Atoms
 from ase import build as ase_build
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii, reference_states
 
-from sciai.atoms.data import perturb
+from sciai.atoms.data import levels, perturb
 from sciai.atoms.data.chemistry import KNOWN, electronegativity, similar
 
-__all__ = ["METALS", "alloy", "surface"]
+__all__ = ["METALS", "alloy", "meeting", "surface"]
 
 METALS: tuple[int, ...] = tuple(
     z
@@ -23,6 +24,8 @@ METALS: tuple[int, ...] = tuple(
 """Elements that are metals."""
 
 _SMALL = tuple(atomic_numbers[symbol] for symbol in ("H", "He", "Be", "B", "C", "N", "O"))
+_WITH_U = tuple(atomic_numbers[symbol] for symbol in levels.METALS)
+_OXIDIZING = ("O", "O", "O", "F", "OH", "O2", "H2O", "CO")
 _DIAMONDS = (6, 14, 32)
 _CUTS = {
     "fcc": ("fcc111", "fcc100", "fcc110"),
@@ -65,14 +68,15 @@ def alloy(rng: np.random.Generator, largest: int) -> Atoms:
     return new
 
 
-def surface(rng: np.random.Generator, largest: int) -> Atoms | None:
+def surface(rng: np.random.Generator, largest: int, metals: Sequence[int] = METALS) -> Atoms | None:
     """A metal cut along one of its usual faces, of two to four layers; None where it would be too large.
 
     Args:
         rng: source of chance.
         largest: atoms at most.
+        metals: which ones.
     """
-    metal = int(rng.choice(METALS))
+    metal = int(rng.choice(metals))
     lattice, a = _lattice(metal, rng)
     cut = str(rng.choice(_CUTS[lattice]))
     layers, wide, deep = int(rng.integers(2, 5)), int(rng.integers(1, 4)), int(rng.integers(1, 4))
@@ -87,6 +91,29 @@ def surface(rng: np.random.Generator, largest: int) -> Atoms | None:
         numbers = np.array(new.numbers)
         numbers[int(rng.integers(len(new)))] = int(rng.choice(METALS))
         new.numbers = numbers
+    return new
+
+
+def meeting(rng: np.random.Generator, largest: int) -> Atoms | None:
+    """A metal with a Hubbard U where some of its atoms touch oxygen or fluorine and others do not.
+
+    One to four guests on a surface, or squeezed into the metal. None where it would be too large.
+
+    Args:
+        rng: source of chance.
+        largest: atoms of the metal at most.
+    """
+    if rng.random() < 0.75:
+        face = surface(rng, largest, _WITH_U)
+        for _ in range(int(rng.integers(1, 5))):
+            face = None if face is None else perturb.adsorbed(face, rng, _OXIDIZING)
+        return face
+    metal = int(rng.choice(_WITH_U))
+    lattice, a = _lattice(metal, rng)
+    new = perturb.grown(ase_build.bulk(chemical_symbols[metal], lattice, a), rng, largest)
+    for _ in range(int(rng.integers(1, 1 + max(1, len(new) // 4)))):
+        new = _squeezed(new, 9 if rng.random() < 0.2 else 8, rng)
+    new.set_cell(new.cell.array * float(rng.uniform(1.0, 1.06)), scale_atoms=True)
     return new
 
 

@@ -178,12 +178,12 @@ _ADSORBATES = (
 )
 
 
-def adsorbed(surface: Atoms, rng: np.random.Generator) -> Atoms:
-    """A slab with an atom or small molecule on top."""
+def adsorbed(surface: Atoms, rng: np.random.Generator, guests: Sequence[str] = ()) -> Atoms:
+    """A slab with an atom or small molecule on top: one of ``guests``, or of what is usual."""
     from ase.build import molecule as named
 
     new = surface.copy()
-    name = str(rng.choice(_ADSORBATES))
+    name = str(rng.choice(guests or _ADSORBATES))
     guest = Atoms(name) if name in atomic_numbers else named(name)
     guest.rotate(float(rng.uniform(0, 360)), rng.normal(size=3), center=(0, 0, 0))
     normal = new.cell.array[2] / np.linalg.norm(new.cell.array[2])

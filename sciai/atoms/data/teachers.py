@@ -24,6 +24,7 @@ __all__ = [
     "TEACHERS",
     "TEACHERS_EXTRA",
     "Chgnet",
+    "ChgnetPbe",
     "MatterSim",
     "SevenNet",
     "Teacher",
@@ -36,6 +37,9 @@ TEACHERS_EXTRA = "'sciai[teachers]'"
 # With its dependencies come a mismatching torchvision, cloud clients and more, which labelling does not need.
 MATTERSIM = "--no-deps mattersim==1.2.3 loguru torch-ema torch-runstats deprecated wrapt"
 _BOX = 6.0  # Å of vacuum around a molecule for a teacher that knows crystals alone; images are out of reach
+_CORRECTED = {8: -0.687, 9: -0.462}
+"""Anion -> what MP2020 adds, eV for each atom."""
+_OTHER_ANIONS = (7, 14, 16, 17, 34, 35, 51, 52, 53)
 _NOBLE = (2, 10, 18, 36, 54, 86)
 
 Floats = npt.NDArray[np.float64]
@@ -176,6 +180,41 @@ class Chgnet:
         return done
 
 
+class ChgnetPbe(Chgnet):
+    """CHGNet without the corrections of anions: PBE, metals with a Hubbard U on the zero of those without.
+
+    What CHGNet learned is moved twice (Wang et al. 2021, Sci. Rep. 11, 15496): metals with a U onto the zero
+    of PBE, which is kept, and anions by a constant for each, which is taken off again. So it tells what
+    others that learned the Materials Project cannot: how oxygen sits on nickel (``sciai.atoms.data.levels``).
+
+    Raises:
+        BadInput: when the package is not installed.
+    """
+
+    def __init__(self, atoms_at_once: int = 64) -> None:
+        super().__init__(atoms_at_once)
+        self.source = "chgnet-pbe"
+
+    def label(self, records: Sequence[Record]) -> list[Record | None]:
+        """The same structures with its labels; None also where what is an anion is a matter of opinion.
+
+        Metals with oxygen, fluorine, carbon and hydrogen are labelled, and nothing that holds no metal.
+        """
+        done = super().label(records)
+        for i, record in enumerate(done):
+            if record is None or record.energy is None:
+                continue
+            numbers = np.asarray(record.numbers)
+            if np.isin(numbers, _OTHER_ANIONS).any() or np.isin(numbers, (1, 6, *_CORRECTED)).all():
+                done[i] = None
+                continue
+            correction = sum(value * int((numbers == z).sum()) for z, value in _CORRECTED.items())
+            done[i] = record.with_labels(
+                record.energy - correction, record.forces, record.stress, self.source
+            )
+        return done
+
+
 class MatterSim:
     """MatterSim v1.0.0 of Yang et al. (arXiv 2405.04967): crystals to 5,000 K and 1,000 GPa, PBE(+U).
 
@@ -299,6 +338,7 @@ TEACHERS: dict[str, Callable[[], Teacher]] = {
     "7net-0": SevenNet,
     "7net-l3i5": lambda: SevenNet("7net-l3i5", 16),
     "chgnet": Chgnet,
+    "chgnet-pbe": ChgnetPbe,
     "mattersim-1m": MatterSim,
     "mattersim-5m": lambda: MatterSim("5M", 10_000),
     "gfn2": Xtb,

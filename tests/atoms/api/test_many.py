@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from sciai.atoms.api.files import read, read_all, write
 from sciai.atoms.api.potential import Potential
 from sciai.atoms.api.screening import screen
 from sciai.atoms.api.tiers import elements, elements_figure, place
+from sciai.atoms.data.levels import shift_of
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput
 
@@ -113,6 +115,32 @@ def test_evaluate_fits_offsets_and_says_where_they_are_needed(emt: Potential) ->
     assert value.energy_mae == pytest.approx(0, abs=0.05)
     assert value.offsets is not None
     assert value.offsets["Cu"] == pytest.approx(-50.0, abs=0.1)
+
+
+def oxides(emt: Potential) -> list[Atoms]:
+    """Nickel, its oxide and copper's, with energies of nickel as PBE+U would have them beside oxygen."""
+    frames = [bulk(name, "rocksalt", a) for name in ("NiO", "CuO") for a in (3.9, 4.1, 4.3)] + [bulk("Ni")]
+    for atoms in frames:
+        energy = emt(atoms).unwrap().energy - shift_of(atoms.numbers)
+        atoms.calc = SinglePointCalculator(atoms, energy=energy)
+    return frames
+
+
+def test_labels_of_the_materials_project_are_moved_to_the_zero_without_u(emt: Potential) -> None:
+    assert evaluate(oxides(emt), emt).unwrap().energy_mae == pytest.approx(3 * 2.541 / 2 / 7)
+    assert evaluate(oxides(emt), emt, plus_u=True).unwrap().energy_mae == pytest.approx(0, abs=1e-9)
+
+
+def test_labels_with_u_are_told_where_the_potential_answers_without(emt: Potential) -> None:
+    shipped = Potential.load().card
+    assert shipped is not None
+    for moved in ([], ["mptrj"]):
+        domain = {**shipped.config["domain"], "answers": None}
+        domain["data"] = {**domain["data"], "one_zero": moved}
+        emt.card = replace(shipped, config={**shipped.config, "domain": domain})
+        said = [f.message for f in evaluate(oxides(emt), emt).findings if f.check == "labels"]
+        assert [("--plus-u" in text, text[:8]) for text in said] == [(True, "3 labels")] * len(moved)
+        assert not [f for f in evaluate(oxides(emt), emt, plus_u=True).findings if f.check == "labels"]
 
 
 def test_labels_in_the_wrong_unit() -> None:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sciai.atoms.data import perturb
-from sciai.atoms.data.metals import METALS, alloy, surface
+from sciai.atoms.data.levels import METALS as WITH_U
+from sciai.atoms.data.metals import METALS, alloy, meeting, surface
 
 seeds = st.integers(0, 10**6)
 
@@ -42,6 +43,19 @@ def test_surfaces_have_a_vacuum_along_the_third_vector_only(seed, largest):
     assert 7.5 < gaps.max() < 12.5
     assert np.sort(gaps)[-2] < 5
     assert abs(atoms.cell[0] @ atoms.cell[2]) < 1e-9
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=seeds, largest=st.integers(4, 30))
+def test_where_levels_meet_one_metal_with_a_u_has_oxygen_or_fluorine(seed, largest):
+    atoms = meeting(np.random.default_rng(seed), largest)
+    if atoms is None:
+        return
+    symbols = atoms.get_chemical_symbols()
+    assert {"O", "F"} & set(symbols) and set(WITH_U) & set(symbols)
+    guests = sum(symbol in ("O", "F", "H", "C") for symbol in symbols)
+    assert 1 <= len(atoms) - guests <= largest
+    assert atoms.pbc.all()
 
 
 def test_most_alloys_hold_more_than_one_element():

@@ -75,6 +75,20 @@ def test_labels_are_derivatives_of_the_energy(name):
 
 
 @pytest.mark.slow
+def test_chgnet_on_the_zero_of_pbe_takes_off_what_mp2020_adds_to_anions():
+    pytest.importorskip("chgnet")
+    cells = [bulk(name, "rocksalt", 4.2) for name in ("NiO", "MgO")]
+    asked = [from_atoms(a, "none") for a in (*cells, bulk("Ni"), bulk("NiS", "zincblende", 5.4))]
+    plain, moved = teacher("chgnet").label(asked), teacher("chgnet-pbe").label(asked)
+    for before, after in zip(plain[:2], moved[:2], strict=True):
+        assert after.energy - before.energy == pytest.approx(0.687, abs=1e-3)
+        np.testing.assert_allclose(after.forces, before.forces, atol=1e-4)
+        assert after.source == "chgnet-pbe"
+    assert moved[2].energy == pytest.approx(plain[2].energy, abs=1e-3)
+    assert moved[3] is None and plain[3] is not None
+
+
+@pytest.mark.slow
 def test_gfn2_labels_molecules_and_radicals_only():
     pytest.importorskip("tblite")
     judge = teacher("gfn2")

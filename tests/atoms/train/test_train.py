@@ -162,6 +162,21 @@ def test_without_pairs_nothing_is_said_of_differences(
     assert "differences" not in Calibrate()(learned[0], data)
 
 
+def test_distances_that_rehearsed_weights_had_seen_stay_seen(
+    learned: tuple[Network, list[float]], data: DataModule
+) -> None:
+    net = learned[0]
+    gold = (79, 79)
+    Calibrate()(net, data)
+    of_data = float(net.closest[gold])
+    for before in (of_data - 0.3, of_data + 0.3):
+        for rehearsed in (True, False):
+            net.closest[gold] = before
+            Calibrate(rehearsed=rehearsed)(net, data)
+            told = min(before, of_data) if rehearsed else of_data
+            assert float(net.closest[gold]) == pytest.approx(told)
+
+
 def test_few_structures_give_a_wide_spread_and_no_infinite_one() -> None:
     """Errors that are normal: nine of ten fresh ones are within what three of them promise."""
     rng = np.random.default_rng(0)
