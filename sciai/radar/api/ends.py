@@ -21,8 +21,8 @@ from sciai.radar.model.interface import F32, U8
 __all__ = ["End", "Ends", "ends_of"]
 
 _PILED: Final = 0.05
-"""Part of all gates at the lowest code of a packing, from which on that is taken for no echo. In 160 trees of 85
-real files, by this package's readers and xradar's, it was only reached where no echo was left."""
+"""Part of all gates at the lowest code of a packing, from which on that is taken for no echo. In 160 trees of
+85 real files, by this package's readers and xradar's, it was only reached where no echo was left."""
 _PILED_ANYWHERE: Final = 0.2
 """The same for the lowest value of a reflectivity that is not packed; in weather, below 0.15."""
 
