@@ -220,6 +220,19 @@ def test_a_decoded_volume_is_no_original(lossy: Path, tmp_path: Path) -> None:
     assert set(said(verify(tmp_path / "back.nc", lossy))) == {"second_hand"}
 
 
+def test_trees_made_of_decoded_fields_are_no_originals(lossy: Path, tmp_path: Path) -> None:
+    run(decompress(lossy), tmp_path, psnr=30)
+    back = decompress(tmp_path / "a.zarr")
+    (tmp_path / "b").mkdir()
+    sweep = back["sweep_0"].to_dataset(inherit=False)
+    by_hand = xr.Dataset({"DBZH": sweep.DBZH.isel(azimuth=slice(3, 20))})
+    for given in (sweep, by_hand, xr.DataTree.from_dict({"/sweep_0": by_hand})):
+        assert said(run(given, tmp_path / "b"))["second_hand"].message.count("lossy store") == 2
+    by_hand.to_netcdf(tmp_path / "own.nc")  # what is noted in memory is nothing that a file has to hold
+    compress(simulate(seed=3, shape=(2, 36, 60)), tmp_path / "same.zarr", codec="plain", lossless=True)
+    assert not said(run(decompress(tmp_path / "same.zarr")["sweep_0"].to_dataset(), tmp_path / "b"))
+
+
 def test_generations_are_counted(lossy: Path, tmp_path: Path) -> None:
     run(xr.open_datatree(lossy, engine="zarr"), tmp_path, psnr=30)
     (tmp_path / "b").mkdir()
