@@ -162,7 +162,9 @@ def _write_field(nc: Any, field: str, sweeps: list[xr.Dataset], gates: int) -> N
     fill = codes.dtype.type(packed.missing)
     codes[flags == BELOW_NOISE] = fill
     agreed = {
-        k: a for k, a in given[0].attrs.items() if all(np.array_equal(v.attrs.get(k), a) for v in given)
+        k: a
+        for k, a in given[0].attrs.items()
+        if all(k in v.attrs and np.array_equal(v.attrs[k], a) for v in given)
     }
     attrs = attributes_of(agreed, ("_FillValue",))
     if codes.dtype.kind in "iu":
