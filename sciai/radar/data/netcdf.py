@@ -176,7 +176,7 @@ def _raw(group: Any, pick: Any, gates: str, chunks: Inflater | None = None) -> _
     shaped = {n: v for n, v in group.variables.items() if v.ndim == 2 and v.dimensions[1] == gates}
     raw: _Raw = {}
     for n, v in shaped.items():
-        if np.dtype(v.dtype).kind not in "fiu" or is_companion(n, shaped):
+        if np.dtype(v.dtype).kind not in "fiu" or n == "range" or is_companion(n, shaped):
             continue
         beside = shaped.get(n + SUFFIX)
         flags = _later(beside, pick, chunks) if beside is not None else None
