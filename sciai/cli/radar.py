@@ -162,6 +162,9 @@ def decompress(
     [dim]# CfRadial2 netCDF, all attributes[/dim]
     sciai radar decompress out.zarr out.nc
 
+    [dim]# CfRadial 1, for Py-ART, LROSE and other tools that do not read CfRadial2[/dim]
+    sciai radar decompress out.zarr out.nc --format cfradial1
+
     [dim]# ODIM_H5, undetect and nodata told apart[/dim]
     sciai radar decompress out.zarr out.h5
 

@@ -46,6 +46,7 @@ class Format(StrEnum):
     """Formats that `decompress` writes."""
 
     cfradial2 = "cfradial2"
+    cfradial1 = "cfradial1"
     odim = "odim"
     pawr = "pawr"
 
@@ -99,6 +100,7 @@ def write(volume: xr.DataTree, out: Path, format: Format, overwrite: bool) -> No
 
     writers: dict[Format, Callable[..., object]] = {
         Format.cfradial2: data.write_cfradial2,
+        Format.cfradial1: data.write_cfradial1,
         Format.odim: data.write_odim,
         Format.pawr: data.write_pawr,
     }

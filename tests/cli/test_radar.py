@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -236,6 +237,10 @@ def test_decompress_does_not_guess_a_format(run: Run, tmp_path: Path) -> None:
     assert code == 1
     assert "--format" in err
     assert run("decompress", "storm.zarr", str(tmp_path / "back.xyz"), "--format", "odim")[0] == 0
+    assert run("decompress", "storm.zarr", str(tmp_path / "old.nc"), "--format", "cfradial1")[0] == 0
+    with netCDF4.Dataset(tmp_path / "old.nc") as nc:
+        assert nc.Conventions == "CF/Radial"
+        assert "lossy store" in nc.history
 
 
 def test_view_draws_one_volume_or_a_comparison(run: Run, tmp_path: Path) -> None:

@@ -129,6 +129,11 @@ def test_no_echo_left_among_the_values(tmp_path: Path) -> None:
     assert "DBZH (-33 in 40.0 % of its gates)" in found["undetect"].message
     assert "sciai.radar.open_volume" in found["undetect"].message
     report = answer.unwrap().variables["VRADH"]
+    signed = {
+        **PACKED,
+        "dtype": np.dtype("int16"),
+    }  # codes of 0 to 255 in a type with a sign, as CfRadial1 does
+    assert set(said(run(tree(signed, DBZH=np.where(none, np.float32(-33), dbz)), tmp_path))) == {"undetect"}
     assert (report.no_echo_value, report.no_echo_fraction) == (-33.0, pytest.approx(0.4, abs=1e-3))
 
 
@@ -136,8 +141,15 @@ def test_and_what_only_resembles_it(tmp_path: Path) -> None:
     dbz, none = echo()
     quiet = np.where(none, np.float32(-33), dbz)
     # little of it; another value than the lowest code; no reflectivity and not packed; width 0 is a width
-    few = np.where(echo(part=0.15)[1], np.float32(-33), dbz)
+    few = np.where(echo(part=0.04)[1], np.float32(-33), dbz)
     assert not said(run(tree(PACKED, DBZH=few), tmp_path))
+    more = np.where(echo(part=0.15)[1], np.float32(-33), dbz)
+    assert set(said(run(tree(PACKED, DBZH=more), tmp_path))) == {"undetect"}
+    assert not said(run(tree(DBZH=more), tmp_path))
+    four = xr.DataTree.from_dict(
+        {f"/sweep_{i}": tree(DBZH=quiet if i == 0 else dbz)["sweep_0"].to_dataset() for i in range(4)}
+    )
+    assert not said(run(four, tmp_path))  # in one sweep of four, and not packed
     assert not said(run(tree(PACKED, VRADH=np.where(none, np.float32(-20), np.clip(dbz, -19, 19))), tmp_path))
     assert not said(run(tree(VRADH=np.where(none, np.float32(-33), np.clip(dbz, -19, 19))), tmp_path))
     flat = {**PACKED, "add_offset": 0.0}
@@ -160,6 +172,7 @@ def test_and_what_only_resembles_it(tmp_path: Path) -> None:
         ("open_cfradial1_datatree", "MXPol_RHI_20120929_064418.nc", "fill_value"),
         ("open_iris_datatree", "wl_SUR210819000847.RAWKPL0", "fill_value"),
         ("open_rainbow_datatree", "DX50_20191021_0824__2019102108240900RhoHV.vol", "undetect"),
+        ("open_rainbow_datatree", "DX50_20231127_1740__2023112717401100dBZ.vol", "undetect"),
         ("open_nexradlevel2_datatree", "KVBX20190501_093433_V06", "undetect"),
     ],
 )
@@ -205,6 +218,19 @@ def test_a_decoded_volume_is_no_original(lossy: Path, tmp_path: Path) -> None:
             assert word in found["second_hand"].message
         assert found["second_hand"].message.count("lossy store") == 1
     assert set(said(verify(tmp_path / "back.nc", lossy))) == {"second_hand"}
+
+
+def test_trees_made_of_decoded_fields_are_no_originals(lossy: Path, tmp_path: Path) -> None:
+    run(decompress(lossy), tmp_path, psnr=30)
+    back = decompress(tmp_path / "a.zarr")
+    (tmp_path / "b").mkdir()
+    sweep = back["sweep_0"].to_dataset(inherit=False)
+    by_hand = xr.Dataset({"DBZH": sweep.DBZH.isel(azimuth=slice(3, 20))})
+    for given in (sweep, by_hand, xr.DataTree.from_dict({"/sweep_0": by_hand})):
+        assert said(run(given, tmp_path / "b"))["second_hand"].message.count("lossy store") == 2
+    by_hand.to_netcdf(tmp_path / "own.nc")  # what is noted in memory is nothing that a file has to hold
+    compress(simulate(seed=3, shape=(2, 36, 60)), tmp_path / "same.zarr", codec="plain", lossless=True)
+    assert not said(run(decompress(tmp_path / "same.zarr")["sweep_0"].to_dataset(), tmp_path / "b"))
 
 
 def test_generations_are_counted(lossy: Path, tmp_path: Path) -> None:

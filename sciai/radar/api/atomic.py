@@ -120,12 +120,12 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise BadInput("the folder to write into does not exist", file=path.parent, fix="create it first")
     if path.exists() or path.is_symlink():
+        if not (path / "zarr.json").is_file():  # a file of the volume, say, where the store was left out
+            raise BadInput("the output exists and is not a store", file=path, fix="choose another name")
         if not overwrite:
             raise BadInput(
                 "the output exists already", file=path, fix="remove it, or pass overwrite=True (--overwrite)"
             )
-        if not (path / "zarr.json").is_file():
-            raise BadInput("the output exists and is not a store", file=path, fix="choose another name")
 
 
 def _move(working: Path, path: Path, overwrite: bool) -> None:

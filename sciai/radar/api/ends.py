@@ -18,11 +18,13 @@ from sciai.radar.data.limits import plausible
 from sciai.radar.data.names import is_reflectivity
 from sciai.radar.model.interface import F32, U8
 
-__all__ = ["PILED", "End", "Ends", "ends_of"]
+__all__ = ["End", "Ends", "ends_of"]
 
-PILED: Final = 0.2
-"""Part of all gates at the lowest value from which on that is taken for no echo. On 60 real files it was 0.26
-to 0.98 where no echo was left, and below 0.15 where it was weather, noise or a limit of the receiver."""
+_PILED: Final = 0.05
+"""Part of all gates at the lowest code of a packing, from which on that is taken for no echo. In 160 trees of
+85 real files, by this package's readers and xradar's, it was only reached where no echo was left."""
+_PILED_ANYWHERE: Final = 0.2
+"""The same for the lowest value of a reflectivity that is not packed; in weather, below 0.15."""
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Ends:
         high: The highest value, negated.
         piled: Gates at the lowest value of their sweep, where it looks like the code for no echo.
         piled_at: That value, in the variable's unit; the lowest where sweeps differ.
+        packed: Whether any plane is packed.
     """
 
     limits: tuple[float, float] | None = None
@@ -67,6 +70,7 @@ class Ends:
     high: End = field(default_factory=End)
     piled: int = 0
     piled_at: float = inf
+    packed: bool = False
 
     def merge(self, other: Ends) -> None:
         """Add other planes of the same variable."""
@@ -77,6 +81,12 @@ class Ends:
         self.high.merge(other.high)
         self.piled += other.piled
         self.piled_at = min(self.piled_at, other.piled_at)
+        self.packed |= other.packed
+
+    def no_echo(self, gates: int) -> tuple[float, int] | None:
+        """The value that looks like the code for no echo, and how many of all gates have it; None else."""
+        enough = self.piled > 0 and self.piled >= (_PILED if self.packed else _PILED_ANYWHERE) * gates
+        return (self.piled_at, self.piled) if enough else None
 
     def fill(self) -> tuple[float, int] | None:
         """A value that looks like one for gates without value, and how many gates have it; None else."""
@@ -116,11 +126,15 @@ def ends_of(values: F32, validity: U8, name: str, variable: xr.Variable) -> Ends
     limits = plausible(name)
     low, high = (-inf, inf) if limits is None else limits
     valid, quiet, beyond, least, top = ends(values, validity, np.float32(low), np.float32(high))
-    found = Ends(limits, valid, beyond, End(*least), End(*top))
-    if quiet or found.low.count < PILED * values.size or found.low.count < 5 * found.high.count:
+    packed = variable.encoding.get("scale_factor") is not None
+    found = Ends(limits, valid, beyond, End(*least), End(*top), packed=packed)
+    if quiet or found.low.count < 5 * found.high.count:
         return found  # a source that tells of gates below noise has not left them among the values
+    part = _PILED if packed else _PILED_ANYWHERE
     reflectivity = is_reflectivity(name, variable.attrs.get("units"))
-    if _looks_silent(found.low.value, limits, reflectivity, variable.encoding):
+    if found.low.count >= part * values.size and _looks_silent(
+        found.low.value, limits, reflectivity, variable.encoding
+    ):
         found.piled, found.piled_at = found.low.count, found.low.value
     return found
 
@@ -133,6 +147,6 @@ def _looks_silent(
     if scale is None:
         return reflectivity and value >= (limits or (-inf, inf))[0]
     dtype = np.dtype(encoding.get("dtype", "u1"))
-    code = float(np.iinfo(dtype).min) if dtype.kind in "iu" else 0.0
-    at_end = abs(value - (code * float(scale) + offset)) <= abs(float(scale)) / 4
+    codes = {0.0, float(np.iinfo(dtype).min)} if dtype.kind in "iu" else {0.0}  # netCDF-3 has no uint16
+    at_end = any(abs(value - (code * float(scale) + offset)) <= abs(float(scale)) / 4 for code in codes)
     return at_end and (reflectivity or (limits is not None and value != 0))

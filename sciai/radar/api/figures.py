@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from sciai.radar.api.ends import PILED
 from sciai.radar.api.planes import PlaneReader
 from sciai.radar.api.plans import Coded, Target, VariablePlan
 from sciai.radar.api.report import Compressed, VariableReport
@@ -31,7 +30,7 @@ def variable_report(
     tally, ends = coded.tally, coded.ends
     gates = max(1, tally.gates)
     fill, filled = ends.fill() or (None, 0)
-    silent = ends.piled >= PILED * gates
+    silence, silent = ends.no_echo(gates) or (None, 0)
     return VariableReport(
         name=var,
         codec="+".join(sorted(coded.codecs, key=lambda c: -coded.codecs[c])),
@@ -62,8 +61,8 @@ def variable_report(
         beyond_fraction=ends.beyond / gates,
         fill_value=fill,
         fill_fraction=filled / gates,
-        no_echo_value=ends.piled_at if silent else None,
-        no_echo_fraction=ends.piled / gates if silent else 0.0,
+        no_echo_value=silence,
+        no_echo_fraction=silent / gates,
     )
 
 

@@ -30,7 +30,7 @@ from sciai.radar.api.source import Source, open_source
 from sciai.radar.api.store import check_store, is_intact
 from sciai.radar.data.arguments import path_of, shown, whole_number
 from sciai.radar.data.build import sweeps_of
-from sciai.radar.data.heritage import RECORD, line_of, with_heritage
+from sciai.radar.data.heritage import RECORD, line_of, noted, with_heritage
 
 __all__ = ["decompress", "verify"]
 
@@ -129,7 +129,7 @@ def _all_of(
         for path, dataset in nodes.items():
             nodes[path] = _loaded(dataset, path.strip("/"), planes)
         line = line_of(store)
-        return with_heritage(xr.DataTree.from_dict(nodes), [line] if line else []), losses
+        return noted(with_heritage(xr.DataTree.from_dict(nodes), [line] if line else [])), losses
     finally:
         tree.close()
 

@@ -22,7 +22,7 @@ from sciai.radar.data.heritage import heritage_of, history_lines, with_heritage
 from sciai.radar.data.loops import settle
 from sciai.radar.data.names import PSNR_PEAK, base_name, circular_period, fm301_names, is_reflectivity
 from sciai.radar.data.tidy import canonical_names
-from sciai.radar.data.undecoded import UNDETECT, is_decoded
+from sciai.radar.data.undecoded import UNDETECT, is_decoded, loaded
 from sciai.radar.data.validity import attributes, companion, validity_of
 from sciai.radar.model.interface import F32, U8
 
@@ -67,9 +67,11 @@ class SweepSource:
         """Values (float32, NaN where invalid) and validity, ``[rays, gates]``, not kept here."""
         # an indexed copy of a lazy variable is not cached in the dataset
         with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and so missing
-            values = np.ascontiguousarray(self.dataset.variables[var][:, :].values, dtype=np.float32)
+            values = np.ascontiguousarray(
+                loaded(self.dataset.variables[var][:, :], f"{self.name}/{var}"), dtype=np.float32
+            )
         beside = self.dataset.variables.get(companion(var))
-        stated = None if beside is None else beside[:, :].values
+        stated = None if beside is None else loaded(beside[:, :], f"{self.name}/{companion(var)}")
         if stated is None or (stated.dtype == np.uint8 and stated.shape == values.shape):
             flags = np.empty(values.shape, np.uint8) if stated is None else stated.copy(order="C")
             stray = settle(values, flags, stated is not None)

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import xarray as xr
 
@@ -221,7 +222,8 @@ def read_record(store: str | os.PathLike[str]) -> dict[str, Any]:
     if not path.is_dir() or not (path / "zarr.json").is_file():
         if (path / RECORD).is_file():
             raise DamagedStore(f"{path}: zarr.json is gone")
-        raise BadInput("this is not a store", file=path, fix="give the folder that compress wrote")
+        fix = "unzip it, and give the folder" if is_zipfile(path) else "give the folder that compress wrote"
+        raise BadInput("this is not a store", file=path, fix=fix)
     try:
         record = json.loads((path / RECORD).read_bytes())
         if not isinstance(record, dict) or not isinstance(record["variables"], dict):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciai.radar.data.archive import fetch
+    from sciai.radar.data.cfradial1_write import write_cfradial1
     from sciai.radar.data.pawr_write import write_pawr
     from sciai.radar.data.simulator import simulate
     from sciai.radar.data.volume import open_volume
@@ -21,6 +22,7 @@ __all__ = [
     "fetch",
     "open_volume",
     "simulate",
+    "write_cfradial1",
     "write_cfradial2",
     "write_odim",
     "write_pawr",
@@ -33,6 +35,7 @@ _HOME = {
     "fetch": "sciai.radar.data.archive",
     "open_volume": "sciai.radar.data.volume",
     "simulate": "sciai.radar.data.simulator",
+    "write_cfradial1": "sciai.radar.data.cfradial1_write",
     "write_cfradial2": "sciai.radar.data.write",
     "write_odim": "sciai.radar.data.write",
     "write_pawr": "sciai.radar.data.pawr_write",

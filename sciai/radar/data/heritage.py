@@ -2,7 +2,8 @@
 
 A decoded volume looks like any other. Compressed again, its errors add up, and the PSNR told is against the
 decoded volume. So decoding appends a line to the root's ``history`` (CF-1.11 section 2.6.2), which CfRadial
-keeps, and ODIM_H5 in ``how/comment``; a store without losses leaves none.
+keeps, and ODIM_H5 in ``how/comment``; a store without losses leaves none. Trees that a user makes of decoded
+fields have lost the root; so in memory each field has the lines too, in its encoding.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:  # Zarr finds the codec by way of this module, and must not pay for xarray by that
     import xarray as xr
 
-__all__ = ["RECORD", "heritage_of", "history_lines", "line_of", "with_heritage"]
+__all__ = ["RECORD", "heritage_of", "history_lines", "line_of", "noted", "with_heritage"]
 
 RECORD: Final = "record.json"
 """Beside zarr.json: what was promised and measured, and where the previous volume is."""
@@ -52,14 +53,27 @@ def heritage_of(volume: Any) -> list[str]:
 
     Args:
         volume: Tree or dataset as handed over; also one that xarray opened from a store, which has no line
-            yet. Of anything else nothing is known.
+            yet, or one made of decoded fields. Of anything else nothing is known.
     """
     if not hasattr(volume, "attrs") or not hasattr(volume, "encoding"):
         return []
     lines = history_lines(volume.attrs)
+    for node in getattr(volume, "subtree", [volume]):
+        for variable in node.variables.values():
+            lines += [line for line in history_lines(variable.encoding) if line not in lines]
     place = volume.encoding.get("source")
     line = line_of(place) if isinstance(place, str | os.PathLike) else ""
     return lines if not line or line in lines[-1:] else [*lines, line]
+
+
+def noted(tree: xr.DataTree) -> xr.DataTree:
+    """The same tree; the encoding of its fields has the lines of its root from now on."""
+    lines = "\n".join(history_lines(tree.attrs))
+    for node in tree.subtree if lines else ():
+        for variable in node.variables.values():
+            if variable.ndim == 2:
+                variable.encoding["history"] = lines
+    return tree
 
 
 def with_heritage(tree: xr.DataTree, lines: Sequence[str]) -> xr.DataTree:

@@ -140,12 +140,15 @@ def fields_dims(ds: xr.Dataset) -> tuple[str, ...]:
 
 def _merge_sweeps(parts: Sequence[Named]) -> xr.DataTree:
     flat = [
-        (name, tree.children[s].to_dataset(inherit=False)) for name, tree in parts for s in sweeps_of(tree)
+        (at, tree.children[s].to_dataset(inherit=False))
+        for at, (_, tree) in enumerate(parts)
+        for s in sweeps_of(tree)
     ]
-    for (name_a, a), (name_b, b) in combinations(flat, 2):
+    for (at, a), (other, b) in combinations(flat, 2):
+        name_a, name_b = parts[at][0], parts[other][0]
         shared = sorted(set(fields_of(a)) & set(fields_of(b)))
         same_angle = abs(float(a["sweep_fixed_angle"]) - float(b["sweep_fixed_angle"])) < 0.05
-        if name_a != name_b and shared and same_angle:
+        if at != other and shared and same_angle:
             raise BadInput(
                 f"the sweep at {float(a['sweep_fixed_angle']):g} degrees is also in {name_a}",
                 file=name_b,

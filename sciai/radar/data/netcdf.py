@@ -75,11 +75,18 @@ def _scalar(nc: Any, names: Iterable[str]) -> float:
 
 def _times(v: Any) -> Array:
     attrs = _attrs(v)
-    unit, _, since = str(attrs["units"]).partition(" since ")
+    unit, _, since = str(attrs.get("units")).partition(" since ")
     calendar = str(attrs.get("calendar", "standard"))
-    start: Any = netCDF4.num2date(
-        np.zeros(1), "seconds since " + since.replace("Z", ""), calendar, only_use_cftime_datetimes=False
-    )
+    try:
+        start: Any = netCDF4.num2date(
+            np.zeros(1), "seconds since " + since.replace("Z", ""), calendar, only_use_cftime_datetimes=False
+        )
+    except ValueError as e:
+        raise BadInput(
+            f"times in {attrs.get('units')!r}, which names no date",
+            field=v.name,
+            fix="set its units to 'seconds since 2020-02-07T13:00:00Z', with the date of the scan",
+        ) from e
     factor = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
     unit = unit.strip().lower()
     scale = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}.get(unit) or factor.get(
@@ -169,7 +176,7 @@ def _raw(group: Any, pick: Any, gates: str, chunks: Inflater | None = None) -> _
     shaped = {n: v for n, v in group.variables.items() if v.ndim == 2 and v.dimensions[1] == gates}
     raw: _Raw = {}
     for n, v in shaped.items():
-        if np.dtype(v.dtype).kind not in "fiu" or is_companion(n, shaped):
+        if np.dtype(v.dtype).kind not in "fiu" or n == "range" or is_companion(n, shaped):
             continue
         beside = shaped.get(n + SUFFIX)
         flags = _later(beside, pick, chunks) if beside is not None else None
@@ -262,12 +269,16 @@ def _cfradial1(nc: Any, name: str) -> xr.DataTree:
     fixed = nc.variables["fixed_angle"][...] if "fixed_angle" in nc.variables else None
     modes = nc.variables.get("sweep_mode")
     ragged = _RaggedGates(nc) if "n_points" in nc.dimensions else None
+    ranges = np.asarray(nc.variables["range"][...])
     sweeps = []
     for i, (a, b) in enumerate(zip(start, end, strict=True)):
         pick = slice(int(a), int(b) + 1)
-        if azimuth[pick].size == 0:
+        if azimuth[pick].size == 0 or b >= azimuth.size:
             raise BadInput(
-                f"sweep {i} has no rays", file=name, field="sweep_start_ray_index", fix="the index is damaged"
+                f"sweep {i} is said to have rays {a} to {b}, the file has {azimuth.size}",
+                file=name,
+                field="sweep_start_ray_index",
+                fix="the index is damaged",
             )
         mode = _mode(_string(modes[i]) if modes is not None else "", azimuth[pick], elevation[pick])
         angle = azimuth[pick] if mode == "rhi" else elevation[pick]
@@ -276,7 +287,7 @@ def _cfradial1(nc: Any, name: str) -> xr.DataTree:
                 azimuth=azimuth[pick],
                 elevation=elevation[pick],
                 time=time[pick],
-                range=np.asarray(nc.variables["range"][...]),
+                range=_gates(ranges, pick, i, name),
                 fields=_fields(nc, pick) | (ragged.fields(pick) if ragged else {}),
                 fixed_angle=float(fixed[i]) if fixed is not None else float(np.median(angle)),
                 mode=mode,
@@ -284,6 +295,22 @@ def _cfradial1(nc: Any, name: str) -> xr.DataTree:
             )
         )
     return _finish(sweeps, nc, name)
+
+
+def _gates(ranges: Array, pick: slice, sweep: int, name: str) -> Array:
+    """Gate centres of a sweep; where the file has them for each ray, those that its rays share."""
+    if ranges.ndim == 1:
+        return ranges
+    own = ranges[pick]
+    if not (np.abs(own - own[0]) <= 1.0).all():
+        raise BadInput(
+            f"rays of sweep {sweep} have gates at other ranges than its first",
+            file=name,
+            field="range",
+            unit="m",
+            fix="bring them to one range",
+        )
+    return np.asarray(own[0])
 
 
 def _nyquist(group: Any, pick: Any) -> float | None:

@@ -11,7 +11,7 @@ import xarray as xr
 from sciai.core.errors import BadInput
 from sciai.radar.data.build import fields_of, sweeps_of
 from sciai.radar.data.names import field_attributes, fm301_names
-from sciai.radar.data.undecoded import UNDETECT, decoded, undetected
+from sciai.radar.data.undecoded import UNDETECT, decoded, loaded, undetected
 from sciai.radar.data.validity import (
     BELOW_NOISE,
     MISSING,
@@ -129,7 +129,7 @@ def _tidy_sweep(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _tidy_field(ds: xr.Dataset, v: xr.DataArray, name: str) -> tuple[xr.Variable, xr.Variable]:
-    given = np.asarray(v.values)
+    given = loaded(v, name)
     had = companion(name) in ds
     flags = validity_of({name: given, **({companion(name): ds[companion(name)].values} if had else {})}, name)
     told = not had and UNDETECT in v.attrs

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-__all__ = ["UNDETECT", "decoded", "is_decoded", "undetected"]
+from sciai.core.errors import BadInput, SciaiError
+
+__all__ = ["UNDETECT", "decoded", "is_decoded", "loaded", "undetected"]
 
 UNDETECT: Final = "_Undetect"
 """Attribute with the code of gates below noise (ODIM, FM301)."""
@@ -32,6 +34,28 @@ def is_decoded(variables: Mapping[Hashable, xr.Variable]) -> bool:
         False
     """
     return not any(_PACKING & set(v.attrs) or _is_nothing(v) for v in variables.values())
+
+
+def loaded(variable: xr.Variable | xr.DataArray, field: str) -> npt.NDArray[Any]:
+    """Values of a variable, which are read only now where it is lazy.
+
+    Args:
+        variable: of any shape.
+        field: its name, for messages.
+
+    Raises:
+        BadInput: whatever reads it fails, as of a file that is damaged or gone.
+    """
+    try:
+        return np.asarray(variable.values)
+    except (SciaiError, MemoryError):
+        raise
+    except Exception as e:  # each library that reads lazily has errors of its own
+        raise BadInput(
+            f"its values cannot be read ({type(e).__name__}: {e})",
+            field=field,
+            fix="give the file itself instead of the tree, or leave the field out",
+        ) from e
 
 
 def decoded(dataset: xr.Dataset) -> xr.Dataset:

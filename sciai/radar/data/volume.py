@@ -144,6 +144,8 @@ def _join_chunks(paths: Sequence[Path]) -> bytes | None:
 
 def _decode(data: bytes, name: str) -> xr.DataTree:
     kind = detect(data, name)
+    if kind == "unknown" and data[:4] == b"PK\x03\x04":
+        raise BadInput("a zip archive, not a radar file", file=name, fix="unzip it, and give what is in it")
     if kind == "unknown":
         raise BadInput(
             "not a radar file of a known format",

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import netCDF4
@@ -169,11 +169,11 @@ def write_cfradial2(volume: xr.DataTree, path: str | os.PathLike[str], *, overwr
     """
     path, found = path_of(path, "path", "volume.nc"), checked_sweeps(volume)
     sweeps = list(found.values())
-    with whole_file(path, overwrite=overwrite) as temporary, _netcdf(temporary) as nc:
+    with whole_file(path, overwrite=overwrite) as temporary, netcdf_file(temporary) as nc:
         nc.setncatts(
             {
                 "Conventions": "CF-1.11 CfRadial-2.1 FM301-2022",
-                **_attributes(volume.attrs, ("Conventions",)),
+                **attributes_of(volume.attrs, ("Conventions",)),
             }
         )
         for name, v in volume.to_dataset().variables.items():
@@ -193,16 +193,17 @@ def write_cfradial2(volume: xr.DataTree, path: str | os.PathLike[str], *, overwr
 
 
 @contextlib.contextmanager
-def _netcdf(path: Path) -> Iterator[Any]:
-    """The netCDF library reports a full disk as a RuntimeError."""
+def netcdf_file(path: Path, model: Literal["NETCDF4", "NETCDF4_CLASSIC"] = "NETCDF4") -> Iterator[Any]:
+    """A netCDF file to write to. The library reports a full disk as a RuntimeError; here it is an OSError."""
     try:
-        with netCDF4.Dataset(path, "w", format="NETCDF4") as nc:
+        with netCDF4.Dataset(path, "w", format=model) as nc:
             yield nc
     except RuntimeError as e:
         raise OSError(str(e)) from e
 
 
-def _attributes(attrs: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+def attributes_of(attrs: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Those attributes that a netCDF file can hold."""
     return {str(k): v for k, v in attrs.items() if k not in skip and _can_be_attribute(v)}
 
 
@@ -218,7 +219,7 @@ def _can_be_attribute(value: Any) -> bool:
 def _write_others(group: Any, node: xr.DataTree) -> None:
     """A group that is no sweep, and those below it: attributes, texts and numbers."""
     ds = node.to_dataset(inherit=False)
-    group.setncatts(_attributes(ds.attrs))
+    group.setncatts(attributes_of(ds.attrs))
     for d, n in ds.sizes.items():
         group.createDimension(str(d), n)
     for name, v in ds.variables.items():
@@ -228,7 +229,7 @@ def _write_others(group: Any, node: xr.DataTree) -> None:
 
 
 def _write_group(group: Any, ds: xr.Dataset) -> None:
-    group.setncatts(_attributes(ds.attrs))
+    group.setncatts(attributes_of(ds.attrs))
     for d, n in ds.sizes.items():
         group.createDimension(str(d), n)
     fields = fields_of(ds)
@@ -242,7 +243,7 @@ def _write_group(group: Any, ds: xr.Dataset) -> None:
                 name, p.codes.dtype, v.dims, zlib=True, complevel=4, fill_value=missing
             )
             out.set_auto_maskandscale(False)
-            out.setncatts(_attributes(v.attrs) | {"_Undetect": p.codes.dtype.type(p.below_noise)})
+            out.setncatts(attributes_of(v.attrs) | {"_Undetect": p.codes.dtype.type(p.below_noise)})
             if p.codes.dtype.kind in "iu":
                 out.setncatts({"scale_factor": p.scale, "add_offset": p.offset})
             out[...] = p.codes
@@ -266,7 +267,7 @@ def _put(group: Any, name: str, v: xr.Variable, *, compress: bool = False) -> No
     else:
         return
     flags = {k: a for k, a in v.attrs.items() if k == "flag_values"}
-    out.setncatts(_attributes(v.attrs, ("_FillValue",)) | flags)
+    out.setncatts(attributes_of(v.attrs, ("_FillValue",)) | flags)
 
 
 def _put_time(group: Any, v: xr.Variable) -> None:

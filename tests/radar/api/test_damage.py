@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import xarray as xr
 
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput, CheckpointError, DamagedStore, SciaiError
-from sciai.radar import compress, decompress, simulate
+from sciai.radar import compress, decompress, open_volume, simulate
 from sciai.radar.api import info, verify
 from sciai.radar.api.atomic import FolderWriter, new_folder
 from sciai.radar.api.planes import PlaneReader, forget_planes
@@ -325,8 +326,19 @@ def test_existing_output(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="not a store"):
         compress(volume(44), tmp_path / "precious", codec="plain", overwrite=True)
     assert (tmp_path / "precious/thesis.tex").exists()
+    (tmp_path / "vrad.h5").write_bytes(b"x")  # dbzh.h5 vrad.h5, and the store forgotten: never "remove it"
+    with pytest.raises(BadInput, match=r"not a store .*vrad\.h5.*; choose another name"):
+        compress(volume(44), tmp_path / "vrad.h5", codec="plain")
     with pytest.raises(BadInput, match="does not exist"):
         compress(volume(44), tmp_path / "no/where.zarr", codec="plain")
+
+
+def test_a_zipped_store(tmp_path: Path) -> None:
+    compress(volume(43), tmp_path / "a.zarr", codec="plain")
+    shutil.make_archive(str(tmp_path / "a"), "zip", tmp_path / "a.zarr")
+    for read in (decompress, open_volume, lambda path: verify(volume(43), path)):
+        with pytest.raises(BadInput, match="unzip it"):
+            read(tmp_path / "a.zip")
 
 
 def test_overwriting_is_not_answered_from_the_cache(tmp_path: Path) -> None:

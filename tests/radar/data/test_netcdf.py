@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from sciai.core.errors import BadInput
-from sciai.radar.data import open_volume, simulate, write_cfradial2
+from sciai.radar.data import open_volume, simulate, write_cfradial1, write_cfradial2
 from sciai.radar.data.build import fields_of, sweeps_of
 
 
@@ -158,3 +158,50 @@ def test_a_sweep_that_lacks_a_coordinate_is_named(tmp_path, lacking):
     with pytest.raises(BadInput, match=f"sweep_1 has no {lacking}") as caught:
         open_volume(file)
     assert caught.value.field == lacking
+
+
+@pytest.fixture
+def old(tmp_path):
+    return write_cfradial1(simulate(seed=1, shape=(2, 36, 60), variables=["DBZH"]), tmp_path / "old.nc")
+
+
+def test_ranges_of_each_ray(tmp_path, old):
+    """CfRadial 1 may give gates for each ray; those of a sweep have to be the same."""
+    expected = open_volume(old)
+    for off in (0.0, 30.0):
+        with netCDF4.Dataset(old) as one, netCDF4.Dataset(tmp_path / "new.nc", "w") as two:
+            for name, dim in one.dimensions.items():
+                two.createDimension(name, len(dim))
+            for name, v in one.variables.items():
+                v.set_auto_maskandscale(False)
+                values, attrs, dims = v[...], {k: v.getncattr(k) for k in v.ncattrs()}, v.dimensions
+                if name == "range":
+                    values, dims = np.tile(values, (72, 1)), ("time", "range")
+                    values[36:] *= 2
+                    values[40] += off
+                out = two.createVariable(name, v.dtype, dims, fill_value=attrs.pop("_FillValue", None))
+                out.set_auto_maskandscale(False)
+                out.setncatts(attrs)
+                out[...] = values
+        if off:
+            with pytest.raises(BadInput, match=r"rays of sweep 1 have gates at other ranges.*field range"):
+                open_volume(tmp_path / "new.nc")
+        else:
+            found = open_volume(tmp_path / "new.nc")
+            np.testing.assert_array_equal(found["sweep_0/range"], expected["sweep_0/range"])
+            np.testing.assert_array_equal(found["sweep_1/range"], 2 * expected["sweep_1/range"])
+            np.testing.assert_array_equal(found["sweep_1/DBZH"], expected["sweep_1/DBZH"])
+
+
+def test_a_damaged_index_and_times_without_a_date(old):
+    with netCDF4.Dataset(old, "a") as nc:
+        nc["sweep_end_ray_index"][0] = 500
+    with pytest.raises(BadInput, match="sweep 0 is said to have rays 0 to 500, the file has 72"):
+        open_volume(old)
+    with netCDF4.Dataset(old, "a") as nc:
+        nc["sweep_end_ray_index"][0] = 35
+        for units in ("fortnights since then", "seconds"):
+            nc["time"].units = units
+            nc.sync()
+            with pytest.raises(BadInput, match=rf"times in '{units}', which names no date.*field time"):
+                open_volume(old)

@@ -96,3 +96,21 @@ def test_what_xradar_reads_is_what_we_read(shared_data):
             np.testing.assert_array_equal(a[f"{field}_validity"], b[f"{field}_validity"])
             np.testing.assert_array_equal(a[field], b[field])
     assert 1 in theirs["sweep_0/DBZH_validity"].values
+
+
+def test_values_that_cannot_be_read_are_named(tmp_path):
+    """A tree of xradar whose file turns out to be damaged once its values are needed."""
+    delayed, array = pytest.importorskip("dask.delayed"), pytest.importorskip("dask.array")
+
+    def broken():
+        raise EOFError("record 24 ends early")
+
+    lazy = array.from_delayed(delayed.delayed(broken)(), SHAPE, np.float32)
+    for values in (lazy, lazy.T):
+        given = sweep(np.zeros(SHAPE, np.float32)).assign(
+            DBZH=(("azimuth", "range") if values is lazy else ("range", "azimuth"), values)
+        )
+        tree = xr.DataTree.from_dict({"/sweep_0": given})
+        with pytest.raises(ValueError, match=r"cannot be read \(EOFError: record 24 ends early\).*DBZH"):
+            compress(tree, tmp_path / "a.zarr", codec="plain")
+    assert not list(tmp_path.iterdir())

@@ -219,6 +219,8 @@ def test_one_sweep_and_one_variable_per_file(small, tmp_path):
 
 def test_the_same_file_twice(small, tmp_path):
     file = write_odim(small, tmp_path / "a")
+    with pytest.raises(BadInput, match=r"also in .*open them one at a time"):
+        open_volume([file, file])
     twice = shutil.copy(file, tmp_path / "b")
     with pytest.raises(BadInput, match=r"also in .*a .*field DBZH.*open them one at a time"):
         open_volume([file, twice])
