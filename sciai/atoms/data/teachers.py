@@ -10,14 +10,17 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from sciai.atoms.data.records import Record
+from sciai.atoms.data.records import Record, from_atoms
 from sciai.atoms.data.weights import mattersim_weights
 from sciai.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = [
     "MATTERSIM",
@@ -39,6 +42,7 @@ MATTERSIM = "--no-deps mattersim==1.2.3 loguru torch-ema torch-runstats deprecat
 _BOX = 6.0  # Å of vacuum around a molecule for a teacher that knows crystals alone; images are out of reach
 _CORRECTED = {8: -0.687, 9: -0.462}
 """Anion -> what MP2020 adds, eV for each atom."""
+_GUESTS = (1, 6, *_CORRECTED)
 _OTHER_ANIONS = (7, 14, 16, 17, 34, 35, 51, 52, 53)
 _NOBLE = (2, 10, 18, 36, 54, 86)
 
@@ -180,41 +184,6 @@ class Chgnet:
         return done
 
 
-class ChgnetPbe(Chgnet):
-    """CHGNet without the corrections of anions: PBE, metals with a Hubbard U on the zero of those without.
-
-    What CHGNet learned is moved twice (Wang et al. 2021, Sci. Rep. 11, 15496): metals with a U onto the zero
-    of PBE, which is kept, and anions by a constant for each, which is taken off again. So it tells what
-    others that learned the Materials Project cannot: how oxygen sits on nickel (``sciai.atoms.data.levels``).
-
-    Raises:
-        BadInput: when the package is not installed.
-    """
-
-    def __init__(self, atoms_at_once: int = 64) -> None:
-        super().__init__(atoms_at_once)
-        self.source = "chgnet-pbe"
-
-    def label(self, records: Sequence[Record]) -> list[Record | None]:
-        """The same structures with its labels; None also where what is an anion is a matter of opinion.
-
-        Metals with oxygen, fluorine, carbon and hydrogen are labelled, and nothing that holds no metal.
-        """
-        done = super().label(records)
-        for i, record in enumerate(done):
-            if record is None or record.energy is None:
-                continue
-            numbers = np.asarray(record.numbers)
-            if np.isin(numbers, _OTHER_ANIONS).any() or np.isin(numbers, (1, 6, *_CORRECTED)).all():
-                done[i] = None
-                continue
-            correction = sum(value * int((numbers == z).sum()) for z, value in _CORRECTED.items())
-            done[i] = record.with_labels(
-                record.energy - correction, record.forces, record.stress, self.source
-            )
-        return done
-
-
 class MatterSim:
     """MatterSim v1.0.0 of Yang et al. (arXiv 2405.04967): crystals to 5,000 K and 1,000 GPa, PBE(+U).
 
@@ -292,6 +261,62 @@ class MatterSim:
                 )
                 start += n
         return done
+
+
+class ChgnetPbe:
+    """Oxygen and fluorine on metals: what guests change by CHGNet, the metal by MatterSim.
+
+    What learned the Materials Project has oxygen repelled by metals with a Hubbard U
+    (``sciai.atoms.data.levels``), but knows the metals. CHGNet learned energies that are moved twice (Wang et
+    al. 2021, Sci. Rep. 11, 15496): metals with a U onto the zero of PBE, which is kept, and anions by a
+    constant for each, which is taken off again. Its own metals do not serve: vanadium lies .4 eV an atom
+    elsewhere than MatterSim has it, and surfaces are a quarter too low. So a label is MatterSim's of the
+    metal alone, and the difference that CHGNet finds between with and without guests.
+
+    Raises:
+        BadInput: when a package is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._change, self._metal = Chgnet(), MatterSim()
+        self.source = "chgnet-pbe"
+
+    def knows(self, number: int) -> bool:
+        """Whether it can label an element."""
+        return self._change.knows(number) and self._metal.knows(number)
+
+    def label(self, records: Sequence[Record]) -> list[Record | None]:
+        """The same structures with its labels.
+
+        None where what is an anion is a matter of opinion: metals with oxygen, fluorine, carbon and hydrogen
+        are labelled, and nothing that holds no metal.
+        """
+        fit = [i for i, r in enumerate(records) if not np.isin(r.numbers, _OTHER_ANIONS).any()]
+        fit = [i for i in fit if not np.isin(records[i].numbers, _GUESTS).all()]
+        bare = [from_atoms(_metal_of(records[i]), self.source) for i in fit]
+        with_guests = self._change.label([records[i] for i in fit])
+        without, true = self._change.label(bare), self._metal.label(bare)
+        done: list[Record | None] = [None] * len(records)
+        for i, a, b, c in zip(fit, with_guests, without, true, strict=True):
+            done[i] = None if a is None or b is None or c is None else self._sum(a, b, c)
+        return done
+
+    def _sum(self, whole: Record, bare: Record, metal: Record) -> Record | None:
+        if whole.energy is None or bare.energy is None or metal.energy is None:
+            return None
+        correction = sum(value * int((whole.numbers == z).sum()) for z, value in _CORRECTED.items())
+        forces = np.array(whole.forces, float)
+        forces[~np.isin(whole.numbers, _GUESTS)] += np.asarray(metal.forces) - np.asarray(bare.forces)
+        stress = np.asarray(whole.stress) + np.asarray(metal.stress) - np.asarray(bare.stress)
+        energy = whole.energy - correction + metal.energy - bare.energy
+        return whole.with_labels(energy, forces, stress, self.source)
+
+
+def _metal_of(record: Record) -> Atoms:
+    atoms = record.to_atoms()
+    atoms.calc = None
+    alone: Atoms = atoms[~np.isin(atoms.numbers, _GUESTS)]
+    return alone
 
 
 class Xtb:
