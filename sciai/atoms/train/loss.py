@@ -75,12 +75,20 @@ class Loss:
 def take_offsets(net: nn.Module, batch: Batch) -> None:
     """Give a network the elements' energies that the training part has, for sources it has none for.
 
-    Only the data module knows the training part, so offsets travel with the batches.
+    Only the data module knows the training part, so offsets travel with the batches. Sources of one zero have
+    one row there. A network that goes on from a checkpoint keeps the rows that it has: a source that is new
+    beside them gets theirs, not the one that these structures would give, or its zero would be another.
     """
     offsets: Any = net.offsets
-    fresh = ~offsets.any(1)
-    if bool(fresh.any()):
-        offsets[fresh] = batch.offsets.to(offsets.device)[fresh]
+    known = offsets.any(1).tolist()
+    if all(known):
+        return
+    given, of = batch.offsets.to(offsets.device), getattr(net, "answers", 0)
+    for row in (k for k, has in enumerate(known) if not has):
+        kin = [k for k, has in enumerate(known) if has and torch.equal(given[k], given[row])]
+        # calibration moved the zero of the source that is answered at
+        home = next((k for k in kin if k != of), kin[0] if kin else None)
+        offsets[row] = given[row] if home is None else offsets[home]
 
 
 def metrics(net: nn.Module, batch: Batch) -> dict[str, Tensor]:

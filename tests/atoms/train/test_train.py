@@ -13,7 +13,7 @@ from sciai.atoms.train.calibrate import Calibrate, binned_quantiles
 from sciai.atoms.train.data import collate, module
 from sciai.atoms.train.differences import Related
 from sciai.atoms.train.figures import Evaluate
-from sciai.atoms.train.loss import Loss
+from sciai.atoms.train.loss import Loss, take_offsets
 from sciai.atoms.train.setup import network
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.data import DataModule
@@ -128,6 +128,15 @@ def test_going_on_from_a_checkpoint_with_another_source(saved: Path, data: DataM
     Loss()(fresh, batch)
     assert bool((fresh.offsets[0] == 1).all())
     assert bool((fresh.offsets[1] != 1).any())
+
+
+def test_a_new_source_of_one_zero_with_known_ones_gets_their_zero(data: DataModule) -> None:
+    net = network(**OPTIONS | {"sources": {"mptrj": 0, "old": 0, "new": 0, "apart": 0}})
+    net.offsets[0], net.offsets[1] = 2.5, 2.0  # the first was moved by calibration
+    batch = collate([data.part("train")[0]])
+    batch.offsets = torch.tensor([[1.0], [1.0], [1.0], [4.0]], dtype=torch.float64).expand(4, 119).clone()
+    take_offsets(net, batch)
+    assert net.offsets[:, 8].tolist() == [2.5, 2.0, 2.0, 4.0]
 
 
 def test_a_batch_without_stress_or_forces_counts_energies_alone(data: DataModule) -> None:
