@@ -84,8 +84,13 @@ def take_offsets(net: nn.Module, batch: Batch) -> None:
     if all(known):
         return
     given, of = batch.offsets.to(offsets.device), getattr(net, "answers", 0)
+    level: Any = net.levels
     for row in (k for k, has in enumerate(known) if not has):
-        kin = [k for k, has in enumerate(known) if has and torch.equal(given[k], given[row])]
+        kin = [
+            k
+            for k, has in enumerate(known)
+            if has and level[k] == level[row] and torch.equal(given[k], given[row])
+        ]
         # calibration moved the zero of the source that is answered at
         home = next((k for k in kin if k != of), kin[0] if kin else None)
         offsets[row] = given[row] if home is None else offsets[home]
