@@ -67,19 +67,20 @@ def test_a_gap_without_partners_concerns_whatever_comes(shipped: Potential) -> N
     assert said.message.startswith("adsorption on Cu")
 
 
-@pytest.mark.parametrize("metal", ["Ni", "Co", "Fe", "W"])
-def test_the_shipped_potential_binds_oxygen_to_metals_with_a_u(metal: str) -> None:
-    """Trained on PBE+U and PBE as they are, potentials have oxygen repelled by 2 to 50 eV."""
+@pytest.mark.parametrize(("metal", "known"), [("Ni", -0.8), ("Co", -1.2), ("Fe", -1.2), ("W", -0.4)])
+def test_the_shipped_potential_binds_oxygen_to_metals_with_a_u(metal: str, known: float) -> None:
+    """CHGNet without its correction of oxygen, nothing relaxed. What learned PBE+U and PBE as they are has
+    oxygen repelled by 2 to 50 eV."""
     quiet = Potential.load(guard="off")
     body = {"Fe": 2.83, "W": 3.18}
     if metal in body:
-        clean, place = bcc110(metal, (2, 2, 3), a=body[metal], vacuum=7.0), "longbridge"
+        clean, place = bcc110(metal, (2, 2, 3), a=body[metal], vacuum=6.0), "longbridge"
     else:
-        clean, place = fcc111(metal, (2, 2, 3), a=3.52, vacuum=7.0), "fcc"
+        clean, place = fcc111(metal, (2, 2, 3), a=3.52, vacuum=6.0), "fcc"
     both = clean.copy()
     add_adsorbate(both, "O", 1.25, place)
     gas = molecule("O2", vacuum=7.0)
     for atoms in (clean, both, gas):
         atoms.pbc = True
     bound, bare, free = (answer.unwrap().energy for answer in quiet.batch([both, clean, gas]))
-    assert -3.5 < bound - bare - free / 2 < 0.0
+    assert bound - bare - free / 2 == pytest.approx(known, abs=1.2)
