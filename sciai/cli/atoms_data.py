@@ -150,6 +150,43 @@ def read(
     _print(Store.write(into, records, note=f"read as {source}: {', '.join(f.name for f in files)}"), as_json)
 
 
+@app.command(no_args_is_help=True)
+def crystals(
+    out: Annotated[Path, typer.Argument(metavar="OUT.extxyz", help="File to write.")],
+    packages: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the packages are, or are kept; else the user's cache."),
+    ] = None,
+    largest: Annotated[int, typer.Option(min=1, help="Atoms in a cell at most.")] = 60,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch some 9,000 crystals of the Materials Project, which packages on PyPI carry, to label around them.
+
+    Positions and cells alone; 28 MB are fetched once, and known by their checksums.
+
+    [bold]Example[/bold]
+
+    sciai atoms data crystals mp.extxyz
+
+    sciai atoms data build labels --teacher mattersim-1m --around mp.extxyz --family around=1
+    """
+    import pooch
+    from ase.io import write
+
+    from sciai.atoms.data.published import crystals as found_in
+    from sciai.atoms.data.published import fetched
+    from sciai.core.atomic import whole_file
+
+    with whole_file(out, overwrite=overwrite) as partial, show.progress("fetching", quiet=quiet) as step:
+        files = fetched(packages or Path(pooch.os_cache("sciai")), step=step)
+        step(0.9, "reading")
+        found = found_in(files, largest)
+        write(partial, found, format="extxyz", columns=["symbols", "positions"])
+    atoms = sum(map(len, found))
+    typer.secho(f"{out}: {len(found):,} crystals, {atoms:,} atoms, without labels", err=True)
+
+
 @app.command("show", no_args_is_help=True)
 def show_store(
     store: Annotated[list[Path], typer.Argument(metavar="STORE", help="Folder of a store; several as one.")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import numpy as np
@@ -11,8 +12,10 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
-from sciai.atoms.data import teachers
+from sciai.atoms.data import published, teachers
+from sciai.atoms.data.readers import read_structures
 from sciai.cli import main
+from tests.atoms.data.test_published import archive, as_pymatgen
 
 
 @pytest.fixture
@@ -111,3 +114,23 @@ def test_what_is_wrong(tmp_path, monkeypatch, capsys, words, code, says):
     monkeypatch.chdir(tmp_path)
     assert main(["atoms", "data", *words]) == code
     assert says in " ".join(capsys.readouterr().err.split())
+
+
+def test_published_crystals_become_a_file_to_label_around(tmp_path, monkeypatch, capsys):
+    """The packages are written here; fetching them is tested against a server of its own."""
+    salt = json.dumps({"structure": {"0": as_pymatgen(bulk("NaCl", "rocksalt", 5.6))}}).encode()
+    package = archive(tmp_path / "a.tar.gz", {"a/matbench_dielectric.json.gz": gzip.compress(salt)})
+    asked = []
+    monkeypatch.setattr(published, "fetched", lambda folder, step: asked.append(folder) or [package])
+    out = tmp_path / "mp.extxyz"
+    words = ["atoms", "data", "crystals", str(out), "--packages", str(tmp_path), "-q"]
+    assert main(words) == 0
+    assert asked == [tmp_path]
+    assert "1 crystals, 2 atoms" in capsys.readouterr().err
+    (found,) = read_structures(out)
+    assert found.get_chemical_formula() == "ClNa"
+    assert main(words) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    monkeypatch.setattr(published, "crystals", lambda *_: 1 / 0)
+    assert main([*words, "--overwrite"]) != 0
+    assert read_structures(out) == [found]  # what was there is still whole
