@@ -202,8 +202,10 @@ def _step_back(
         kernels.gated_back(step.b.numpy(), step.gates, given, db.numpy(), dgates)
         dh = torch.addmm(dh, torch.from_numpy(dgates), layer.gate.weight)
     inner, outer = _ends(layer.update)
-    dx = torch.ops.aten.silu_backward(dh @ outer.weight, step.before) @ inner.weight
-    dq = dx[:, channels:].reshape(len(dx), -1, channels)
+    # what atoms are does not change as they move: of the first features no derivative is asked for
+    wanted = inner.weight[:, channels:] if first else inner.weight
+    dx = torch.ops.aten.silu_backward(dh @ outer.weight, step.before) @ wanted
+    dq = (dx if first else dx[:, channels:]).reshape(len(dx), -1, channels)
     bound = torch.empty_like(step.bound)
     tables = couplings.typed[dh.dtype]
     kernels.invariants_back(
@@ -228,7 +230,7 @@ def _step_back(
         *(around.waves, filters, step.phi, around.y, carried, step.taken, da),
         *(around.ptr, around.neighbour, dwaves, dphi, dy, taken),
     )
-    if first:  # what atoms are does not change as they move
+    if first:
         return dh, taken
     dh = dh + dx[:, :channels]
     dh.addmm_(torch.from_numpy(dreceive), layer.receive.weight)

@@ -1,10 +1,11 @@
 # mypy: ignore-errors
 """The compiled steps of ``by_hand``: pairs to features and back, sums over pairs, products, gates.
 
-Each ``*_back`` is the derivative of what has its name. Shapes: n atoms, e pairs sorted by centre
-(``ptr[i]:ptr[i + 1]`` are atom i's), K radial functions (a multiple of four), M = (lmax + 1)^2 components of
-levels l with 2 l + 1 each, C channels. What is gathered from pairs is [n, M, C]; what is mixed over channels
-is [M, n, C], so that a level is one matrix. Geometry is computed in double precision, whatever the network's.
+Each ``*_back`` is the derivative of what has its name. Shapes: n atoms, e pairs, each listed at one of its
+atoms only (``ptr[i]:ptr[i + 1]`` are atom i's), as both ends share all but the sign of odd levels; K radial
+functions (a multiple of four), M = (lmax + 1)^2 components of levels l with 2 l + 1 each, C channels. What is
+gathered from pairs is [n, M, C]; what is mixed over channels is [M, n, C], so that a level is one matrix.
+Geometry is computed in double precision, whatever the network's.
 """
 
 # The functions below are compiled; their types are numba's to infer, not mypy's.
@@ -55,9 +56,17 @@ def _floored(s, bend):
     return s + 0.2 * t**3 * (1 - t / 2), 1 - 3 * t**2 + 2 * t**3
 
 
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _first(i, j, x, y, z):
+    """Whether a directed pair is the one of the two that stands for both."""
+    if i != j:
+        return i < j
+    return x > 0 or (x == 0 and (y > 0 or (y == 0 and z > 0)))
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _nuclear(r, z1, z2, touch, coulomb, zbl):
-    """Screened nuclear repulsion of a directed pair, eV, and its derivative, eV/Å."""
+    """Each atom's half of a pair's screened nuclear repulsion, eV, and its derivative, eV/Å."""
     per = (z1**0.23 + z2**0.23) / 0.46850
     screening, slope = 0.0, 0.0
     for k in range(zbl.shape[0]):
@@ -77,7 +86,8 @@ def surroundings(
 ):  # fmt: skip
     """Pairs within reach of each other, their radial and angular functions, nuclear repulsion; their number.
 
-    Outputs have room for all edges; the first ones are filled. ``ptr`` and ``repulsion`` are zero on entry.
+    ``edges`` hold each pair both ways, sorted by centre. Outputs have room for all; the first ones are
+    filled. ``ptr`` and ``repulsion`` are zero on entry.
     """
     count, top = 0, y.shape[1]
     for e in range(edges.shape[1]):
@@ -88,7 +98,7 @@ def surroundings(
         square = vx * vx + vy * vy + vz * vz
         z1, z2 = numbers[i], numbers[j]
         limit = reach[z1, z2]
-        if not square < limit * limit:
+        if not square < limit * limit or not _first(i, j, vx, vy, vz):
             continue
         vectors[count, 0], vectors[count, 1], vectors[count, 2] = vx, vy, vz
         centre[count], neighbour[count] = i, j
@@ -111,7 +121,9 @@ def surroundings(
             y[count, 7] = _ROOT3 * ux * uz
             y[count, 8] = 0.5 * _ROOT3 * (ux * ux - uy * uy)
         if r < t:
-            repulsion[i] += _nuclear(r, float(z1), float(z2), t, coulomb, zbl)[0]
+            half = _nuclear(r, float(z1), float(z2), t, coulomb, zbl)[0]
+            repulsion[i] += half
+            repulsion[j] += half
         count += 1
     for i in range(len(ptr) - 1):
         ptr[i + 1] += ptr[i]
@@ -144,7 +156,7 @@ def surroundings_back(
             c0, c1 = c1, 2 * cosine * c1 - c0
         along = dx * slope / limit
         if r < t:
-            along += _nuclear(r, float(z1), float(z2), t, coulomb, zbl)[1]
+            along += 2 * _nuclear(r, float(z1), float(z2), t, coulomb, zbl)[1]
         ux, uy, uz = vx / r, vy / r, vz / r
         gx, gy, gz = 0.0, 0.0, 0.0
         if top > 1:
@@ -169,17 +181,19 @@ def surroundings_back(
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def gather(r, f, phi, y, carried, v, ptr, nbr, out):
-    """out[i, m, c] = sum_e w[e, l(m), c] phi[j, c] y[e, m] + u[e, l(m), c] v[j, m - 1, c].
+    """out[i, m, c] = sum_e w[e, l(m), c] phi[j, c] y[e, m] + u[e, l(m), c] v[j, m - 1, c], and j's of i.
 
     Here w = r f and u = r carried. ``v`` [n, M' - 1, C] are the tensors handed on, of levels 1 and up;
-    none in the first interaction.
+    none in the first interaction. Seen from the other end, odd levels of y change their sign.
     """
     n, _, channels = out.shape
     levels, handed = f.shape[1] // channels, carried.shape[1] // channels
     w = np.empty(f.shape[1], f.dtype)
     u = np.empty(carried.shape[1], f.dtype)
+    t = np.empty(channels, f.dtype)
+    s = np.empty(channels, f.dtype)
+    out[:] = 0
     for i in range(n):
-        out[i] = 0
         for e in range(ptr[i], ptr[i + 1]):
             j = nbr[e]
             _filter(r, f, e, w)
@@ -187,13 +201,16 @@ def gather(r, f, phi, y, carried, v, ptr, nbr, out):
                 _filter(r, carried, e, u)
             m = 0
             for lev in range(levels):
-                at = lev * channels
+                at, sign = lev * channels, 1 - 2 * (lev % 2)
                 for c in range(channels):
-                    w[at + c] *= phi[j, c]
+                    t[c] = w[at + c] * phi[j, c]
+                    s[c] = sign * w[at + c] * phi[i, c]
                 for _ in range(2 * lev + 1):
                     ym = y[e, m]
                     for c in range(channels):
-                        out[i, m, c] += ym * w[at + c]
+                        out[i, m, c] += ym * t[c]
+                    for c in range(channels):
+                        out[j, m, c] += ym * s[c]
                     m += 1
             m = 1
             for lev in range(handed):
@@ -201,6 +218,8 @@ def gather(r, f, phi, y, carried, v, ptr, nbr, out):
                 for _ in range(2 * lev + 3):
                     for c in range(channels):
                         out[i, m, c] += u[at + c] * v[j, m - 1, c]
+                    for c in range(channels):
+                        out[j, m, c] += u[at + c] * v[i, m - 1, c]
                     m += 1
 
 
@@ -231,8 +250,8 @@ def gather_back(r, f, phi, y, carried, v, g, ptr, nbr, dr, dphi, dy, dv):
     dw = np.empty(f.shape[1], f.dtype)
     u = np.empty(carried.shape[1], f.dtype)
     du = np.empty(carried.shape[1], f.dtype)
-    t = np.empty(channels, f.dtype)
-    s = np.empty(channels, f.dtype)
+    t, back = np.empty(channels, f.dtype), np.empty(channels, f.dtype)
+    s, there = np.empty(channels, f.dtype), np.empty(channels, f.dtype)
     for i in range(n):
         for e in range(ptr[i], ptr[i + 1]):
             j = nbr[e]
@@ -241,32 +260,39 @@ def gather_back(r, f, phi, y, carried, v, g, ptr, nbr, dr, dphi, dy, dv):
                 _filter(r, carried, e, u)
             m = 0
             for lev in range(levels):
-                at = lev * channels
+                at, sign = lev * channels, 1 - 2 * (lev % 2)
                 for c in range(channels):
                     t[c] = w[at + c] * phi[j, c]
-                    s[c] = 0
+                    back[c] = sign * w[at + c] * phi[i, c]
+                    s[c], there[c] = 0, 0
                 for _ in range(2 * lev + 1):
                     ym = y[e, m]
                     acc = ym * 0
                     for c in range(channels):
                         s[c] += ym * g[i, m, c]
-                        acc += t[c] * g[i, m, c]
+                        there[c] += ym * g[j, m, c]
+                        acc += t[c] * g[i, m, c] + back[c] * g[j, m, c]
                     dy[e, m] += acc
                     m += 1
                 for c in range(channels):
-                    dw[at + c] = phi[j, c] * s[c]
+                    dw[at + c] = phi[j, c] * s[c] + sign * phi[i, c] * there[c]
                 if senders:
                     for c in range(channels):
                         dphi[j, c] += w[at + c] * s[c]
+                    for c in range(channels):
+                        dphi[i, c] += sign * w[at + c] * there[c]
             du[:] = 0
             m = 1
             for lev in range(handed):
                 at = lev * channels
                 for _ in range(2 * lev + 3):
                     for c in range(channels):
-                        gm = g[i, m, c]
-                        du[at + c] += v[j, m - 1, c] * gm
-                        dv[j, m - 1, c] += u[at + c] * gm
+                        gm, other = g[i, m, c], g[j, m, c]
+                        du[at + c] += v[j, m - 1, c] * gm + v[i, m - 1, c] * other
+                    for c in range(channels):
+                        dv[j, m - 1, c] += u[at + c] * g[i, m, c]
+                    for c in range(channels):
+                        dv[i, m - 1, c] += u[at + c] * g[j, m, c]
                     m += 1
             _project_more(dw, f, e, dr)
             if handed:

@@ -34,7 +34,8 @@ def network(**options: Any) -> Network:
     with torch.no_grad():
         for parameter in net.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
-        net.bend.uniform_(0.6, 0.8)
+        bend = torch.empty_like(net.bend).uniform_(0.6, 0.8)
+        net.bend.copy_(bend.maximum(bend.T))
         net.offsets.normal_()
     return net
 
