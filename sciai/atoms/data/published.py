@@ -18,7 +18,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ase import Atoms
 
@@ -172,5 +172,4 @@ def _written(text: str) -> Atoms:
     from ase.io import read
 
     kind = "cif" if text.startswith("#") else "vasp"
-    atoms: Atoms = read(io.StringIO(text.replace("\\n", "\n")), format=kind)
-    return atoms
+    return cast(Atoms, read(io.StringIO(text.replace("\\n", "\n")), format=kind))
