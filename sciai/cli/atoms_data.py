@@ -177,7 +177,10 @@ def crystals(
     from sciai.atoms.data.published import crystals as found_in
     from sciai.atoms.data.published import fetched
     from sciai.core.atomic import whole_file
+    from sciai.core.errors import BadInput
 
+    if out.suffix.lower() not in (".extxyz", ".xyz"):
+        raise BadInput("crystals are written as extended XYZ", file=out, fix=f"{out.stem}.extxyz")
     with whole_file(out, overwrite=overwrite) as partial, show.progress("fetching", quiet=quiet) as step:
         files = fetched(packages or Path(pooch.os_cache("sciai")), step=step)
         step(0.9, "reading")

@@ -131,6 +131,9 @@ def test_published_crystals_become_a_file_to_label_around(tmp_path, monkeypatch,
     assert found.get_chemical_formula() == "ClNa"
     assert main(words) == 1
     assert "--overwrite" in capsys.readouterr().err
+    assert main(["atoms", "data", "crystals", str(tmp_path / "mp.cif"), "-q"]) == 1
+    assert "mp.extxyz" in capsys.readouterr().err
+    assert not (tmp_path / "mp.cif").exists()
     monkeypatch.setattr(published, "crystals", lambda *_: 1 / 0)
     assert main([*words, "--overwrite"]) != 0
     assert read_structures(out) == [found]  # what was there is still whole

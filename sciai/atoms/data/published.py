@@ -69,11 +69,13 @@ def fetched(
         step: told the share that is done, and what is being done.
 
     Raises:
-        BadInput: where a file cannot be had, or is not the one that is known by its checksum.
+        BadInput: where ``folder`` is a file, or a package cannot be had or is not what its checksum says.
     """
     import pooch
     import requests
 
+    if folder.exists() and not folder.is_dir():
+        raise BadInput("packages are kept in a folder, this is a file", file=folder, field="packages")
     pooch.get_logger().setLevel("WARNING")
     paths = []
     for number, package in enumerate(PACKAGES):
@@ -90,9 +92,9 @@ def fetched(
             ) from error
         except ValueError as error:
             raise BadInput(
-                "not the file that is known by its checksum",
-                file=folder / package.file,
-                fix="remove it and fetch it again",
+                f"what {url} sends is not the file that is known by its checksum",
+                field="host",
+                fix=f"try again, or put {package.file} into {folder} yourself",
             ) from error
         paths.append(folder / package.file)
     return paths

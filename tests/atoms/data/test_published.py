@@ -155,3 +155,5 @@ def test_packages_are_fetched_once_and_checked(
     monkeypatch.setattr(published, "PACKAGES", (Package("none.tar.gz", ".", "0" * 64),))
     with pytest.raises(BadInput, match="cannot be fetched"):
         fetched(tmp_path / "other", host)
+    with pytest.raises(BadInput, match="this is a file"):
+        fetched(packages[0], host)
