@@ -98,15 +98,15 @@ def derived(net: Network, graph: Graph, derivative: bool = True) -> Derived:
     return out
 
 
-def _kernels() -> Any:
-    """The compiled module; loaded at first use, as compiling takes seconds."""
-    from sciai.atoms.model import by_hand_kernels
+def _kernels() -> tuple[Any, Any]:
+    """The compiled steps over pairs and over atoms; loaded at first use, as compiling takes seconds."""
+    from sciai.atoms.model import by_hand_kernels, by_hand_pairs
 
-    return by_hand_kernels
+    return by_hand_pairs, by_hand_kernels
 
 
 def _geometry(net: Network, graph: Graph) -> _Geometry:
-    kernels = _kernels()
+    pairs, _ = _kernels()
     n, e = len(graph), graph.edges.shape[1]
     kind = np.float64 if net.dtype == torch.float64 else np.float32
     found = _Geometry(
@@ -118,7 +118,7 @@ def _geometry(net: Network, graph: Graph) -> _Geometry:
         np.empty((e, (net.lmax + 1) ** 2), kind),
         np.zeros(n),
     )
-    count = kernels.surroundings(
+    count = pairs.surroundings(
         *(x.contiguous().numpy() for x in (graph.positions, graph.shifts, graph.edges, graph.numbers)),
         *_tables(net),
         *(found.vectors, found.centre, found.neighbour, found.ptr, found.waves, found.y, found.repulsion),
@@ -139,13 +139,13 @@ def _tables(net: Network) -> tuple[Any, ...]:
 
 def _forward(layer: Interaction, h: Tensor, handed: Array, around: _Geometry) -> tuple[Tensor, Array, _Step]:
     """New features, tensors to hand on, and what the way back needs."""
-    kernels = _kernels()
+    pairs, kernels = _kernels()
     couplings, (n, channels) = layer.couplings, h.shape
     parts = (couplings.lmax + 1) ** 2
     phi, receive = layer.send(h).numpy(), layer.receive(h).numpy()
     a = np.empty((n, parts, channels), phi.dtype)
     filters, carried = _filters(layer)
-    kernels.gather(around.waves, filters, phi, around.y, carried, handed, around.ptr, around.neighbour, a)
+    pairs.gather(around.waves, filters, phi, around.y, carried, handed, around.ptr, around.neighbour, a)
     bound, b = h.new_empty(parts, n, channels), h.new_empty(parts, n, channels)
     size = np.empty(n, phi.dtype)
     kernels.bounded(a, receive, _scale(layer, channels, phi.dtype), size, bound.numpy())
@@ -168,14 +168,14 @@ def _back(
     net: Network, graph: Graph, around: _Geometry, steps: list[_Step], slopes: Any
 ) -> tuple[Tensor, Tensor]:
     """Forces and virial from the energy's derivative by each interaction's features."""
-    kernels = _kernels()
+    pairs, _ = _kernels()
     dwaves, dy = np.zeros_like(around.waves), np.zeros_like(around.y)
     dh, given = torch.zeros_like(slopes[0]), None
     for k in reversed(range(len(steps))):
         layer: Any = net.interactions[k]
         dh, given = _step_back(layer, steps[k], dh + slopes[k], given, around, dwaves, dy, k == 0)
     forces, virial = np.zeros((len(graph), 3)), np.zeros((graph.n_graphs, 3, 3))
-    kernels.surroundings_back(
+    pairs.surroundings_back(
         *(around.vectors, around.centre, around.neighbour, graph.numbers.contiguous().numpy()),
         *_tables(net),
         *(dwaves, dy, graph.batch.contiguous().numpy(), forces, virial),
@@ -194,7 +194,7 @@ def _step_back(
     first: bool,
 ) -> tuple[Tensor, Array]:
     """Derivatives by the features and tensors an interaction took; pairs' are added to ``dwaves``, ``dy``."""
-    kernels = _kernels()
+    pairs, kernels = _kernels()
     couplings, channels = layer.couplings, dh.shape[1]
     db = torch.zeros_like(step.b)
     if step.gates is not None and given is not None:
@@ -226,7 +226,7 @@ def _step_back(
     dphi = np.zeros((0 if first else len(step.phi), channels), step.phi.dtype)
     taken = np.zeros_like(step.taken)
     filters, carried = _filters(layer)
-    kernels.gather_back(
+    pairs.gather_back(
         *(around.waves, filters, step.phi, around.y, carried, step.taken, da),
         *(around.ptr, around.neighbour, dwaves, dphi, dy, taken),
     )
