@@ -78,7 +78,7 @@ class Network(nn.Module):
         carried: highest level of tensors handed on between interactions; 0 hands on scalars only.
         triples: levels of the products of three, each (l1, l2, l3).
         radial: radial functions, a multiple of four.
-        hidden: width of the update MLP, in channels.
+        hidden: width of the update MLP, in channels; of every interaction, or one number for each.
         heads: energy heads; their spread is the energy's.
         reach: (a, b, most): the cutoff of a pair is a + b (R1 + R2), at most ``most``; R are covalent radii,
             Å.
@@ -112,7 +112,7 @@ class Network(nn.Module):
         carried: int = 0,
         triples: Sequence[Sequence[int]] = ((1, 1, 2), (2, 2, 2), (1, 2, 3)),
         radial: int = 8,
-        hidden: int = 2,
+        hidden: int | Sequence[int] = 2,
         heads: int = 8,
         reach: Sequence[float] = (3.4, 0.66, 6.5),
         sources: Mapping[str, int] | None = None,
@@ -154,12 +154,16 @@ class Network(nn.Module):
         self.level = nn.Embedding(max(self.sources.values()) + 1, channels)
         nn.init.zeros_(self.level.weight)
         couplings = Couplings.of(lmax, triples)
+        widths = [hidden] * layers if isinstance(hidden, int) else list(hidden)
+        if len(widths) != layers:
+            fix = "give one number, or as many as there are interactions"
+            raise BadInput(f"{len(widths)} widths of {layers} interactions", field="hidden", fix=fix)
         self.interactions = nn.ModuleList(
             Interaction(
                 channels,
                 radial,
                 couplings,
-                hidden * channels,
+                widths[k] * channels,
                 takes=carried if k else 0,
                 gives=carried if k < layers - 1 else 0,
                 neighbours=neighbours,

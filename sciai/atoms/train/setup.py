@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from sciai.atoms.model.network import Network
+from sciai.atoms.train.grow import grown
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.resources import checkpoints_dir
 
@@ -23,7 +24,8 @@ def network(start: str | None = None, sources: Mapping[str, int] | None = None, 
 
     Args:
         start: checkpoint whose weights to go on from, a folder or the name of a shipped one; None starts
-            fresh. Weights whose shape differs stay fresh.
+            fresh. A network with more interactions or wider updates begins as the checkpoint's (see
+            ``grown``); other weights whose shape differs stay fresh.
         sources: data source -> level of theory; the first is what predictions answer at. Sources that the
             checkpoint does not know get energy offsets of their own.
         options: see ``Network``.
@@ -49,10 +51,15 @@ def _plain(value: Any) -> Any:
 def _take(net: Network, saved: Checkpoint, fresh_source: str | None) -> None:
     """Weights of a checkpoint; a user's source gets new offsets, as the same name may be another level."""
     own = net.state_dict()
+    arrays = {name: torch.as_tensor(array) for name, array in saved.arrays.items()}
+    larger = grown(arrays, own)
+    for name, value in larger.items():
+        own[name].copy_(value)
     known = tuple(saved.card.config.get("domain", {}).get("net", {}).get("sources") or {"pbe": 0})
     fresh = []
-    for name, array in saved.arrays.items():
-        value = torch.as_tensor(array)
+    for name, value in arrays.items():
+        if name in larger:
+            continue
         if name == "offsets":
             for row, source in enumerate(known):
                 if source in net.sources and source != fresh_source:

@@ -1,0 +1,59 @@
+"""Larger networks that begin as the smaller one they go on from (Chen, Goodfellow & Shlens 2016, Net2Net,
+arXiv:1511.05641): what is new adds nothing until training makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+__all__ = ["grown"]
+
+
+def grown(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a smaller network where a larger one has its own, so that both answer alike.
+
+    More interactions: the last ones of the larger network change no features yet, and the readout sees the
+    smaller one's last features after all of them. Wider updates: what is new goes in at random and comes out
+    as zero.
+
+    Args:
+        saved: weights of the smaller network.
+        own: fresh weights of the larger one.
+
+    Returns:
+        Those of ``saved`` that had to change, or are missing there; what is left out is as it is in one of
+        both.
+
+    >>> narrow = {"interactions.0.update.2.weight": torch.ones(1, 2)}
+    >>> wide = {"interactions.0.update.2.weight": torch.randn(1, 3)}
+    >>> grown(narrow, wide)["interactions.0.update.2.weight"].tolist()
+    [[1.0, 1.0, 0.0]]
+    """
+    out = {}
+    before, after = _interactions(saved), _interactions(own)
+    for name, mine in own.items():
+        parts = name.split(".")
+        if parts[0] == "interactions" and parts[2] == "update":
+            place, what = int(parts[1]), ".".join(parts[3:])
+            if place >= before:
+                if what in ("2.weight", "2.bias"):
+                    out[name] = torch.zeros_like(mine)
+            elif what == "2.weight" and mine.shape[1] > saved[name].shape[1]:
+                out[name] = torch.zeros_like(mine)
+                out[name][:, : saved[name].shape[1]] = saved[name]
+            elif what in ("0.weight", "0.bias") and mine.shape[0] > saved[name].shape[0]:
+                out[name] = mine.clone()
+                out[name][: len(saved[name])] = saved[name]
+        elif name == "readout.0.weight" and after > before:
+            last = mine.shape[1] // after
+            out[name] = torch.zeros_like(mine)
+            out[name][:, : (before - 1) * last] = saved[name][:, :-last]
+            out[name][:, -last:] = saved[name][:, -last:]
+    return out
+
+
+def _interactions(weights: Mapping[str, Tensor]) -> int:
+    """How many interactions there are weights of."""
+    return len({name.split(".")[1] for name in weights if name.startswith("interactions.")})
