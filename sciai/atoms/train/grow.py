@@ -31,27 +31,29 @@ def grown(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, T
     >>> grown(narrow, wide)["interactions.0.update.2.weight"].tolist()
     [[1.0, 1.0, 0.0]]
     """
-    out = {}
     before, after = _interactions(saved), _interactions(own)
+    out = {}
     for name, mine in own.items():
-        parts = name.split(".")
-        if parts[0] == "interactions" and parts[2] == "update":
-            place, what = int(parts[1]), ".".join(parts[3:])
-            if place >= before:
-                if what in ("2.weight", "2.bias"):
+        if name.startswith("interactions.") and ".update." in name:
+            which = name.split(".", 2)[1:]
+            if int(which[0]) >= before:
+                if which[1].startswith("update.2"):
                     out[name] = torch.zeros_like(mine)
-            elif what == "2.weight" and mine.shape[1] > saved[name].shape[1]:
-                out[name] = torch.zeros_like(mine)
-                out[name][:, : saved[name].shape[1]] = saved[name]
-            elif what in ("0.weight", "0.bias") and mine.shape[0] > saved[name].shape[0]:
-                out[name] = mine.clone()
-                out[name][: len(saved[name])] = saved[name]
-        elif name == "readout.0.weight" and after > before:
+            elif _more(mine, saved[name]):
+                out[name] = torch.zeros_like(mine) if which[1] == "update.2.weight" else mine.clone()
+                out[name][tuple(slice(n) for n in saved[name].shape)] = saved[name]
+        elif name == "readout.0.weight" and after > before and len(mine) == len(saved[name]):
             last = mine.shape[1] // after
             out[name] = torch.zeros_like(mine)
             out[name][:, : (before - 1) * last] = saved[name][:, :-last]
             out[name][:, -last:] = saved[name][:, -last:]
     return out
+
+
+def _more(mine: Tensor, theirs: Tensor) -> bool:
+    """Whether one is as the other, but longer in one direction."""
+    longer = [m - t for m, t in zip(mine.shape, theirs.shape, strict=True) if m != t]
+    return len(longer) == 1 and longer[0] > 0
 
 
 def _interactions(weights: Mapping[str, Tensor]) -> int:
