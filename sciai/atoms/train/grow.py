@@ -14,8 +14,8 @@ __all__ = ["grown"]
 def grown(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a smaller network where a larger one has its own, so that both answer alike.
 
-    More interactions: the last ones of the larger network change no features yet, and the readout sees the
-    smaller one's last features after all of them. Wider updates: what is new goes in at random and comes out
+    More interactions: the new ones look at their neighbours as the smaller one's last does, but change no
+    features yet, and the readout sees the smaller one's last features after all of them. Wider updates: what is new goes in at random and comes out
     as zero.
 
     Args:
@@ -34,20 +34,29 @@ def grown(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, T
     before, after = _interactions(saved), _interactions(own)
     out = {}
     for name, mine in own.items():
-        if name.startswith("interactions.") and ".update." in name:
-            which = name.split(".", 2)[1:]
-            if int(which[0]) >= before:
-                if which[1].startswith("update.2"):
-                    out[name] = torch.zeros_like(mine)
-            elif _more(mine, saved[name]):
-                out[name] = torch.zeros_like(mine) if which[1] == "update.2.weight" else mine.clone()
-                out[name][tuple(slice(n) for n in saved[name].shape)] = saved[name]
+        if name.startswith("interactions.") and name not in saved:
+            out[name] = _another(name, mine, saved, before)
+        elif ".update." in name and _more(mine, saved[name]):
+            out[name] = torch.zeros_like(mine) if name.endswith("update.2.weight") else mine.clone()
+            out[name][tuple(slice(n) for n in saved[name].shape)] = saved[name]
         elif name == "readout.0.weight" and after > before and len(mine) == len(saved[name]):
             last = mine.shape[1] // after
             out[name] = torch.zeros_like(mine)
             out[name][:, : (before - 1) * last] = saved[name][:, :-last]
             out[name][:, -last:] = saved[name][:, -last:]
     return out
+
+
+def _another(name: str, mine: Tensor, saved: Mapping[str, Tensor], before: int) -> Tensor:
+    """Weights of an interaction that the smaller network lacks: as the last one there, but changing nothing."""
+    _, _, what = name.split(".", 2)
+    if what.startswith("update.2"):
+        return torch.zeros_like(mine)
+    for place in reversed(range(before)):
+        theirs = saved.get(f"interactions.{place}.{what}")
+        if theirs is not None and all(m <= t for m, t in zip(mine.shape, theirs.shape, strict=True)):
+            return theirs[tuple(slice(n) for n in mine.shape)].clone()
+    return mine
 
 
 def _more(mine: Tensor, theirs: Tensor) -> bool:
