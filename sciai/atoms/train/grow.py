@@ -15,8 +15,8 @@ def grown(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, T
     """Weights of a smaller network where a larger one has its own, so that both answer alike.
 
     More interactions: the new ones look at their neighbours as the smaller one's last does, but change no
-    features yet, and the readout sees the smaller one's last features after all of them. Wider updates: what is new goes in at random and comes out
-    as zero.
+    features yet, and the readout sees the smaller one's last features after all of them. Wider updates: what
+    is new goes in at random and comes out as zero.
 
     Args:
         saved: weights of the smaller network.
@@ -34,10 +34,11 @@ def grown(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, T
     before, after = _interactions(saved), _interactions(own)
     out = {}
     for name, mine in own.items():
+        goes_out = name.endswith("update.2.weight")
         if name.startswith("interactions.") and name not in saved:
             out[name] = _another(name, mine, saved, before)
-        elif ".update." in name and _more(mine, saved[name]):
-            out[name] = torch.zeros_like(mine) if name.endswith("update.2.weight") else mine.clone()
+        elif ".update." in name and _wider(mine, saved[name], int(goes_out)):
+            out[name] = torch.zeros_like(mine) if goes_out else mine.clone()
             out[name][tuple(slice(n) for n in saved[name].shape)] = saved[name]
         elif name == "readout.0.weight" and after > before and len(mine) == len(saved[name]):
             last = mine.shape[1] // after
@@ -48,7 +49,7 @@ def grown(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, T
 
 
 def _another(name: str, mine: Tensor, saved: Mapping[str, Tensor], before: int) -> Tensor:
-    """Weights of an interaction that the smaller network lacks: as the last one there, but changing nothing."""
+    """Weights of an interaction that the smaller network lacks: as its last, but changing nothing."""
     _, _, what = name.split(".", 2)
     if what.startswith("update.2"):
         return torch.zeros_like(mine)
@@ -59,10 +60,11 @@ def _another(name: str, mine: Tensor, saved: Mapping[str, Tensor], before: int) 
     return mine
 
 
-def _more(mine: Tensor, theirs: Tensor) -> bool:
-    """Whether one is as the other, but longer in one direction."""
-    longer = [m - t for m, t in zip(mine.shape, theirs.shape, strict=True) if m != t]
-    return len(longer) == 1 and longer[0] > 0
+def _wider(mine: Tensor, theirs: Tensor, along: int) -> bool:
+    """Whether one is as the other, but longer along one axis."""
+    sizes = list(theirs.shape)
+    sizes[along] = mine.shape[along]
+    return list(mine.shape) == sizes and mine.shape[along] > theirs.shape[along]
 
 
 def _interactions(weights: Mapping[str, Tensor]) -> int:

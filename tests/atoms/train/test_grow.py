@@ -69,6 +69,14 @@ def test_a_smaller_network_says_what_it_does_not_take(small: str, caplog: pytest
     assert "readout.0.weight" in caplog.text
 
 
+def test_other_invariants_are_not_taken_for_a_wider_update(
+    small: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        network(small, **OPTIONS | {"triples": [[1, 1, 2], [2, 2, 2]]})
+    assert "interactions.0.update.0.weight" in caplog.text
+
+
 def test_one_width_for_each_interaction() -> None:
     with pytest.raises(BadInput, match="3 widths of 2 interactions"):
         network(**OPTIONS | {"hidden": [2, 2, 2]})
