@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numba import njit
 
-from sciai.atoms.model.kernels import _FAST, _filter
+from sciai.atoms.model.kernels import _FAST, _filter, _project
 
 __all__ = ["gather", "gather_back", "surroundings", "surroundings_back"]
 
@@ -211,23 +211,6 @@ def gather(r, f, phi, y, carried, v, ptr, nbr, out):
                     m += 1
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
-def _project_more(w, f, e, dr):
-    """dr[e, k] += sum_q w[q] f[k, q]."""
-    for k in range(0, dr.shape[1], 4):
-        a0 = w[0] * 0
-        a1, a2, a3 = a0, a0, a0
-        for q in range(w.shape[0]):
-            a0 += w[q] * f[k, q]
-            a1 += w[q] * f[k + 1, q]
-            a2 += w[q] * f[k + 2, q]
-            a3 += w[q] * f[k + 3, q]
-        dr[e, k] += a0
-        dr[e, k + 1] += a1
-        dr[e, k + 2] += a2
-        dr[e, k + 3] += a3
-
-
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")
 def gather_back(r, f, phi, y, carried, v, g, ptr, nbr, dr, dphi, dy, dv):
     """Derivatives of sum(out * g), added to dr, dphi (where it has rows), dy and dv."""
@@ -282,6 +265,6 @@ def gather_back(r, f, phi, y, carried, v, g, ptr, nbr, dr, dphi, dy, dv):
                     for c in range(channels):
                         dv[i, m - 1, c] += u[at + c] * g[j, m, c]
                     m += 1
-            _project_more(dw, f, e, dr)
+            _project(dw, f, e, dr)
             if handed:
-                _project_more(du, carried, e, dr)
+                _project(du, carried, e, dr)

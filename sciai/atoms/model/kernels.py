@@ -9,7 +9,7 @@ channels) is ever stored.
 
 Shapes: n atoms, e pairs sorted by centre (``ptr[i]:ptr[i + 1]`` are atom i's), K radial functions (a
 multiple of four), levels l with 2 l + 1 components each, C channels. Arrays are contiguous, float32 or
-float64. Outputs that atoms or weights share (dphi, dv, df) have to be zero on entry.
+float64. Outputs that are summed into (dr, dphi, dv, df) have to be zero on entry.
 """
 
 # The functions below are compiled; their types are numba's to infer, not mypy's.
@@ -51,7 +51,7 @@ def _filter(r, f, e, w):
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")
 def _project(w, f, e, dr):
-    """dr[e, k] = sum_q w[q] f[k, q]."""
+    """dr[e, k] += sum_q w[q] f[k, q]."""
     for k in range(0, dr.shape[1], 4):
         a0 = w[0] * 0
         a1, a2, a3 = a0, a0, a0
@@ -60,10 +60,10 @@ def _project(w, f, e, dr):
             a1 += w[q] * f[k + 1, q]
             a2 += w[q] * f[k + 2, q]
             a3 += w[q] * f[k + 3, q]
-        dr[e, k] = a0
-        dr[e, k + 1] = a1
-        dr[e, k + 2] = a2
-        dr[e, k + 3] = a3
+        dr[e, k] += a0
+        dr[e, k + 1] += a1
+        dr[e, k + 2] += a2
+        dr[e, k + 3] += a3
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy", inline="always")

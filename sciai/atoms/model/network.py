@@ -154,10 +154,7 @@ class Network(nn.Module):
         self.level = nn.Embedding(max(self.sources.values()) + 1, channels)
         nn.init.zeros_(self.level.weight)
         couplings = Couplings.of(lmax, triples)
-        widths = [hidden] * layers if isinstance(hidden, int) else list(hidden)
-        if len(widths) != layers:
-            fix = "give one number, or as many as there are interactions"
-            raise BadInput(f"{len(widths)} widths of {layers} interactions", field="hidden", fix=fix)
+        widths = _widths(hidden, layers)
         self.interactions = nn.ModuleList(
             Interaction(
                 channels,
@@ -388,3 +385,12 @@ class Interaction(nn.Module):
 
 def _per_graph(values: Tensor, graph: Graph) -> Tensor:
     return values.new_zeros(graph.n_graphs, *values.shape[1:]).index_add(0, graph.batch, values)
+
+
+def _widths(hidden: object, layers: int) -> list[int]:
+    """Width of each interaction's update, in channels, from what a config holds."""
+    widths = list(hidden) if isinstance(hidden, Sequence) else [hidden] * layers
+    if len(widths) != layers or not all(isinstance(width, int) and width > 0 for width in widths):
+        fix = f"give one whole number from 1 up, or {layers}, one for each of the layers"
+        raise BadInput(f"hidden is {hidden}, layers {layers}", field="domain.net.hidden", fix=fix)
+    return widths

@@ -304,7 +304,7 @@ class _DensityBack(torch.autograd.Function):
 def _outputs(radial: Tensor, filters: Tensor, phi: Tensor, y: Tensor) -> Any:
     """Which outputs are summed into, and have to start at zero."""
     return (
-        (torch.empty_like, radial),
+        (torch.zeros_like, radial),
         (torch.zeros_like, filters),
         (torch.zeros_like, phi),
         (torch.empty_like, y),
@@ -339,7 +339,7 @@ class _CarryBack(torch.autograd.Function):
         ctx.save_for_backward(radial, filters, v, g)
         ctx.pairs = pairs
         ctx.set_materialize_grads(False)
-        dr, df, dv = torch.empty_like(radial), torch.zeros_like(filters), torch.zeros_like(v)
+        dr, df, dv = torch.zeros_like(radial), torch.zeros_like(filters), torch.zeros_like(v)
         at, nbr = pairs.pointers.numpy(), pairs.neighbour.numpy()
         inputs = [_np(x) for x in (radial, filters, v, g)]
         kernels.carry_back(*inputs, at, nbr, weights, dr.numpy(), df.numpy(), dv.numpy())
@@ -350,7 +350,7 @@ class _CarryBack(torch.autograd.Function):
     def backward(ctx: Any, hr: Tensor, hf: Tensor | None, hv: Tensor) -> Any:
         kernels = _kernels()
         radial, filters, v, g = ctx.saved_tensors
-        dr, df = torch.empty_like(radial), torch.zeros_like(filters)
+        dr, df = torch.zeros_like(radial), torch.zeros_like(filters)
         dv, dg = torch.zeros_like(v), torch.empty_like(g)
         at, nbr = ctx.pairs.pointers.numpy(), ctx.pairs.neighbour.numpy()
         inputs = [_np(x) for x in (radial, filters, v, g)]

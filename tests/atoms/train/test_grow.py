@@ -77,6 +77,7 @@ def test_other_invariants_are_not_taken_for_a_wider_update(
     assert "interactions.0.update.0.weight" in caplog.text
 
 
-def test_one_width_for_each_interaction() -> None:
-    with pytest.raises(BadInput, match="3 widths of 2 interactions"):
-        network(**OPTIONS | {"hidden": [2, 2, 2]})
+@pytest.mark.parametrize("hidden", [[2, 2, 2], [2], [2, 0], 0, 2.5, "wide", [2, 1.5]])
+def test_one_width_for_each_interaction(hidden: Any) -> None:
+    with pytest.raises(BadInput, match=r"one whole number from 1 up, or 2, one for each of the layers"):
+        network(**OPTIONS | {"hidden": hidden})
