@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -389,7 +390,7 @@ def _per_graph(values: Tensor, graph: Graph) -> Tensor:
 
 def _widths(hidden: object, layers: int) -> list[int]:
     """Width of each interaction's update, in channels, from what a config holds."""
-    widths = list(hidden) if isinstance(hidden, Sequence) else [hidden] * layers
+    widths: list[Any] = list(hidden) if isinstance(hidden, Sequence) else [hidden] * layers
     if len(widths) != layers or not all(isinstance(width, int) and width > 0 for width in widths):
         fix = f"give one whole number from 1 up, or {layers}, one for each of the layers"
         raise BadInput(f"hidden is {hidden}, layers {layers}", field="domain.net.hidden", fix=fix)
