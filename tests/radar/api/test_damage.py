@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -370,15 +371,22 @@ def test_a_store_that_is_replaced_while_it_is_read(
 ) -> None:
     compress(volume(33), tmp_path / "a.zarr", codec="plain")
     compress(volume(34), tmp_path / "b.zarr", codec="plain")
-    values = PlaneReader.values
+    values, mask = PlaneReader.values, PlaneReader.mask
+    one_at_a_time = threading.RLock()  # several threads read; none looks while one replaces
 
     def replaced_meanwhile(reader: PlaneReader, sweep: int, var: str) -> Any:
-        if (tmp_path / "b.zarr").exists():
-            (tmp_path / "a.zarr").rename(tmp_path / "old")
-            (tmp_path / "b.zarr").rename(tmp_path / "a.zarr")
+        with one_at_a_time:
+            if (tmp_path / "b.zarr").exists():
+                (tmp_path / "a.zarr").rename(tmp_path / "old")
+                (tmp_path / "b.zarr").rename(tmp_path / "a.zarr")
         return values(reader, sweep, var)
 
+    def not_between(reader: PlaneReader, sweep: int, var: str) -> Any:
+        with one_at_a_time:
+            return mask(reader, sweep, var)
+
     monkeypatch.setattr(PlaneReader, "values", replaced_meanwhile)
+    monkeypatch.setattr(PlaneReader, "mask", not_between)
     with pytest.raises(DamagedStore, match=r"a\.zarr: the store was replaced while it was being read"):
         call(tmp_path / "a.zarr")
     assert decompress(tmp_path / "a.zarr")
