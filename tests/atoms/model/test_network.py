@@ -180,7 +180,7 @@ def test_training_sees_every_weight() -> None:
 
 
 def test_features_cannot_run_away() -> None:
-    """Each interaction cubes what it takes: without a bound, three of them take hundreds to the 27th power."""
+    """Each interaction cubes what it takes: without a bound, three of them raise it to the 27th power."""
     largest = {}
     for strength in (None, 8.0):
         torch.manual_seed(0)
