@@ -63,6 +63,7 @@ class _Step:
     taken: Array
     a: Array
     receive: Array
+    slope: Tensor | None
     size: Array
     bound: Tensor
     b: Tensor
@@ -142,7 +143,8 @@ def _forward(layer: Interaction, h: Tensor, handed: Array, around: _Geometry) ->
     pairs, kernels = _kernels()
     couplings, (n, channels) = layer.couplings, h.shape
     parts = (couplings.lmax + 1) ** 2
-    phi, receive = layer.send(h).numpy(), layer.receive(h).numpy()
+    weighed, slope = layer.weighed(h)
+    phi, receive = layer.send(h).numpy(), weighed.numpy()
     a = np.empty((n, parts, channels), phi.dtype)
     filters, carried = _filters(layer)
     pairs.gather(around.waves, filters, phi, around.y, carried, handed, around.ptr, around.neighbour, a)
@@ -155,7 +157,7 @@ def _forward(layer: Interaction, h: Tensor, handed: Array, around: _Geometry) ->
     kernels.invariants(bound.numpy(), b.numpy(), *couplings.typed[h.dtype], q)
     before = layer.update[0](torch.cat([h, torch.from_numpy(q).flatten(1)], 1))
     h = h + layer.update[2](torch.nn.functional.silu(before))
-    step = _Step(phi, handed, a, receive, size, bound, b, before, None)
+    step = _Step(phi, handed, a, receive, slope, size, bound, b, before, None)
     if not layer.gives:
         return h, handed, step
     step.gates = layer.gate(h).numpy()
@@ -233,7 +235,8 @@ def _step_back(
     if first:
         return dh, taken
     dh = dh + dx[:, :channels]
-    dh.addmm_(torch.from_numpy(dreceive), layer.receive.weight)
+    received = torch.from_numpy(dreceive)
+    dh.addmm_(received if step.slope is None else received * step.slope, layer.receive.weight)
     dh.addmm_(torch.from_numpy(dphi), layer.send.weight)
     return dh, taken
 

@@ -86,6 +86,8 @@ class Network(nn.Module):
         sources: data source -> level of theory, numbered from 0.
         neighbours: typical number of neighbours, to scale sums.
         answers: source that predictions answer at; None is the first.
+        strength: the most by which an atom weighs its surroundings, so that features stay finite however
+            atoms lie (half of it hardly changes); None for no bound, as in networks before it.
 
     Raises:
         BadInput: on sizes that cannot be.
@@ -119,6 +121,7 @@ class Network(nn.Module):
         sources: Mapping[str, int] | None = None,
         neighbours: float = 20.0,
         answers: str | None = None,
+        strength: float | None = None,
     ) -> None:
         super().__init__()
         if answers is not None and answers not in (sources or {}):
@@ -126,6 +129,10 @@ class Network(nn.Module):
             raise BadInput(f"no source is called {answers!r}", field="answers", fix=f"there are {known}")
         if radial < 4 or radial % 4:
             raise BadInput(f"{radial} radial functions", field="radial", fix="use 4, 8, 12 ...")
+        if strength is not None and not strength > 0:
+            raise BadInput(
+                f"a strength of {strength}", field="domain.net.strength", fix="use a number above 0"
+            )
         if not 0 <= carried <= lmax <= 3:
             raise BadInput(f"levels up to {lmax}, carried up to {carried}", field="lmax", fix="0 to 3")
         from ase.data import covalent_radii
@@ -165,6 +172,7 @@ class Network(nn.Module):
                 takes=carried if k else 0,
                 gives=carried if k < layers - 1 else 0,
                 neighbours=neighbours,
+                strength=strength,
             )
             for k in range(layers)
         )
@@ -333,6 +341,7 @@ class Interaction(nn.Module):
         takes: highest level of the tensors that come in; 0 for none.
         gives: highest level of the tensors that go out; 0 for none.
         neighbours: typical number of neighbours.
+        strength: the most by which surroundings are weighed, or None.
     """
 
     def __init__(
@@ -344,10 +353,11 @@ class Interaction(nn.Module):
         takes: int,
         gives: int,
         neighbours: float,
+        strength: float | None = None,
     ) -> None:
         super().__init__()
         levels = couplings.lmax + 1
-        self.couplings, self.takes, self.gives = couplings, takes, gives
+        self.couplings, self.takes, self.gives, self.strength = couplings, takes, gives, strength
         scale = 1.5 / math.sqrt(radial * neighbours)
         self.filters = nn.Parameter(scale * torch.randn(radial, levels * channels))
         self.send = nn.Linear(channels, channels)
@@ -361,6 +371,14 @@ class Interaction(nn.Module):
         if gives:
             self.gate = nn.Linear(channels, gives * channels)
 
+    def weighed(self, h: Tensor) -> tuple[Tensor, Tensor | None]:
+        """By what atoms of features h [n, c] weigh their surroundings; how a bound bends it, None without."""
+        received: Tensor = self.receive(h)
+        if self.strength is None:
+            return received, None
+        factor = (1 + (received / self.strength).square().square()).sqrt().rsqrt()
+        return received * factor, factor**5
+
     def forward(
         self, h: Tensor, v: Tensor | None, radial: Tensor, y: Tensor, pairs: Pairs
     ) -> tuple[Tensor, Tensor | None]:
@@ -372,7 +390,7 @@ class Interaction(nn.Module):
             a = torch.cat([a[:, :1], a[:, 1:last] + taken, a[:, last:]], 1)
         # bounded, however dense it gets: products of it cannot outgrow the repulsion
         size = torch.rsqrt(1 + a.square().sum(1).mean(1) / (self.couplings.lmax + 1))
-        a = a * (self.receive(h) * size[:, None])[:, None]
+        a = a * (self.weighed(h)[0] * size[:, None])[:, None]
         parts = a.split([2 * level + 1 for level in range(self.couplings.lmax + 1)], 1)
         b = torch.cat([part @ mix for part, mix in zip(parts, self.mix, strict=True)], 1)
         q = products(a, b, self.couplings)

@@ -22,6 +22,7 @@ SIZES: list[dict[str, Any]] = [
     {"channels": 8, "layers": 3, "lmax": 1, "carried": 1, "triples": []},
     {"channels": 12, "layers": 2, "lmax": 2, "carried": 0, "triples": [[1, 1, 2], [2, 2, 2]], "radial": 4},
     {"channels": 8, "layers": 3, "lmax": 2, "carried": 1, "triples": [[1, 1, 2]], "radial": 12},
+    {"channels": 8, "layers": 3, "lmax": 2, "carried": 1, "triples": [[1, 1, 2]], "strength": 0.8},
     {"channels": 8, "layers": 2, "lmax": 2, "carried": 2, "triples": [[1, 1, 2], [2, 2, 2]], "heads": 1},
 ]
 

@@ -22,6 +22,7 @@ NETS: dict[str, dict[str, Any]] = {
     "tensors": {"lmax": 2, "carried": 2, "triples": [(1, 1, 2), (2, 2, 2)]},
     "scalars": {"lmax": 3, "carried": 0, "triples": [(1, 2, 3)]},
     "vectors": {"lmax": 1, "carried": 1, "triples": []},
+    "bounded": {"lmax": 2, "carried": 2, "triples": [(1, 1, 2), (2, 2, 2)], "layers": 3, "strength": 0.7},
 }
 
 
@@ -178,11 +179,38 @@ def test_training_sees_every_weight() -> None:
     assert silent == ["readout.2.bias"]  # a constant has no slope
 
 
+def test_features_cannot_run_away() -> None:
+    """Each interaction cubes what it takes: without a bound, three of them raise it to the 27th power."""
+    largest = {}
+    for strength in (None, 8.0):
+        torch.manual_seed(0)
+        net = Network(channels=16, layers=3, strength=strength, **NETS["tensors"]).requires_grad_(False)
+        for interaction in net.interactions:
+            interaction.receive.weight *= 100
+        graph = graphs_of([_crystal()], net.cutoff)
+        largest[strength] = float(net(graph, forces=False, stress=False).hidden.abs().max())
+    assert largest[8.0] < 3e3 < 1e10 < largest[None]
+
+
+def test_what_atoms_usually_make_of_their_surroundings_is_not_bounded() -> None:
+    layer = Network(channels=16, strength=8.0).interactions[0]
+    h = torch.randn(50, 16)
+    free = layer.receive(h)
+    weighed, slope = layer.weighed(h)
+    assert float(free.abs().max()) < 4
+    assert slope is not None
+    assert torch.allclose(weighed, free, rtol=0.02)
+    assert float((slope - 1).abs().max()) < 0.08
+
+
 def test_sizes_that_cannot_be() -> None:
     with pytest.raises(BadInput, match="radial"):
         Network(radial=6)
     with pytest.raises(BadInput, match="carried"):
         Network(lmax=1, carried=2)
+    for strength in (0, -1.0, float("nan")):
+        with pytest.raises(BadInput, match="strength"):
+            Network(strength=strength)
 
 
 def test_nearer_than_ever_seen_there_is_repulsion_alone() -> None:
