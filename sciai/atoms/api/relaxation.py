@@ -13,7 +13,7 @@ from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import curves, structure_figure
 from sciai.atoms.api.record import recorded
-from sciai.atoms.api.symmetry import SYMMETRY_TOLERANCE, spacegroup
+from sciai.atoms.api.symmetry import keep_symmetry, spacegroup
 from sciai.atoms.api.typical import own_error
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused
 from sciai.core.errors import BadInput
@@ -96,7 +96,8 @@ def relax(
         fmax: largest force left, eV/Å; with a cell that relaxes also what its stress exerts on an atom.
         steps: most optimiser steps.
         cell: relax the cell too; None does so where all directions are periodic.
-        symmetry: keep the symmetry that the structure has (to 0.01 Å).
+        symmetry: keep the symmetry that the structure has (to 0.01 Å); of one with fixed atoms what maps
+            these onto each other.
         pressure: outer pressure, GPa.
         optimizer: bfgs, fire or lbfgs; auto takes BFGS up to 100 atoms and FIRE beyond. Both hold where the
             energy curves downwards; LBFGS is quickest near the end, but can cycle there.
@@ -174,17 +175,12 @@ class _Run:
     def go(
         self, with_cell: bool, symmetry: bool, pressure: float, optimizer: str, notes: list[Finding]
     ) -> None:
-        from ase.constraints import FixSymmetry
         from ase.filters import FrechetCellFilter
         from ase.io.trajectory import Trajectory
         from ase.optimize import BFGS, FIRE, LBFGS
 
-        group = spacegroup(self.atoms) if symmetry else None
-        if group is not None and group[1] > 1:
-            own = list(self.atoms.constraints)
-            keep = FixSymmetry(self.atoms, symprec=SYMMETRY_TOLERANCE)
-            self.atoms.set_constraint([*own, keep])
-            notes.append(Finding("symmetry", Level.OK, f"the symmetry {group[0]} ({group[1]}) was kept"))
+        if symmetry and (said := keep_symmetry(self.atoms)):
+            notes.append(Finding("symmetry", Level.OK, said))
         moving: Any = self.atoms
         if with_cell:
             moving = FrechetCellFilter(self.atoms, scalar_pressure=pressure / GPA)

@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc100, fcc111, molecule
 from ase.calculators.calculator import Calculator, all_changes
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixInternals
 from ase.io import read as ase_read
 
 from sciai.atoms.api.adsorption import adsorb
@@ -89,6 +89,19 @@ def test_relax_keeps_what_is_fixed_and_refuses_what_is_bad(emt: Potential) -> No
             relax(copper(), emt, **wrong)
     with pytest.raises(BadInput, match="periodic"):
         relax(molecule("N2"), emt, cell=True)
+
+
+def test_symmetry_moves_nothing_that_is_fixed(emt: Potential) -> None:
+    slab = fcc111("Cu", (1, 1, 4), a=3.7, vacuum=6.0, periodic=True)  # its two sides are equal by symmetry
+    slab.set_constraint(FixAtoms([0, 1]))
+    answer = relax(slab, emt, cell=False)
+    done = answer.unwrap()
+    np.testing.assert_array_equal(done.structure.positions[:2], slab.positions[:2])
+    assert not np.allclose(done.structure.positions[3], slab.positions[3])
+    assert any("P3m1" in f.message and "fixed" in f.message for f in answer.findings)
+    slab.set_constraint(FixInternals(bonds=[[2.7, [2, 3]]]))  # nothing is promised that cannot be held
+    said = {f.check: f.message for f in relax(slab, emt, cell=False, steps=1).findings}
+    assert "was not kept, as FixInternals" in said["symmetry"]
 
 
 def test_pressure_compresses(emt: Potential) -> None:
