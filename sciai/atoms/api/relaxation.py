@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import curves, structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.symmetry import keep_symmetry, spacegroup
+from sciai.atoms.api.trajectory import truncate
 from sciai.atoms.api.typical import own_error
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused
 from sciai.core.errors import BadInput
@@ -187,10 +189,16 @@ class _Run:
         few = len(self.atoms) <= 100  # BFGS keeps a dense Hessian
         kind = {"lbfgs": LBFGS, "fire": FIRE, "bfgs": BFGS, "auto": BFGS if few else FIRE}[optimizer]
         path = self.folder.path("path.traj")
-        mode = "a" if path is not None and path.is_file() and self.folder.resumed else "w"
+        mode = "w"
+        if path is not None and path.is_file() and self.folder.resumed:
+            mode = "a"
+            truncate(path, len(self.history))  # steps behind the saved state are taken again
         trajectory = None if path is None else Trajectory(str(path), mode)
         try:
-            with kind(moving, logfile=None) as dynamics:
+            with warnings.catch_warnings(), kind(moving, logfile=None) as dynamics:
+                # of a logarithm's error of 1e-13, and of long steps of the cell, whose end is symmetric again
+                warnings.filterwarnings("ignore", "logm result may be inaccurate", RuntimeWarning)
+                warnings.filterwarnings("ignore", "FixSymmetry adjust_cell may be", UserWarning)
                 dynamics.attach(lambda: self._note(dynamics, moving, trajectory))
                 left = max(self.steps - max(len(self.history) - 1, 0), 0)
                 self.converged = bool(dynamics.run(fmax=self.fmax, steps=left))

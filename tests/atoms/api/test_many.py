@@ -67,6 +67,28 @@ def test_screen_goes_on_and_takes_new_files(emt: Potential, candidates: Path, tm
         screen([candidates], Potential.from_calculator(EMT(), "other"), out)
 
 
+def test_screen_takes_a_mended_file_in_place_of_what_it_was(
+    emt: Potential, candidates: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    screen([candidates], emt, out)
+    ase_write(candidates / "broken.cif", bulk("Ag", cubic=True))
+    ase_write(candidates / "two.extxyz", bulk("Pt"))  # another structure, and one fewer
+    for _ in range(2):
+        done = screen([candidates], emt, out).unwrap()
+        assert (done.answered, done.refused) == (5, 0)
+        assert sorted(row["formula"] for row in done.rows) == ["Ag", "Cu", "Cu", "Cu", "Pt"]
+    alone = screen([candidates / "Cu-3.5.cif"], emt, out).unwrap()  # what is not asked about stays as it was
+    assert (alone.answered, alone.refused) == (5, 0)
+
+
+def test_screen_of_other_settings_does_not_mix(emt: Potential, tmp_path: Path) -> None:
+    ase_write(tmp_path / "a.cif", bulk("Cu", a=3.8, cubic=True))
+    screen([tmp_path / "a.cif"], emt, tmp_path / "out", relaxed=True, fmax=0.5)
+    with pytest.raises(BadInput, match="another fmax"):
+        screen([tmp_path / "a.cif"], emt, tmp_path / "out", relaxed=True, fmax=0.001)
+
+
 def test_screen_relaxes(emt: Potential, tmp_path: Path) -> None:
     ase_write(tmp_path / "a.cif", bulk("Cu", a=3.8, cubic=True))
     done = screen([tmp_path / "a.cif"], emt, tmp_path / "out", relaxed=True).unwrap()

@@ -57,6 +57,32 @@ def test_relax_goes_on_where_it_was_stopped(emt: Potential, tmp_path: Path) -> N
     assert len(done.history) == done.steps + 1
 
 
+def test_a_relaxation_that_was_killed_leaves_no_step_twice(emt: Potential, tmp_path: Path) -> None:
+    from ase.io import Trajectory
+
+    atoms = copper(3.7)
+    atoms.rattle(0.1, seed=2)
+    relax(atoms, emt, tmp_path / "run", steps=3)
+    path = tmp_path / "run" / "path.traj"
+    with Trajectory(str(path), "a") as trajectory:  # killed at step 6: frames behind the last saved state
+        for _ in range(3):
+            trajectory.write(atoms)
+    done = relax(atoms, emt, tmp_path / "run", steps=200).unwrap()
+    energies = [frame.get_potential_energy() for frame in ase_read(path, ":")]
+    np.testing.assert_allclose(energies, done.history[:, 0], atol=1e-12)
+
+
+def test_the_same_structure_held_otherwise_is_another_run(emt: Potential, tmp_path: Path) -> None:
+    slab = fcc111("Cu", (1, 1, 3), a=3.7, vacuum=6.0)
+    slab.set_constraint(FixAtoms([0]))
+    relax(slab, emt, tmp_path / "run", cell=False)
+    relax(slab, emt, tmp_path / "run", cell=False)
+    for held in (FixAtoms([1]), []):
+        slab.set_constraint(held)
+        with pytest.raises(BadInput, match="another constraints"):
+            relax(slab, emt, tmp_path / "run", cell=False)
+
+
 def test_a_restart_from_another_system_is_refused_and_nothing_is_lost(emt: Potential, tmp_path: Path) -> None:
     relax(copper(), emt, tmp_path / "run")
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
