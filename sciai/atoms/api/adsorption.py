@@ -105,8 +105,8 @@ def adsorb(
             field="slab",
             fix="give a slab with a cell, such as one of `sciai atoms surface`",
         )
-    tall = float(slab.cell.lengths()[2]) - float(np.ptp(slab.positions[:, 2]))
-    if slab.pbc[2] and tall < 5:
+    given, (slab, tall) = slab, _whole(slab)
+    if tall < 5:
         raise BadInput(
             f"the slab has {tall:.1f} Å of vacuum along c", field="slab", fix="give it 10 Å or more"
         )
@@ -114,7 +114,7 @@ def adsorb(
         **{"height": height, "most": most, "fix": fix, "fmax": fmax},
         "molecule": fingerprint(molecule),
     }
-    folder = RunFolder(out, "adsorb", slab, potential, settings, overwrite=overwrite)
+    folder = RunFolder(out, "adsorb", given, potential, settings, overwrite=overwrite)
     wrong = known_gaps(potential, "adsorption", slab, molecule)
     if any(finding.level >= Level.REFUSE for finding in wrong):
         return _refuse(wrong, potential, folder)
@@ -178,6 +178,27 @@ def adsorb(
     )
     step(1.0, "done")
     return final
+
+
+def _whole(slab: Atoms) -> tuple[Atoms, float]:
+    """A slab in one piece below its vacuum, where the cell's boundary cuts it; and that vacuum, Å.
+
+    Many codes lay a slab around the origin, half of it at the other end of the cell.
+    """
+    if not slab.pbc[2]:
+        return slab, float("inf")
+    up = slab.get_scaled_positions(wrap=False)[:, 2]
+    place = np.sort(up % 1.0)
+    gaps = np.diff(place, append=place[0] + 1.0)
+    low = place[(int(np.argmax(gaps)) + 1) % len(place)]  # of the first atom above the vacuum
+    tall = float(gaps.max() * slab.get_volume() / np.linalg.norm(np.cross(slab.cell[0], slab.cell[1])))
+    if np.ptp(up) <= 1.0 - gaps.max() + 1e-6:
+        return slab, tall
+    inside = low + (up - low + 1e-9) % 1.0 - 1e-9
+    out: Atoms = slab.copy()
+    out.set_constraint()  # they say where atoms are, and would keep them there
+    out.positions += (inside - up)[:, None] * np.asarray(slab.cell[2])
+    return out, tall
 
 
 def sites(slab: Atoms) -> list[tuple[str, Floats]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -175,6 +175,23 @@ class RunFolder:
         path = self.path(name)
         if path is not None:
             write(atoms, path)
+
+    def trajectory(self, name: str, frames: Sequence[Atoms], answers: Sequence[Answer[Any]]) -> None:
+        """Write structures with what was answered of each, for ASE to read."""
+        from ase.calculators.singlepoint import SinglePointCalculator
+        from ase.io.trajectory import Trajectory
+
+        path = self.path(name)
+        if path is None:
+            return
+        with whole_file(path, overwrite=True) as temporary, Trajectory(str(temporary), "w") as trajectory:
+            for atoms, answer in zip(frames, answers, strict=True):
+                frame = atoms.copy()
+                if answer.estimate is not None:
+                    value = answer.estimate.value
+                    known = {"energy": value.energy, "forces": value.forces, "stress": value.stress}
+                    frame.calc = SinglePointCalculator(frame, **known)
+                trajectory.write(frame)
 
     def answer(self, answer: Answer[Any]) -> None:
         """Write the answer as ``result.json``."""

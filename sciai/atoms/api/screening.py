@@ -233,13 +233,19 @@ def _ask(
     steps: int,
 ) -> list[dict[str, Any]]:
     frames = [atoms for *_, atoms in items]
-    answers: list[Answer[Any]] = []
-    if relaxed:
+    if not relaxed:
+        answers = _batch(frames, potential)
+    else:
         from sciai.atoms.api.files import write
         from sciai.atoms.api.relaxation import relax
 
+        answers = []
         for k, (path, number, _, atoms) in enumerate(items):
-            rest = relax(atoms, potential, fmax=fmax, steps=steps)
+            try:
+                rest = relax(atoms, potential, fmax=fmax, steps=steps)
+            except Exception as error:
+                answers.append(_failed(error, potential))
+                continue
             if rest.estimate is None:
                 answers.append(rest)
                 continue
@@ -250,12 +256,29 @@ def _ask(
             # what the relaxation itself remarked (not converged, volume) belongs to the row too
             extra = tuple(f for f in rest.findings if f not in found.findings)
             answers.append(Answer(found.estimate, (*extra, *found.findings), found.provenance))
-    else:
-        answers = potential.batch(frames)
     return [
         _row(path, number, key, atoms, answer)
         for (path, number, key, _), atoms, answer in zip(items, frames, answers, strict=True)
     ]
+
+
+def _batch(frames: list[Atoms], potential: Potential) -> list[Answer[Any]]:
+    """Answers for structures of which none stops the others: calculators of others raise anything."""
+    try:
+        return potential.batch(frames)
+    except Exception as error:
+        if len(frames) == 1:
+            return [_failed(error, potential)]
+        return [answer for atoms in frames for answer in _batch([atoms], potential)]
+
+
+def _failed(error: Exception, potential: Potential) -> Answer[Any]:
+    """What is known of a structure that could not be computed; settings that make no sense are no answer."""
+    if isinstance(error, BadInput):
+        raise error
+    told = f"{type(error).__name__}: {error}".split("\n")[0]
+    said = f"{potential.provenance.model} failed ({told})"
+    return Answer(None, (Finding("failed", Level.REFUSE, said),), potential.provenance)
 
 
 def _row(path: str, number: int, key: str, atoms: Atoms, answer: Answer[Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,29 @@ def test_screen_goes_on_and_takes_new_files(emt: Potential, candidates: Path, tm
     assert len({row["key"] for row in done.rows}) == len(done.rows) == 7
     with pytest.raises(BadInput, match="another model"):
         screen([candidates], Potential.from_calculator(EMT(), "other"), out)
+
+
+class Moody(EMT):
+    """Fails on gold, as a code whose cycles do not converge."""
+
+    def calculate(self, atoms: Any = None, *args: Any, **kwargs: Any) -> None:
+        if "Au" in atoms.symbols:
+            raise RuntimeError("no convergence\nafter 60 cycles")
+        super().calculate(atoms, *args, **kwargs)
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+def test_a_structure_on_which_a_calculator_fails_stops_no_screen(
+    candidates: Path, tmp_path: Path, relaxed: bool
+) -> None:
+    done = screen(
+        [candidates], Potential.from_calculator(Moody()), tmp_path / "out", relaxed=relaxed
+    ).unwrap()
+    assert (done.answered, done.refused) == (3, 3)
+    gold = next(row for row in done.rows if row.get("formula") == "Au")
+    assert (gold["level"], gold["why"]) == ("refuse", "Moody failed (RuntimeError: no convergence)")
+    with pytest.raises(BadInput, match="fmax"):  # what is wrong with the question is no answer
+        screen([candidates], Potential.from_calculator(EMT()), tmp_path / "x", relaxed=True, fmax=-1)
 
 
 def test_screen_takes_a_mended_file_in_place_of_what_it_was(

@@ -250,6 +250,47 @@ def test_ends_that_do_not_belong_together(emt: Potential) -> None:
         neb(start, wide, emt)
 
 
+def test_a_slab_that_the_boundary_cuts_is_one_slab(emt: Potential) -> None:
+    slab = fcc111("Cu", (2, 2, 3), vacuum=6.0, periodic=True)
+    whole = adsorb(slab, Atoms("O"), emt, most=1, fmax=0.3, steps=20).unwrap()
+    cut = slab.copy()
+    cut.positions[:, 2] -= 7.0  # the lowest layer goes to the other end of the cell
+    cut.wrap()
+    assert np.ptp(cut.positions[:, 2]) > 14
+    found = adsorb(cut, Atoms("O"), emt, most=1, fmax=0.3, steps=20).unwrap()
+    assert found.energy == pytest.approx(whole.energy, abs=1e-4)
+    assert found.height == pytest.approx(whole.height, abs=1e-3)
+    with pytest.raises(BadInput, match=r"4\.\d Å of vacuum"):
+        adsorb(fcc111("Cu", (2, 2, 3), vacuum=2.0, periodic=True), Atoms("O"), emt)
+
+
+def test_what_is_fixed_in_a_crystal_is_free_in_its_slab(emt: Potential) -> None:
+    held = copper()
+    held.set_constraint(FixAtoms([0, 1]))
+    found, free = (surface(c, emt, (1, 0, 0), layers=2).unwrap() for c in (held, copper()))
+    assert found.energy == pytest.approx(free.energy, abs=1e-6)
+    assert len(held.constraints) == 1
+
+
+def test_phonons_of_a_left_handed_cell(emt: Potential) -> None:
+    left = bulk("Cu", a=COPPER)
+    left.set_cell(left.cell[[1, 0, 2]])
+    both = [phonons(c, emt, supercell=(2, 2, 2)).unwrap() for c in (left, bulk("Cu", a=COPPER))]
+    assert both[0].frequencies.max() == pytest.approx(both[1].frequencies.max(), abs=1e-3)
+
+
+def test_trajectories_hold_what_was_answered(emt: Potential, tmp_path: Path) -> None:
+    found = eos(copper(3.6), emt, tmp_path / "eos").unwrap()
+    energies = [
+        frame.get_potential_energy() / 4 for frame in ase_read(tmp_path / "eos" / "volumes.traj", ":")
+    ]
+    np.testing.assert_allclose(energies, found.energies)
+    elastic(copper(), emt, tmp_path / "elastic")
+    strained = ase_read(tmp_path / "elastic" / "strains.traj", ":")
+    assert len(strained) == 1 + 6 * 4
+    assert np.abs(strained[1].get_stress()).max() > 1e-3
+
+
 def test_a_surface_costs_energy_and_relaxing_lowers_it(emt: Potential) -> None:
     close, open_ = (
         surface(copper(), emt, hkl, layers=3, fmax=0.05).unwrap() for hkl in ((1, 1, 1), (1, 1, 0))
