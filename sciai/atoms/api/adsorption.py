@@ -17,6 +17,7 @@ from sciai.atoms.api.gaps import known_gaps
 from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import relax
+from sciai.atoms.api.vacuum import in_one_piece, vacuum
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -105,8 +106,8 @@ def adsorb(
             field="slab",
             fix="give a slab with a cell, such as one of `sciai atoms surface`",
         )
-    given, (slab, tall) = slab, _whole(slab)
-    if tall < 5:
+    given, slab, tall = slab, in_one_piece(slab), vacuum(slab)[2]
+    if slab.pbc[2] and tall < 5:
         raise BadInput(
             f"the slab has {tall:.1f} Å of vacuum along c", field="slab", fix="give it 10 Å or more"
         )
@@ -178,27 +179,6 @@ def adsorb(
     )
     step(1.0, "done")
     return final
-
-
-def _whole(slab: Atoms) -> tuple[Atoms, float]:
-    """A slab in one piece below its vacuum, where the cell's boundary cuts it; and that vacuum, Å.
-
-    Many codes lay a slab around the origin, half of it at the other end of the cell.
-    """
-    if not slab.pbc[2]:
-        return slab, float("inf")
-    up = slab.get_scaled_positions(wrap=False)[:, 2]
-    place = np.sort(up % 1.0)
-    gaps = np.diff(place, append=place[0] + 1.0)
-    low = place[(int(np.argmax(gaps)) + 1) % len(place)]  # of the first atom above the vacuum
-    tall = float(gaps.max() * slab.get_volume() / np.linalg.norm(np.cross(slab.cell[0], slab.cell[1])))
-    if np.ptp(up) <= 1.0 - gaps.max() + 1e-6:
-        return slab, tall
-    inside = low + (up - low + 1e-9) % 1.0 - 1e-9
-    out: Atoms = slab.copy()
-    out.set_constraint()  # they say where atoms are, and would keep them there
-    out.positions += (inside - up)[:, None] * np.asarray(slab.cell[2])
-    return out, tall
 
 
 def sites(slab: Atoms) -> list[tuple[str, Floats]]:

@@ -130,6 +130,15 @@ def test_symmetry_moves_nothing_that_is_fixed(emt: Potential) -> None:
     assert "was not kept, as FixInternals" in said["symmetry"]
 
 
+def test_a_cell_of_vacuum_that_relaxes_is_told(emt: Potential) -> None:
+    slab = fcc111("Cu", (1, 1, 3), vacuum=6.0, periodic=True)
+    told = {f.check: f for f in relax(slab, emt, steps=2).findings}
+    assert "12 Å of vacuum along c" in told["volume"].message
+    assert told["volume"].level is Level.CAUTION
+    for atoms, cell in ((slab, False), (copper(), True)):
+        assert "volume" not in {f.check for f in relax(atoms, emt, cell=cell, steps=2).findings}
+
+
 def test_pressure_compresses(emt: Potential) -> None:
     free, pressed = (relax(copper(), emt, pressure=p, fmax=0.002).unwrap() for p in (0.0, 10.0))
     assert free.volume is not None
