@@ -80,6 +80,7 @@ def surface(
     layers: Annotated[int, typer.Option(help="Repetitions of the cut.")] = 6,
     vacuum: Annotated[float, typer.Option(help="Å on either side.")] = 10.0,
     fmax: Annotated[float, typer.Option(help="Largest force left, eV/Å.")] = 0.02,
+    steps: Annotated[int, typer.Option(help="Most optimiser steps.")] = 500,
     model: Model = None,
     guard: Guard = "default",
     device: Device = None,
@@ -108,6 +109,7 @@ def surface(
             layers=layers,
             vacuum=vacuum,
             fmax=fmax,
+            steps=steps,
             overwrite=overwrite,
             progress=step,
         )
@@ -121,6 +123,7 @@ def adsorb(
     height: Annotated[float, typer.Option(help="Where it starts above the surface, Å.")] = 2.0,
     most: Annotated[int, typer.Option(help="How many sites are relaxed.")] = 4,
     fmax: Annotated[float, typer.Option(help="Largest force left, eV/Å.")] = 0.05,
+    steps: Annotated[int, typer.Option(help="Most optimiser steps for each site.")] = 300,
     model: Model = None,
     guard: Guard = "default",
     device: Device = None,
@@ -149,6 +152,7 @@ def adsorb(
             height=height,
             most=most,
             fmax=fmax,
+            steps=steps,
             overwrite=overwrite,
             progress=step,
         )
@@ -161,6 +165,8 @@ def screen(
     relaxed: Annotated[bool, typer.Option("--relax", help="Relax each structure first.")] = False,
     rank: Annotated[str, typer.Option(help="energy, force, spread or volume.")] = "energy",
     batch: Annotated[int, typer.Option(help="Structures per pass.")] = 32,
+    fmax: Annotated[float, typer.Option(help="With --relax: largest force left, eV/Å.")] = 0.05,
+    steps: Annotated[int, typer.Option(help="With --relax: most optimiser steps for each.")] = 200,
     top: Annotated[int, typer.Option(help="Rows to print.")] = 20,
     model: Model = None,
     guard: Guard = "default",
@@ -190,6 +196,8 @@ def screen(
             relaxed=relaxed,
             rank=rank,
             batch=batch,
+            fmax=fmax,
+            steps=steps,
             progress=step,
         )
     atoms_show.close(answer, "screen", out, json, top=top)

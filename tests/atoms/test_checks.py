@@ -100,6 +100,8 @@ def test_a_lone_atom_among_others_is_told() -> None:
     atoms = Atoms("H2He", [[0, 0, 0], [0.74, 0, 0], [0, 0, 9]])
     assert found(atoms)["isolated"].where == "He 2"
     assert "isolated" not in found(Atoms("He"))
+    assert "isolated" in found(bulk("Cs", a=9.5, cubic=True))
+    assert "isolated" in found(bulk("Cs", a=9.5))  # the same crystal, of one atom a cell
     assert "isolated" not in found(atoms, cutoff=None)
 
 

@@ -158,6 +158,21 @@ def test_screen_and_evaluate(run: Run) -> None:
     assert Path("parity.png").read_bytes().startswith(PNG)
 
 
+def test_what_did_not_converge_can_go_on(run: Run) -> None:
+    """Each command that relaxes says "allow more steps"; each takes them."""
+    for words in (
+        ("surface", "Cu.cif", "100", "--layers", "2"),
+        ("adsorb", "slab.extxyz", "O", "--most", "1"),
+    ):
+        write("slab.extxyz", fcc100("Cu", (2, 2, 2), vacuum=6, periodic=True))
+        assert "allow more" in run(*words, "--steps", "1")[1]
+        code, out, _ = run(*words, "--steps", "200")
+        assert code == 0
+        assert "allow more" not in out
+    run("screen", "Cu.cif", "--relax", "--steps", "1", "--fmax", "1e-4", "--out", "few")
+    assert "allow more" in Path("few/table.csv").read_text(encoding="utf-8")
+
+
 def test_elements(run: Run) -> None:
     code, out, _ = run("elements", "-o", "elements.png")
     assert code == 0

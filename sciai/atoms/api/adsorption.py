@@ -17,6 +17,7 @@ from sciai.atoms.api.gaps import known_gaps
 from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import relax
+from sciai.atoms.api.vacuum import in_one_piece, vacuum
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -105,7 +106,7 @@ def adsorb(
             field="slab",
             fix="give a slab with a cell, such as one of `sciai atoms surface`",
         )
-    tall = float(slab.cell.lengths()[2]) - float(np.ptp(slab.positions[:, 2]))
+    given, slab, tall = slab, in_one_piece(slab), vacuum(slab)[2]
     if slab.pbc[2] and tall < 5:
         raise BadInput(
             f"the slab has {tall:.1f} Å of vacuum along c", field="slab", fix="give it 10 Å or more"
@@ -114,7 +115,7 @@ def adsorb(
         **{"height": height, "most": most, "fix": fix, "fmax": fmax},
         "molecule": fingerprint(molecule),
     }
-    folder = RunFolder(out, "adsorb", slab, potential, settings, overwrite=overwrite)
+    folder = RunFolder(out, "adsorb", given, potential, settings, overwrite=overwrite)
     wrong = known_gaps(potential, "adsorption", slab, molecule)
     if any(finding.level >= Level.REFUSE for finding in wrong):
         return _refuse(wrong, potential, folder)

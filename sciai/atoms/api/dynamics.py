@@ -346,6 +346,12 @@ def _check(atoms: Atoms, settings: Settings, steps: int, on_refusal: str) -> Non
         raise BadInput("npt needs a cell that is periodic in all directions", field="ensemble")
     if atoms.constraints and settings.ensemble == "npt":
         raise BadInput("npt with fixed atoms is not supported", field="ensemble", fix="use nvt")
+    if len(atoms) and atoms.get_number_of_degrees_of_freedom() <= 0:
+        raise BadInput(
+            "every atom is fixed: nothing would move",
+            field="atoms",
+            fix="free some with atoms.set_constraint",
+        )
 
 
 def _velocities(atoms: Atoms, temperature: float, rng: np.random.Generator) -> None:

@@ -143,6 +143,7 @@ def elastic(
     found = np.array(stresses) * GPA
     answer = _answer(atoms, potential, sizes, found[0], found[1:].reshape(6, len(sizes), 6), findings, axes)
     folder.answer(answer)
+    folder.trajectory("strains.traj", [atoms, *frames], answers)
     if answer.estimate is not None:
         folder.picture("elastic.png", elastic_figure(answer.estimate.value))
     step(1.0, "done")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sciai.atoms.api.neighbours import SKIN, KeptPairs
 from sciai.core.errors import BadInput, SciaiError
 from sciai.core.shown import Brief
 from sciai.trust.ensemble import combine
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["CalculatorEngine", "Calibration", "Dispersion", "Engine", "NetEngine", "Properties"]
 
 Floats = npt.NDArray[np.float64]
-SKIN: Final = 1.0
-"""Å beyond the cutoff to which pairs are kept between steps of one system."""
-
 NET_PAIR_BYTES: Final = 900.0
 """What a network needs for one directed pair, bytes, where the checkpoint does not say (measured: 720)."""
 
@@ -156,7 +154,7 @@ class NetEngine:
         self.calibration = calibration or Calibration()
         self.batch_pairs, self.pair_bytes, self.device = batch_pairs, pair_bytes, device
         self.level = int(getattr(net, "answers", 0))
-        self._kept: _Kept | None = None
+        self._kept: KeptPairs | None = None
 
     def forget(self) -> None:
         """Drop the kept pairs."""
@@ -199,7 +197,8 @@ class NetEngine:
         if kept is not None and (last := kept.same(atoms)) is not None:
             return last
         if kept is None or not kept.serves(atoms):
-            kept = self._kept = _Kept(atoms.copy(), graphs_of([atoms], self.reach + SKIN, self.level))
+            graph = graphs_of([atoms], self.reach + SKIN, self.level)
+            kept = self._kept = KeptPairs(atoms.copy(), graph, self.reach)
         return kept.moved(atoms)
 
     def _ask(self, graph: Any, structures: Sequence[Atoms]) -> list[Properties]:
@@ -234,50 +233,6 @@ class NetEngine:
                 )
             )
         return out
-
-
-@dataclass
-class _Kept:
-    """Pairs with a skin, and the structure they were found for."""
-
-    atoms: Atoms
-    graph: Any
-    _last: tuple[Floats, Floats, Any] | None = None
-
-    def same(self, atoms: Atoms) -> Any:
-        """The graph that was given last, where it is of the very same structure; else None."""
-        last, old = self._last, self.atoms
-        held = (  # bytes, since of few atoms numpy's comparisons take longer
-            last is not None
-            and last[0].tobytes() == atoms.positions.tobytes()
-            and last[1].tobytes() == atoms.cell.array.tobytes()
-            and old.numbers.tobytes() == atoms.numbers.tobytes()
-            and old.pbc.tobytes() == atoms.pbc.tobytes()
-        )
-        return last[2] if held and last is not None else None
-
-    def moved(self, atoms: Atoms) -> Any:
-        """The graph with the atoms where they are now."""
-        # copies: whoever moves the atoms afterwards must not move the graph
-        there, box = atoms.positions.copy(), np.array(atoms.cell.array, float)
-        graph = self.graph.moved(there, box[None])
-        self._last = (there, box, graph)
-        return graph  # not what was kept: another thread may have put its own there by now
-
-    def serves(self, atoms: Atoms) -> bool:
-        """Whether no pair within the cutoff can be missing."""
-        old = self.atoms
-        if (
-            len(atoms) != len(old)
-            or not np.array_equal(atoms.numbers, old.numbers)
-            or not np.array_equal(atoms.pbc, old.pbc)
-        ):
-            return False
-        moved = float(np.linalg.norm(atoms.positions - old.positions, axis=1).max(initial=0.0))
-        change = np.abs(np.asarray(atoms.cell.array) - np.asarray(old.cell.array))
-        # an image that is m cells away moves by at most sum |m_k| |change of row k|
-        images = self.graph.images.abs().max(0).values.numpy() if len(self.graph.images) else np.zeros(3)
-        return bool(2 * moved + float(images @ np.linalg.norm(change, axis=1)) < SKIN)
 
 
 class CalculatorEngine:

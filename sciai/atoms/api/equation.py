@@ -130,13 +130,8 @@ def eos(
     told = [a.estimate.spread["energy_per_atom"] for a in answers if a.estimate is not None]
     answer = _answer(atoms, potential, volumes, energies, np.array(told, float), findings)
     folder.answer(answer)
-    if answer.estimate is not None and folder.out is not None:
-        from ase.io.trajectory import Trajectory
-
-        path = folder.path("volumes.traj")
-        with Trajectory(str(path), "w") as trajectory:
-            for frame in scaled:
-                trajectory.write(frame)
+    if answer.estimate is not None:
+        folder.trajectory("volumes.traj", scaled, answers)
         folder.picture("eos.png", eos_figure(answer.estimate.value))
     step(1.0, "done")
     return answer

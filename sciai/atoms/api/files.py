@@ -110,7 +110,7 @@ def read_all(path: str | os.PathLike[str]) -> list[Atoms]:
         traps.check_dump(file)
     # what is wrong with a structure, the guards say
     frames = traps.lammps_data(file) if lammps else _told(lambda: read_structures(file, check=False))
-    if file.suffix.lower() == ".cif":
+    if file.name.lower().endswith((".cif", ".cif.gz")):
         traps.check_sites(file)
     if not any(len(atoms) for atoms in frames):
         raise BadInput("the file holds no atoms", file=file, fix=_FIX)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -63,6 +63,8 @@ class RunFolder:
             "guard": potential.guard.name,
             "settings": jsonable(settings),
         }
+        if atoms.constraints:  # what is fixed makes another run of the same structure
+            self.job["constraints"] = held(atoms)
         self.resumed = False
         if self.out is not None:
             self._open(self.out, overwrite)
@@ -93,7 +95,7 @@ class RunFolder:
             self.resumed = True
             return
         same_system = all(there.get(key) == self.job[key] for key in ("system", "atoms", "structure"))
-        different = [key for key in self.job if there.get(key) != self.job[key]]
+        different = [key for key in {**there, **self.job} if there.get(key) != self.job.get(key)]
         if not same_system and all(there.get(key) == self.job[key] for key in ("system", "atoms")):
             system = (
                 f"{there.get('kind')} of {self.job['system']}, too, but of other positions or another cell"
@@ -174,6 +176,23 @@ class RunFolder:
         if path is not None:
             write(atoms, path)
 
+    def trajectory(self, name: str, frames: Sequence[Atoms], answers: Sequence[Answer[Any]]) -> None:
+        """Write structures with what was answered of each, for ASE to read."""
+        from ase.calculators.singlepoint import SinglePointCalculator
+        from ase.io.trajectory import Trajectory
+
+        path = self.path(name)
+        if path is None:
+            return
+        with whole_file(path, overwrite=True) as temporary, Trajectory(str(temporary), "w") as trajectory:
+            for atoms, answer in zip(frames, answers, strict=True):
+                frame = atoms.copy()
+                if answer.estimate is not None:
+                    value = answer.estimate.value
+                    known = {"energy": value.energy, "forces": value.forces, "stress": value.stress}
+                    frame.calc = SinglePointCalculator(frame, **known)
+                trajectory.write(frame)
+
     def answer(self, answer: Answer[Any]) -> None:
         """Write the answer as ``result.json``."""
         self.json("result.json", answer.to_dict(max_items=100_000))
@@ -196,3 +215,18 @@ def fingerprint(atoms: Atoms) -> str:
     ):
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()[:16]
+
+
+def held(atoms: Atoms) -> str:
+    """A short hash of the constraints of a structure.
+
+    Example:
+        >>> from ase import Atoms
+        >>> from ase.constraints import FixAtoms
+        >>> held(Atoms("H2", constraint=FixAtoms([0]))) == held(Atoms("H2", constraint=FixAtoms([1])))
+        False
+    """
+    from ase.io.jsonio import encode
+
+    told = [encode(c.todict()) if hasattr(c, "todict") else type(c).__name__ for c in atoms.constraints]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,8 +14,10 @@ from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import curves, structure_figure
 from sciai.atoms.api.record import recorded
-from sciai.atoms.api.symmetry import SYMMETRY_TOLERANCE, spacegroup
+from sciai.atoms.api.symmetry import keep_symmetry, spacegroup
+from sciai.atoms.api.trajectory import truncate
 from sciai.atoms.api.typical import own_error
+from sciai.atoms.api.vacuum import vacuum
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused
 from sciai.core.errors import BadInput
 
@@ -27,6 +30,7 @@ __all__ = ["OPTIMIZERS", "Relaxed", "relax"]
 
 GPA: Final = 160.21766208
 """GPa in one eV/Å^3."""
+EMPTY: Final = 6.0  # Å of vacuum across which hardly anything pulls, where no cutoff says so
 UPHILL: Final = 1e-3  # eV/atom that an end may lie above its start
 OPTIMIZERS: Final = ("auto", "bfgs", "fire", "lbfgs")
 MUCH: Final = 0.3
@@ -96,7 +100,8 @@ def relax(
         fmax: largest force left, eV/Å; with a cell that relaxes also what its stress exerts on an atom.
         steps: most optimiser steps.
         cell: relax the cell too; None does so where all directions are periodic.
-        symmetry: keep the symmetry that the structure has (to 0.01 Å).
+        symmetry: keep the symmetry that the structure has (to 0.01 Å); of one with fixed atoms what maps
+            these onto each other.
         pressure: outer pressure, GPa.
         optimizer: bfgs, fire or lbfgs; auto takes BFGS up to 100 atoms and FIRE beyond. Both hold where the
             energy curves downwards; LBFGS is quickest near the end, but can cycle there.
@@ -174,27 +179,28 @@ class _Run:
     def go(
         self, with_cell: bool, symmetry: bool, pressure: float, optimizer: str, notes: list[Finding]
     ) -> None:
-        from ase.constraints import FixSymmetry
         from ase.filters import FrechetCellFilter
         from ase.io.trajectory import Trajectory
         from ase.optimize import BFGS, FIRE, LBFGS
 
-        group = spacegroup(self.atoms) if symmetry else None
-        if group is not None and group[1] > 1:
-            own = list(self.atoms.constraints)
-            keep = FixSymmetry(self.atoms, symprec=SYMMETRY_TOLERANCE)
-            self.atoms.set_constraint([*own, keep])
-            notes.append(Finding("symmetry", Level.OK, f"the symmetry {group[0]} ({group[1]}) was kept"))
+        if symmetry and (said := keep_symmetry(self.atoms)):
+            notes.append(Finding("symmetry", Level.OK, said))
         moving: Any = self.atoms
         if with_cell:
             moving = FrechetCellFilter(self.atoms, scalar_pressure=pressure / GPA)
         few = len(self.atoms) <= 100  # BFGS keeps a dense Hessian
         kind = {"lbfgs": LBFGS, "fire": FIRE, "bfgs": BFGS, "auto": BFGS if few else FIRE}[optimizer]
         path = self.folder.path("path.traj")
-        mode = "a" if path is not None and path.is_file() and self.folder.resumed else "w"
+        mode = "w"
+        if path is not None and path.is_file() and self.folder.resumed:
+            mode = "a"
+            truncate(path, len(self.history))  # steps behind the saved state are taken again
         trajectory = None if path is None else Trajectory(str(path), mode)
         try:
-            with kind(moving, logfile=None) as dynamics:
+            with warnings.catch_warnings(), kind(moving, logfile=None) as dynamics:
+                # of a logarithm's error of 1e-13, and of long steps of the cell, whose end is symmetric again
+                warnings.filterwarnings("ignore", "logm result may be inaccurate", RuntimeWarning)
+                warnings.filterwarnings("ignore", "FixSymmetry adjust_cell may be", UserWarning)
                 dynamics.attach(lambda: self._note(dynamics, moving, trajectory))
                 left = max(self.steps - max(len(self.history) - 1, 0), 0)
                 self.converged = bool(dynamics.run(fmax=self.fmax, steps=left))
@@ -281,6 +287,8 @@ def _answer(
     if change is not None and abs(change) > MUCH:
         message = f"the volume changed by {100 * change:+.0f} %; was the given cell right?"
         notes.append(Finding("volume", level("volume"), message, "cell"))
+    if with_cell and (said := _empty(given, potential.engine.cutoff)):
+        notes.append(Finding("volume", level("volume"), said, "cell"))
     n = len(atoms)
     relaxed = Relaxed(
         structure=Structure.of(atoms),
@@ -303,6 +311,18 @@ def _answer(
         spread["volume"] = float("nan") if known is None else known.spread(relaxed.volume)
     findings = (*notes, *last.findings)
     return Answer(Estimate(relaxed, spread, "eV, eV/Å, GPa, Å^3"), findings, potential.provenance)
+
+
+def _empty(atoms: Atoms, cutoff: float | None) -> str:
+    """What is to be said of a cell that relaxed though nothing holds it together; mostly nothing."""
+    wide = vacuum(atoms)
+    along = [name for name, gap in zip("abc", wide, strict=True) if gap > (cutoff or EMPTY)]
+    if not along:
+        return ""
+    return (
+        f"{wide.max():.0f} Å of vacuum along {' and '.join(along)}: nothing pulls across it, and the volume "
+        "means nothing. For a slab or a molecule keep the cell (cell=False, --fixed-cell)"
+    )
 
 
 def _write(answer: Answer[Relaxed], run: _Run, folder: RunFolder) -> None:

@@ -72,7 +72,8 @@ def screen(
     """Ask about every structure of many files, and rank them.
 
     Results are appended to ``results.jsonl`` as they come; a run that was stopped goes on behind them, and
-    files that are added later are added to the table.
+    files that are added later are added to the table. Of a file that has changed since, what it holds now
+    takes the place of what it held.
 
     Args:
         files: files or folders (searched for structures).
@@ -99,7 +100,10 @@ def screen(
     folder = Path(out)
     # what an earlier run left in a folder that is screened is no question
     paths = [path for path in files_of(files) if folder.resolve() not in path.resolve().parents]
-    done = _open(folder, potential, relaxed)
+    done = _open(folder, potential, {"fmax": fmax, "steps": steps} if relaxed else None)
+    before: dict[str, set[str]] = {}
+    for key, row in done.items():
+        before.setdefault(row["file"], set()).add(key)
     skipped = 0
     with terminable(), open(folder / "results.jsonl", "a", encoding="utf-8") as sink:
 
@@ -109,6 +113,11 @@ def screen(
                 done[row["key"]] = row
             sink.flush()
 
+        def replace(path: Path, keys: set[str]) -> None:
+            for key in sorted(before.pop(str(path), set()) - keys):
+                sink.write(json.dumps({"key": key, "gone": True}) + "\n")
+                del done[key]
+
         waiting: list[tuple[str, int, str, Atoms]] = []
         for k, path in enumerate(paths):
             step(k / len(paths), f"{path.name}: {k + 1} of {len(paths)} files")
@@ -116,11 +125,13 @@ def screen(
                 frames = read_all(path)
             except BadInput as error:
                 key = f"{path}#unreadable"
+                replace(path, {key})
                 if key not in done:
                     note([{"key": key, "file": str(path), "frame": 0, "level": "refuse", "why": str(error)}])
                 continue
-            for number, atoms in enumerate(frames):
-                key = f"{path}#{number}#{fingerprint(atoms)}"
+            keys = [f"{path}#{number}#{fingerprint(atoms)}" for number, atoms in enumerate(frames)]
+            replace(path, set(keys))
+            for number, (key, atoms) in enumerate(zip(keys, frames, strict=True)):
                 if key in done:
                     skipped += 1
                     continue
@@ -169,13 +180,16 @@ def _passed_over(files: Sequence[str | Path], out: Path) -> list[Path]:
     )
 
 
-def _open(folder: Path, potential: Potential, relaxed: bool) -> dict[str, dict[str, Any]]:
+def _open(
+    folder: Path, potential: Potential, relaxation: dict[str, float] | None
+) -> dict[str, dict[str, Any]]:
     job = {
         "kind": "screen",
         "model": potential.provenance.model,
         "checkpoint": potential.provenance.checkpoint,
-        "relaxed": relaxed,
+        "relaxed": relaxation is not None,
         "guard": potential.guard.name,
+        **(relaxation or {}),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +217,10 @@ def _open(folder: Path, potential: Potential, relaxed: bool) -> dict[str, dict[s
                 temporary.write_bytes(whole)
         for line in whole.decode("utf-8").splitlines():
             row = json.loads(line)
-            done[row["key"]] = row
+            if row.get("gone"):
+                done.pop(row["key"], None)
+            else:
+                done[row["key"]] = row
     return done
 
 
@@ -216,13 +233,19 @@ def _ask(
     steps: int,
 ) -> list[dict[str, Any]]:
     frames = [atoms for *_, atoms in items]
-    answers: list[Answer[Any]] = []
-    if relaxed:
+    if not relaxed:
+        answers = _batch(frames, potential)
+    else:
         from sciai.atoms.api.files import write
         from sciai.atoms.api.relaxation import relax
 
+        answers = []
         for k, (path, number, _, atoms) in enumerate(items):
-            rest = relax(atoms, potential, fmax=fmax, steps=steps)
+            try:
+                rest = relax(atoms, potential, fmax=fmax, steps=steps)
+            except Exception as error:
+                answers.append(_failed(error, potential))
+                continue
             if rest.estimate is None:
                 answers.append(rest)
                 continue
@@ -233,12 +256,29 @@ def _ask(
             # what the relaxation itself remarked (not converged, volume) belongs to the row too
             extra = tuple(f for f in rest.findings if f not in found.findings)
             answers.append(Answer(found.estimate, (*extra, *found.findings), found.provenance))
-    else:
-        answers = potential.batch(frames)
     return [
         _row(path, number, key, atoms, answer)
         for (path, number, key, _), atoms, answer in zip(items, frames, answers, strict=True)
     ]
+
+
+def _batch(frames: list[Atoms], potential: Potential) -> list[Answer[Any]]:
+    """Answers for structures of which none stops the others: calculators of others raise anything."""
+    try:
+        return potential.batch(frames)
+    except Exception as error:
+        if len(frames) == 1:
+            return [_failed(error, potential)]
+        return [answer for atoms in frames for answer in _batch([atoms], potential)]
+
+
+def _failed(error: Exception, potential: Potential) -> Answer[Any]:
+    """What is known of a structure that could not be computed; settings that make no sense are no answer."""
+    if isinstance(error, BadInput):
+        raise error
+    told = f"{type(error).__name__}: {error}".split("\n")[0]
+    said = f"{potential.provenance.model} failed ({told})"
+    return Answer(None, (Finding("failed", Level.REFUSE, said),), potential.provenance)
 
 
 def _row(path: str, number: int, key: str, atoms: Atoms, answer: Answer[Any]) -> dict[str, Any]:

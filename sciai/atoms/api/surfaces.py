@@ -74,7 +74,7 @@ def surface(
     """Cut a slab out of a relaxed crystal, relax its atoms, and compare with the crystal.
 
     Args:
-        bulk: a relaxed crystal, its conventional cell.
+        bulk: a relaxed crystal, its conventional cell; atoms that are fixed in it are free in the slab.
         potential: what computes.
         miller: indices of the surface in that cell.
         out: folder for trajectory, slab, JSON and a picture; None writes nothing.
@@ -111,6 +111,8 @@ def surface(
             field="miller",
             fix="give three integers, not all 0, at least one layer, and 3 Å",
         )
+    bulk = bulk.copy()
+    bulk.set_constraint()  # what is held in the crystal would be held in each of its copies in the slab
     slab: Atoms = cut(bulk, miller, layers, vacuum=vacuum, periodic=True)
     settings = {"miller": list(miller), "layers": layers, "vacuum": vacuum, "fmax": fmax}
     folder = RunFolder(out, "surface", bulk, potential, settings, overwrite=overwrite)

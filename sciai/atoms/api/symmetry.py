@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from ase.data import atomic_numbers
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["SYMMETRY_TOLERANCE", "spacegroup", "standard_rotation"]
+__all__ = ["SYMMETRY_TOLERANCE", "keep_symmetry", "spacegroup", "standard_rotation"]
 
 SYMMETRY_TOLERANCE: Final = 0.01
 """Distance, Å, within which atoms count as symmetric."""
@@ -27,6 +28,41 @@ def spacegroup(atoms: Atoms) -> tuple[str, int] | None:
     """
     found = _dataset(atoms)
     return None if found is None else (str(found.international), int(found.number))
+
+
+def keep_symmetry(atoms: Atoms) -> str:
+    """Constrain a crystal to the symmetry that it has, beside the constraints that it has.
+
+    An atom that is fixed is equal to none that may move: what would exchange the two is no symmetry of the
+    task, and to keep it would move the fixed one.
+
+    Args:
+        atoms: gets the constraint; without fixed atoms it is also put exactly where its symmetry says.
+
+    Returns:
+        What was done, as a sentence; empty where there is no symmetry to keep.
+
+    Example:
+        >>> from ase.build import bulk
+        >>> keep_symmetry(bulk("Si"))
+        'the symmetry Fd-3m (227) was kept'
+    """
+    from ase.constraints import FixAtoms, FixSymmetry
+
+    own = list(atoms.constraints)
+    others = sorted({type(c).__name__ for c in own if not isinstance(c, FixAtoms | FixSymmetry)})
+    fixed = [int(k) for c in own if isinstance(c, FixAtoms) for k in c.get_indices()]
+    marked = atoms.copy()
+    marked.set_constraint()
+    marked.numbers[fixed] += len(atomic_numbers)
+    group = spacegroup(marked)
+    if group is None or group[1] <= 1:
+        return ""
+    if others:
+        return f"the symmetry {group[0]} ({group[1]}) was not kept, as {', '.join(others)} may break it"
+    keep = FixSymmetry(marked if fixed else atoms, symprec=SYMMETRY_TOLERANCE)
+    atoms.set_constraint([*own, keep])
+    return f"the symmetry {group[0]} ({group[1]}) was kept" + (", with the fixed atoms" if fixed else "")
 
 
 def standard_rotation(atoms: Atoms) -> npt.NDArray[np.float64] | None:

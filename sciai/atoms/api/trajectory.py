@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.atoms.api.files import Structure
-from sciai.atoms.api.integrators import Settings
 from sciai.atoms.api.pictures import curves
 from sciai.core.answer import Level
 from sciai.core.atomic import whole_file
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+    from sciai.atoms.api.integrators import Settings
 
 __all__ = ["COLUMNS", "Dynamics", "dynamics_figure", "summary", "truncate"]
 

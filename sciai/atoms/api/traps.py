@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -87,7 +88,8 @@ def check_sites(path: Path) -> None:
     """
     from ase.io.cif import parse_cif
 
-    with open(path, encoding="utf-8", errors="replace") as file:
+    reading = gzip.open if path.suffix == ".gz" else open
+    with reading(path, "rt", encoding="utf-8", errors="replace") as file:
         blocks = list(parse_cif(file))
     for block in blocks:
         found = _sites(block)

@@ -110,6 +110,7 @@ def phonons(
     step = progress or quiet
     if not atoms.pbc.all():
         raise BadInput("phonons need a cell that is periodic in all directions", field="pbc")
+    atoms = _right_handed(atoms)
     if not 0 < displacement <= 0.2 or not mesh > 0:
         raise BadInput(f"a displacement of {displacement:g}", field="displacement", unit="Å", fix="use 0.01")
     repeat = supercell or tuple(int(max(1, np.ceil(SMALLEST / h))) for h in _heights(atoms))
@@ -177,6 +178,15 @@ def phonons_figure(found: Phonons) -> Any:
     dos.fill_betweenx(found.dos[:, 0], 0, found.dos[:, 1], color=ACCENT, alpha=0.3)
     dos.plot(found.dos[:, 1], found.dos[:, 0], color=ACCENT, linewidth=1.0)
     return figure
+
+
+def _right_handed(atoms: Atoms) -> Atoms:
+    """The same crystal in a cell of the hand that phonopy asks for."""
+    if atoms.cell.handedness > 0:
+        return atoms
+    out: Atoms = atoms.copy()
+    out.set_cell(-atoms.cell[:])  # spans the same lattice, and no atom moves
+    return out
 
 
 def _heights(atoms: Atoms) -> Floats:

@@ -162,7 +162,9 @@ def before(guard: Guard, evidence: Evidence) -> tuple[Check, ...]:
         if near:
             yield from distance(scene)
             yield from pairs(scene)
-        if len(alone) and len(scene.numbers) > 1 and scene.cutoff is not None:
+        # of a single atom without a cell that is what was asked; in a cell it is a crystal, far too wide
+        many = len(scene.numbers) > 1 or any(scene.pbc)
+        if len(alone) and many and scene.cutoff is not None:
             yield from isolated(scene, alone)
 
     def two_levels(scene: Scene) -> Iterable[Finding]:

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
+from ase.constraints import FixAtoms
 from ase.io import read as ase_read
 
 from sciai.atoms.api.dynamics import md
@@ -152,3 +153,10 @@ def test_velocities_that_are_given_are_used(emt: Potential) -> None:
     atoms.set_velocities(np.full((4, 3), 0.01))
     done = md(atoms, emt, ensemble="nve", steps=1, every=1).unwrap()
     assert done.column("kinetic_eV")[0] == pytest.approx(atoms.get_kinetic_energy())
+
+
+def test_nothing_that_could_move_is_told(emt: Potential) -> None:
+    held = bulk("Cu", cubic=True)
+    held.set_constraint(FixAtoms(range(4)))
+    with pytest.raises(BadInput, match="every atom is fixed"):
+        md(held, emt, steps=2)

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,51 @@ def test_screen_goes_on_and_takes_new_files(emt: Potential, candidates: Path, tm
     assert len({row["key"] for row in done.rows}) == len(done.rows) == 7
     with pytest.raises(BadInput, match="another model"):
         screen([candidates], Potential.from_calculator(EMT(), "other"), out)
+
+
+class Moody(EMT):
+    """Fails on gold, as a code whose cycles do not converge."""
+
+    def calculate(self, atoms: Any = None, *args: Any, **kwargs: Any) -> None:
+        if "Au" in atoms.symbols:
+            raise RuntimeError("no convergence\nafter 60 cycles")
+        super().calculate(atoms, *args, **kwargs)
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+def test_a_structure_on_which_a_calculator_fails_stops_no_screen(
+    candidates: Path, tmp_path: Path, relaxed: bool
+) -> None:
+    done = screen(
+        [candidates], Potential.from_calculator(Moody()), tmp_path / "out", relaxed=relaxed
+    ).unwrap()
+    assert (done.answered, done.refused) == (3, 3)
+    gold = next(row for row in done.rows if row.get("formula") == "Au")
+    assert (gold["level"], gold["why"]) == ("refuse", "Moody failed (RuntimeError: no convergence)")
+    with pytest.raises(BadInput, match="fmax"):  # what is wrong with the question is no answer
+        screen([candidates], Potential.from_calculator(EMT()), tmp_path / "x", relaxed=True, fmax=-1)
+
+
+def test_screen_takes_a_mended_file_in_place_of_what_it_was(
+    emt: Potential, candidates: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    screen([candidates], emt, out)
+    ase_write(candidates / "broken.cif", bulk("Ag", cubic=True))
+    ase_write(candidates / "two.extxyz", bulk("Pt"))  # another structure, and one fewer
+    for _ in range(2):
+        done = screen([candidates], emt, out).unwrap()
+        assert (done.answered, done.refused) == (5, 0)
+        assert sorted(row["formula"] for row in done.rows) == ["Ag", "Cu", "Cu", "Cu", "Pt"]
+    alone = screen([candidates / "Cu-3.5.cif"], emt, out).unwrap()  # what is not asked about stays as it was
+    assert (alone.answered, alone.refused) == (5, 0)
+
+
+def test_screen_of_other_settings_does_not_mix(emt: Potential, tmp_path: Path) -> None:
+    ase_write(tmp_path / "a.cif", bulk("Cu", a=3.8, cubic=True))
+    screen([tmp_path / "a.cif"], emt, tmp_path / "out", relaxed=True, fmax=0.5)
+    with pytest.raises(BadInput, match="another fmax"):
+        screen([tmp_path / "a.cif"], emt, tmp_path / "out", relaxed=True, fmax=0.001)
 
 
 def test_screen_relaxes(emt: Potential, tmp_path: Path) -> None:

@@ -49,6 +49,21 @@ def test_the_engines_pairs_are_those_of_a_search(name: str) -> None:
             atoms.set_cell(atoms.cell * (1 + 0.01 * rng.normal()), scale_atoms=True)
 
 
+@pytest.mark.parametrize("pbc", [(True, True, True), (False, True, True), (False, False, True)])
+def test_a_cell_that_shrinks_brings_images_that_were_too_far_away(pbc: tuple[bool, bool, bool]) -> None:
+    layer, engine = Atoms("C2", [[0, 0, 0], [0, 1.42, 0]], cell=[9, 8, 20], pbc=pbc), _engine()
+    for height in (20, 8, 3.4, 2.0, 7.0):  # no atom moves: only the next layer comes nearer
+        layer.set_cell([9, 8, height])
+        assert _sorted(Scene(layer, 5.0, listed=engine.edges)) == _sorted(Scene(layer, 5.0))
+    rng = np.random.default_rng(3)
+    for _ in range(60):  # skewed and turned by little, too; atoms far outside their cell
+        layer.set_cell(layer.cell[:] * (1 + 0.05 * rng.normal()) + 0.05 * rng.normal(size=(3, 3)))
+        layer.positions += 0.02 * rng.normal(size=(2, 3))
+        assert _sorted(Scene(layer, 5.0, listed=engine.edges)) == _sorted(Scene(layer, 5.0))
+    layer.positions[1] += 3 * layer.cell[2]
+    assert _sorted(Scene(layer, 5.0, listed=engine.edges)) == _sorted(Scene(layer, 5.0))
+
+
 @pytest.mark.parametrize("name", list(STRUCTURES))
 def test_the_compiled_look_sees_what_the_list_holds(name: str) -> None:
     atoms, engine = STRUCTURES[name].copy(), _engine(3.2)

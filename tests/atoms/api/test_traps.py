@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ def test_two_sites_of_a_cif_on_one_spot(tmp_path: Path, group: int, second: str,
     file.write_text(SITES.format(group=group) + f"Cu1 Cu 0 0 0\n{second}\n")
     with pytest.raises(BadInput, match=says):
         read(file)
+    packed = tmp_path / "x.cif.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    with pytest.raises(BadInput, match=says):
+        read(packed)
 
 
 def test_a_site_listed_with_its_image_is_no_trap(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc100, fcc111, molecule
 from ase.calculators.calculator import Calculator, all_changes
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixInternals
 from ase.io import read as ase_read
 
 from sciai.atoms.api.adsorption import adsorb
@@ -57,6 +57,32 @@ def test_relax_goes_on_where_it_was_stopped(emt: Potential, tmp_path: Path) -> N
     assert len(done.history) == done.steps + 1
 
 
+def test_a_relaxation_that_was_killed_leaves_no_step_twice(emt: Potential, tmp_path: Path) -> None:
+    from ase.io import Trajectory
+
+    atoms = copper(3.7)
+    atoms.rattle(0.1, seed=2)
+    relax(atoms, emt, tmp_path / "run", steps=3)
+    path = tmp_path / "run" / "path.traj"
+    with Trajectory(str(path), "a") as trajectory:  # killed at step 6: frames behind the last saved state
+        for _ in range(3):
+            trajectory.write(atoms)
+    done = relax(atoms, emt, tmp_path / "run", steps=200).unwrap()
+    energies = [frame.get_potential_energy() for frame in ase_read(path, ":")]
+    np.testing.assert_allclose(energies, done.history[:, 0], atol=1e-12)
+
+
+def test_the_same_structure_held_otherwise_is_another_run(emt: Potential, tmp_path: Path) -> None:
+    slab = fcc111("Cu", (1, 1, 3), a=3.7, vacuum=6.0)
+    slab.set_constraint(FixAtoms([0]))
+    relax(slab, emt, tmp_path / "run", cell=False)
+    relax(slab, emt, tmp_path / "run", cell=False)
+    for held in (FixAtoms([1]), []):
+        slab.set_constraint(held)
+        with pytest.raises(BadInput, match="another constraints"):
+            relax(slab, emt, tmp_path / "run", cell=False)
+
+
 def test_a_restart_from_another_system_is_refused_and_nothing_is_lost(emt: Potential, tmp_path: Path) -> None:
     relax(copper(), emt, tmp_path / "run")
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
@@ -89,6 +115,28 @@ def test_relax_keeps_what_is_fixed_and_refuses_what_is_bad(emt: Potential) -> No
             relax(copper(), emt, **wrong)
     with pytest.raises(BadInput, match="periodic"):
         relax(molecule("N2"), emt, cell=True)
+
+
+def test_symmetry_moves_nothing_that_is_fixed(emt: Potential) -> None:
+    slab = fcc111("Cu", (1, 1, 4), a=3.7, vacuum=6.0, periodic=True)  # its two sides are equal by symmetry
+    slab.set_constraint(FixAtoms([0, 1]))
+    answer = relax(slab, emt, cell=False)
+    done = answer.unwrap()
+    np.testing.assert_array_equal(done.structure.positions[:2], slab.positions[:2])
+    assert not np.allclose(done.structure.positions[3], slab.positions[3])
+    assert any("P3m1" in f.message and "fixed" in f.message for f in answer.findings)
+    slab.set_constraint(FixInternals(bonds=[[2.7, [2, 3]]]))  # nothing is promised that cannot be held
+    said = {f.check: f.message for f in relax(slab, emt, cell=False, steps=1).findings}
+    assert "was not kept, as FixInternals" in said["symmetry"]
+
+
+def test_a_cell_of_vacuum_that_relaxes_is_told(emt: Potential) -> None:
+    slab = fcc111("Cu", (1, 1, 3), vacuum=6.0, periodic=True)
+    told = {f.check: f for f in relax(slab, emt, steps=2).findings}
+    assert "12 Å of vacuum along c" in told["volume"].message
+    assert told["volume"].level is Level.CAUTION
+    for atoms, cell in ((slab, False), (copper(), True)):
+        assert "volume" not in {f.check for f in relax(atoms, emt, cell=cell, steps=2).findings}
 
 
 def test_pressure_compresses(emt: Potential) -> None:
@@ -209,6 +257,47 @@ def test_ends_that_do_not_belong_together(emt: Potential) -> None:
     wide.set_cell(wide.cell[:] * 1.1)
     with pytest.raises(BadInput, match="different cells"):
         neb(start, wide, emt)
+
+
+def test_a_slab_that_the_boundary_cuts_is_one_slab(emt: Potential) -> None:
+    slab = fcc111("Cu", (2, 2, 3), vacuum=6.0, periodic=True)
+    whole = adsorb(slab, Atoms("O"), emt, most=1, fmax=0.3, steps=20).unwrap()
+    cut = slab.copy()
+    cut.positions[:, 2] -= 7.0  # the lowest layer goes to the other end of the cell
+    cut.wrap()
+    assert np.ptp(cut.positions[:, 2]) > 14
+    found = adsorb(cut, Atoms("O"), emt, most=1, fmax=0.3, steps=20).unwrap()
+    assert found.energy == pytest.approx(whole.energy, abs=1e-4)
+    assert found.height == pytest.approx(whole.height, abs=1e-3)
+    with pytest.raises(BadInput, match=r"4\.\d Å of vacuum"):
+        adsorb(fcc111("Cu", (2, 2, 3), vacuum=2.0, periodic=True), Atoms("O"), emt)
+
+
+def test_what_is_fixed_in_a_crystal_is_free_in_its_slab(emt: Potential) -> None:
+    held = copper()
+    held.set_constraint(FixAtoms([0, 1]))
+    found, free = (surface(c, emt, (1, 0, 0), layers=2).unwrap() for c in (held, copper()))
+    assert found.energy == pytest.approx(free.energy, abs=1e-6)
+    assert len(held.constraints) == 1
+
+
+def test_phonons_of_a_left_handed_cell(emt: Potential) -> None:
+    left = bulk("Cu", a=COPPER)
+    left.set_cell(left.cell[[1, 0, 2]])
+    both = [phonons(c, emt, supercell=(2, 2, 2)).unwrap() for c in (left, bulk("Cu", a=COPPER))]
+    assert both[0].frequencies.max() == pytest.approx(both[1].frequencies.max(), abs=1e-3)
+
+
+def test_trajectories_hold_what_was_answered(emt: Potential, tmp_path: Path) -> None:
+    found = eos(copper(3.6), emt, tmp_path / "eos").unwrap()
+    energies = [
+        frame.get_potential_energy() / 4 for frame in ase_read(tmp_path / "eos" / "volumes.traj", ":")
+    ]
+    np.testing.assert_allclose(energies, found.energies)
+    elastic(copper(), emt, tmp_path / "elastic")
+    strained = ase_read(tmp_path / "elastic" / "strains.traj", ":")
+    assert len(strained) == 1 + 6 * 4
+    assert np.abs(strained[1].get_stress()).max() > 1e-3
 
 
 def test_a_surface_costs_energy_and_relaxing_lowers_it(emt: Potential) -> None:

@@ -1,0 +1,76 @@
+"""Empty space in a cell: how much along each lattice vector, and slabs that the cell's boundary cuts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["in_one_piece", "vacuum"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def vacuum(atoms: Atoms) -> Floats:
+    """The thickest empty layer across each periodic lattice vector, Å, shape (3,); 0 along others.
+
+    Args:
+        atoms: with a cell of some volume along its periodic directions.
+
+    Example:
+        >>> from ase.build import bulk, fcc111
+        >>> vacuum(fcc111("Cu", (1, 1, 3), vacuum=8.0, periodic=True)).round(1).tolist()
+        [0.7, 0.7, 16.0]
+        >>> bool(vacuum(bulk("Cu")).max() < 3)
+        True
+    """
+    lattice = np.asarray(atoms.cell.complete()[:])
+    to_fractions = np.linalg.inv(lattice)
+    heights = 1 / np.linalg.norm(to_fractions, axis=0)
+    found = [
+        _gap(place)[0] * height if periodic else 0.0
+        for place, height, periodic in zip(
+            (atoms.positions @ to_fractions).T, heights, atoms.pbc, strict=True
+        )
+    ]
+    return np.array(found)
+
+
+def in_one_piece(slab: Atoms) -> Atoms:
+    """A slab below its vacuum along c, where the cell's boundary cuts it; else as it is.
+
+    Many codes lay a slab around the origin, half of it at the other end of the cell.
+
+    Args:
+        slab: its surfaces across c.
+
+    Example:
+        >>> from ase.build import fcc111
+        >>> slab = fcc111("Cu", (1, 1, 3), vacuum=8.0, periodic=True)
+        >>> slab.positions[:, 2] -= 9.0; slab.wrap()
+        >>> [round(float(np.ptp(s.positions[:, 2])), 1) for s in (slab, in_one_piece(slab))]
+        [18.1, 4.2]
+    """
+    if not slab.pbc[2]:
+        return slab
+    up = slab.get_scaled_positions(wrap=False)[:, 2]
+    gap, low = _gap(up)
+    if np.ptp(up) <= 1.0 - gap + 1e-6:
+        return slab
+    inside = low + (up - low + 1e-9) % 1.0 - 1e-9
+    out: Atoms = slab.copy()
+    out.set_constraint()  # they say where atoms are, and would keep them there
+    out.positions += (inside - up)[:, None] * np.asarray(slab.cell[2])
+    return out
+
+
+def _gap(fractions: Floats) -> tuple[float, float]:
+    """The widest gap of fractions of a period, and the first of them behind it."""
+    place = np.sort(fractions % 1.0)
+    gaps = np.diff(place, append=place[0] + 1.0)
+    widest = int(np.argmax(gaps))
+    return float(gaps[widest]), float(place[(widest + 1) % len(place)])
