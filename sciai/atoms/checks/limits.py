@@ -59,7 +59,7 @@ class Limits:
     overlap: float = 0.45
     close: float = 0.65
     pair_margin: float = 0.05
-    volume_per_atom: tuple[float, float] = (1.0, 5000.0)
+    volume_per_atom: tuple[float, float] = (1.0, 50000.0)
     skew: float = 100.0
     energy_spread: float = 0.15
     force_spread: float = 0.6
