@@ -149,6 +149,8 @@ def impute(
             gaps = table[name].isna().to_numpy()
             if gaps.any():
                 fresh = decoded[name].to_numpy()
+                if name in schema and not schema[name].numeric:
+                    fresh = _as_written(schema[name], table[name], fresh)
                 result[name] = np.where(gaps, fresh, table[name].to_numpy(object, na_value=None))
                 if name not in schema or schema[name].numeric or table[name].dtype.kind in "fiu":
                     result[name] = result[name].astype(float)
@@ -275,6 +277,22 @@ def _in_words(column: Column, values: pd.Series) -> pd.Series:
         if found
         else values
     )
+
+
+def _as_written(column: Column, values: pd.Series, codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Codes in the words of the table's own column: who writes "male" is not given an "F"."""
+    there = list(values.dropna().unique())
+    own: dict[Any, Any] = {}
+    if there and all(isinstance(value, bool | np.bool_) for value in there):
+        own = {code: bool(code) for code in column.codes}
+    elif any(isinstance(value, str) and value not in column.codes for value in there):
+        own = dict(zip(column.codes, column.levels, strict=True))
+        for value in (v for v in reversed(there) if isinstance(v, str)):
+            own[column.codes[int(level_of(column, value))]] = value
+    result = codes.astype(object)
+    for place, code in enumerate(codes):
+        result[place] = own.get(code, code)
+    return result
 
 
 def _at_row(error: BadInput, start: int, part: pd.DataFrame) -> BadInput:

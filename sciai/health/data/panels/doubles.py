@@ -18,7 +18,7 @@ _READINGS: Final = ("sbp", "dbp")  # of which the survey's column is the mean of
 
 
 def without_doubles(readings: list[Reading], name: object) -> list[Reading]:
-    """One reading for each column: one result in two units is one; blood pressures are averaged, as in the survey.
+    """One reading for each column; one result in two units is one, pressures are averaged as in the survey.
 
     Args:
         readings: of one date.
