@@ -95,6 +95,8 @@ def _read(rows: Rows, numbers: Sequence[int], sheet: Sheet, file: object) -> Non
 
 
 def _known(label: str) -> tuple[Analyte, ...]:
+    if "/" in label and _is_unit(label):
+        return ()  # the mg of mg/dL is no magnesium
     found = table().find(label) if label else ()
     both = None if found else apart_from_unit(label)
     return table().find(both[0]) if both and _is_unit(both[1]) else found
@@ -249,7 +251,14 @@ def _read_across(rows: Rows, numbers: Sequence[int], start: int, sheet: Sheet, f
     head = rows[start]
     when = next((p for p, cell in enumerate(head) if holds(cell, "date")), None)
     below = [(n, row) for n, row in zip(numbers[start + 1 :], rows[start + 1 :], strict=True)]
-    visits = [(n, row) for n, row in below if any(is_number(row[p]) for p in range(len(row)) if p != when)]
+    ranges = next(
+        (row for _, row in below if any(holds(cell, "range") for cell in row[:2])), [""] * len(head)
+    )
+    visits = [
+        (n, row)
+        for n, row in below
+        if row is not ranges and any(is_number(row[p]) for p in range(len(row)) if p != when)
+    ]
     if when is None:
         when = next(
             (p for p in range(len(head)) if visits and all(looks_like_date(r[p]) for _, r in visits)), None
@@ -283,7 +292,9 @@ def _read_across(rows: Rows, numbers: Sequence[int], start: int, sheet: Sheet, f
                 sheet.person.setdefault("age" if holds(head[place], "age") else "sex", cell)
             elif place != when and cell and head[place] and not holds(head[place], "aside"):
                 where = f"row {number}, {head[place]}"
-                sheet.items.append(Item(head[place], cell, where, "", date, units.get(place, "")))
+                sheet.items.append(
+                    Item(head[place], cell, where, "", date, units.get(place, ""), ranges[place])
+                )
 
 
 def _read_pairs(rows: Rows, numbers: Sequence[int], sheet: Sheet) -> None:

@@ -122,3 +122,39 @@ def test_one_date_over_tests_that_are_the_index() -> None:
     (panel,) = read_panels(frame)
     assert str(panel.date) == "2024-01-05"
     assert panel.values == {"ast": 20, "alt": 30}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "age,sex,LDL,HDL\n64,male,140,50\n",
+        "性別,年齢,LDL,HDL\n男,64,140,50\n",
+        "年齢,性別\n64,男\n検査項目,結果\nLDL,140\nHDL,50\n",
+        "氏名：架空 太郎　性別：男　年齢：64歳\n検査項目,結果\nLDL,140\nHDL,50\n",
+        "検査項目,LDL,HDL,年齢,性別\n単位,mg/dL,mg/dL,,\n基準値,119以下,40以上,,\n2024/5/1,140,50,64,男\n",
+    ],
+)
+def test_heads_are_not_what_they_stand_over(tmp_path: Path, text: str) -> None:
+    (panel,) = read_panels(_sheet(tmp_path, text))
+    assert panel.person == {"age": 64, "sex": "M"}
+    assert panel.values == {"ldl": 140, "hdl": 50}
+
+
+@pytest.mark.parametrize("cell", ["（未実施）", "検査せず", "該当なし", "―", "[再検]", "測定中"])
+def test_words_for_nothing_measured(tmp_path: Path, cell: str) -> None:
+    (panel,) = read_panels(_sheet(tmp_path, f"検査項目,結果\nAST,{cell}\nLDL,140\n"))
+    assert panel.values == {"ldl": 140}
+
+
+def test_an_instant_and_international_units_of_fhir() -> None:
+    observation = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "1742-6"}]},
+        "effectiveInstant": "2024-05-18T10:00:00Z",
+        "valueQuantity": {"value": 30, "unit": "IU/L", "code": "[iU]/L"},
+    }
+    patient = {"resourceType": "Patient", "id": "p", "gender": "male", "birthDate": "1960-04-01"}
+    entries = [{"resource": patient}, {"resource": observation}]
+    (panel,) = read_panels({"resourceType": "Bundle", "type": "collection", "entry": entries})
+    assert (str(panel.date), panel.values, panel.person["age"]) == ("2024-05-18", {"alt": 30}, 64)
