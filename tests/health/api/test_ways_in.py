@@ -11,6 +11,7 @@ import pytest
 from sciai.core.answer import Level, Refused
 from sciai.core.errors import BadInput
 from sciai.health import VirtualHuman
+from sciai.health.api.evaluate import evaluate
 
 VH = VirtualHuman.load()
 
@@ -97,3 +98,27 @@ def test_numbers_with_the_columns_own_unit() -> None:
     assert VH.given(age="64歳", sleep_hours="7 h").known.given == {"age": 64, "sleep_hours": 7}
     with pytest.raises(BadInput, match="in years"):
         VH.given(age=-3)
+
+
+def test_a_table_of_ones_own_is_scored_as_people_write_it() -> None:
+    people = VH.sample(60, seed=3)
+    own = people.assign(
+        sex=people["sex"].map({"M": "男", "F": "女"}),
+        dx_diabetes=people["dx_diabetes"].map({0: "No", 1: "Yes"}),
+        age=people["age"].where(people["age"] < 80, 91),
+    )
+    wanted = ["dx_diabetes", "sbp"]
+    # as text: what is not defined (the coverage of a yes or no) is no number, and equals nothing
+    assert str(evaluate(VH, own, targets=wanted)) == str(evaluate(VH, people, targets=wanted))
+    with pytest.raises(BadInput, match=r"row 1 \(index 'b'\): 'perhaps' is not a level"):
+        evaluate(VH, pd.DataFrame({"age": [50, 60], "sex": ["M", "perhaps"]}, index=["a", "b"]))
+    with pytest.raises(BadInput, match="no column that the model knows"):
+        evaluate(VH, pd.DataFrame({"foo": [1, 2]}))
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_gaps_of_children_stay(seed: int | None) -> None:
+    table = pd.DataFrame({"age": [19, 50], "sex": ["male", "male"], "sbp": [np.nan, np.nan]})
+    full = VH.impute(table, seed=seed)
+    assert full["sbp"].isna().tolist() == [True, False]
+    assert "under 20 years" in str(full.attrs["findings"])
