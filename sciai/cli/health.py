@@ -71,8 +71,8 @@ def risk(
     sciai health risk sheet.csv --age 64 --sex male --date 2024-02-03 --fasting
 
     [bold]Sheets[/bold]  tests down and dates across, or test, value, unit, range on each
-    line; names in English or Japanese, LOINC or JLAC10 codes; UTF-8, Shift_JIS, EUC-JP or Latin-1; or a
-    FHIR R4 bundle
+    line; names in English or Japanese, LOINC or JLAC10 codes; UTF-8, UTF-16, Shift_JIS, EUC-JP or Latin-1;
+    or a FHIR R4 bundle
     """
     from sciai.health.api.panel import fitted, latest, person_of
     from sciai.health.api.report import panel_report

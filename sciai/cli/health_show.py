@@ -373,7 +373,9 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def encoded(human: VirtualHuman, table: pd.DataFrame) -> Any:
     """A table as the model's array."""
-    return human.schema.encode(table)
+    from sciai.health.api.tables import measured
+
+    return measured(human.schema, table)
 
 
 def _plain(value: Any) -> Any:

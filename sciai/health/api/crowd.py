@@ -93,7 +93,10 @@ class Conditions:
 def _end(schema: Schema, name: str, value: Any, side: int) -> float:
     if value is None or (isinstance(value, float) and math.isinf(value)):
         return side * math.inf
-    return read_value(schema, name, value)[0]
+    end = read_value(schema, name, value)[0]
+    if math.isnan(end):
+        raise BadInput(f"{value!r} is no end of a range", field=name, fix="give a number, or None for none")
+    return end
 
 
 def where_state(joint: Joint, conditions: Conditions, n: int, seed: int = 0) -> State:

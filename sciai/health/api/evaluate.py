@@ -223,7 +223,9 @@ def _encoded(schema: Schema, table: Any) -> Floats:
         if table.ndim != 2 or table.shape[1] != len(schema.columns):
             raise BadInput(f"values of shape {table.shape} for {len(schema.columns)} columns", field="table")
         return table.astype(float)
-    return schema.encode(table)
+    from sciai.health.api.tables import measured
+
+    return measured(schema, table)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -228,7 +228,12 @@ class VirtualHuman:
             seed: of the draws.
             population: weigh them as the US adult population instead of the survey's sample.
         """
+        self._let(where or {})
         return gather(self, where or {}, n, seed, population)
+
+    def _let(self, where: Mapping[str, Any]) -> None:
+        """Raises Refused where ``given`` of the same single values would be refused."""
+        Person(self, Conditions.read(self.schema, where).known).let()
 
     @recorded
     def marginal(
@@ -256,10 +261,15 @@ class VirtualHuman:
         target = column_named(self.schema, name)
         if population and "w_mec" not in self.schema:
             raise BadInput("the model knows no survey weight", field="population", fix="leave it out")
-        question = self.given().question((target,), strange=False)
+        if n < 1:
+            raise BadInput(f"{n} people", field="n", fix="ask for 1 or more")
+        conditions = Conditions.read(self.schema, where or {})
+        question = Person(self, conditions.known).question((target,), strange=False)
+        before = [*checks.OF_CROWDS, checks.on_the_way_in, checks.pregnant, checks.contradictions]
+        # without an age of their own a crowd is not "adults of all ages": its condition may be a range
+        before += [checks.age] if "age" in conditions.known.given else []
 
         def predict(_: object) -> Estimate[Told]:
-            conditions = Conditions.read(self.schema, where or {})
             if population or conditions.derived or target in conditions.names:
                 told = gather(self, where or {}, n, seed, population, [target]).distribution(target)
                 return Estimate(Told({target: told}), {target: told.interval})
@@ -270,7 +280,7 @@ class VirtualHuman:
             ask(
                 question,
                 predict,
-                before=checks.OF_CROWDS,
+                before=before,
                 after=checks.AFTER,
                 policy=checks.policy(),
                 provenance=self.provenance(seed),
@@ -298,7 +308,8 @@ class VirtualHuman:
         Returns:
             A ``Crowd``: ``.table`` (DataFrame), ``.weights``, ``.correlation()``, ``.figure()``.
         """
-        wanted = [column_named(self.schema, name) for name in names]
+        wanted = list(dict.fromkeys(column_named(self.schema, n) for n in _several(names)))
+        self._let(where or {})
         return gather(self, where or {}, n, seed, population, wanted).only(wanted)
 
     # ---- tables
@@ -356,3 +367,15 @@ class VirtualHuman:
 
         mask = np.isin(self.schema.names, [column_named(self.schema, name) for name in given])
         return log_prob(self, of, mask, orders)
+
+
+def _several(names: str | Sequence[str]) -> list[str]:
+    """A list of names; one alone is one.
+
+    Raises:
+        BadInput: where there is none.
+    """
+    several = [names] if isinstance(names, str) else list(names)
+    if not several:
+        raise BadInput("no column is named", field="names", fix='name one or more, e.g. ["age", "sbp"]')
+    return several

@@ -199,14 +199,16 @@ def read_value(schema: Schema, name: str, value: Any) -> tuple[float, list[Findi
     if isinstance(column, Column) and not column.numeric:
         return _level(column, value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real | str):
-        raise BadInput(f"{value!r} is not a number", field=name, unit=column.unit, fix="give a number")
+        unit = _spoken(column.unit)
+        raise BadInput(f"{value!r} is not a number", field=name, unit=unit, fix="give a number")
     if isinstance(value, str) and normal(value) in _UNKNOWN:
         return math.nan, []
     number, findings = _number(column, value if isinstance(value, str) else float(value))
     if math.isnan(number):
         return number, findings
     if number < 0 <= column.low:
-        raise BadInput(f"{name} is {number:g}", field=name, unit=column.unit, fix="it cannot be negative")
+        unit = _spoken(column.unit)
+        raise BadInput(f"{name} is {number:g}", field=name, unit=unit, fix="it cannot be negative")
     if name == "age":
         return _age(number, findings)
     if isinstance(column, Column) and column.kind is Kind.COUNT and number != round(number):
@@ -275,13 +277,24 @@ def _number(column: Column | Derived, value: float | str) -> tuple[float, list[F
             return math.nan, []
         return read.value, [dataclasses.replace(f, where=column.name) for f in read.findings]
     try:
-        return float(normal(value)) if isinstance(value, str) else float(value), []
+        return float(_bare(normal(value), column.unit)) if isinstance(value, str) else float(value), []
     except ValueError:
         fix = "give a plain number"
         if re.fullmatch(r"\s*[\d.]+\s*[-–~:]\s*[\d.]+\s*", str(value)):
             fix += "; where a range is allowed it is (60, 69), or 60..69 on the command line"
-        unit = "years" if column.unit == "a" else column.unit
-        raise BadInput(f"{value!r} is not a number", field=column.name, unit=unit, fix=fix) from None
+        raise BadInput(
+            f"{value!r} is not a number", field=column.name, unit=_spoken(column.unit), fix=fix
+        ) from None
+
+
+def _bare(text: str, unit: str) -> str:
+    """ "64歳" and "7 h" without the column's own unit."""
+    own = r"歳|才|years?( old)?|yrs?|y" if unit == "a" else re.escape(unit.casefold())
+    return re.sub(rf"(?<=\d)\s*({own})$", "", text)
+
+
+def _spoken(unit: str) -> str:
+    return "years" if unit == "a" else unit
 
 
 def _missing(value: Any) -> bool:

@@ -100,11 +100,11 @@ class Person:
     # ---- questions
 
     @recorded
-    def ask(self, *targets: str) -> HealthAnswer:
+    def ask(self, *targets: str | Sequence[str]) -> HealthAnswer:
         """How columns are distributed for a person like this one.
 
         Args:
-            targets: free or calculated columns.
+            targets: free or calculated columns, one by one or as a list.
 
         Returns:
             An answer whose value is a ``Told``: target -> ``Distribution``. One refused target refuses the
@@ -113,9 +113,10 @@ class Person:
         Raises:
             BadInput: no target, or a name of no column; with the closest names.
         """
-        if not targets:
+        asked = [name for target in targets for name in ([target] if isinstance(target, str) else target)]
+        if not asked:
             raise BadInput("nothing was asked for", field="targets", fix='name a column, e.g. ask("egfr")')
-        names = tuple(dict.fromkeys(column_named(self.schema, target) for target in targets))
+        names = tuple(dict.fromkeys(column_named(self.schema, name) for name in asked))
         return HealthAnswer.of(
             self._answer(
                 names, lambda _: tell(self.human.model, self.state, names, self.human.calibration, self.group)
@@ -180,8 +181,7 @@ class Person:
         """
         if n < 1:
             raise BadInput(f"{n} people", field="n", fix="ask for 1 or more")
-        with quietly():  # told as one, with the people drawn
-            self._answer((), lambda _: Estimate(0, 0.0)).unwrap()
+        self.let()
         rng = np.random.default_rng(seed)
         state = self.state.about(self.state.filled, min(n, MANY))
         rows = state.rows[rng.choice(len(state.weights), n, p=state.weights)]
@@ -249,6 +249,15 @@ class Person:
         Numbers other than age do not count (see ``strangeness`` for those).
         """
         return seen(self.human.model).similar(self.known.free, self.human.calibration.population)
+
+    def let(self) -> None:
+        """Nothing, where figures about such people may be handed out.
+
+        Raises:
+            Refused: where the guards refuse to say anything of them; with the reasons.
+        """
+        with quietly():  # told as one, with what is handed out
+            self._answer((), lambda _: Estimate(0, 0.0)).unwrap()
 
     def _provenance(self, seed: int) -> Provenance:
         return self.human.provenance(seed)

@@ -59,12 +59,14 @@ def found_in(table: Any, key: str = "findings") -> list[Finding]:
     return [Finding(f["check"], Level.parse(f["level"]), f["message"], f["where"]) for f in kept]
 
 
-def too_young(schema: Schema, part: pd.DataFrame, start: int, notes: Notes) -> npt.NDArray[np.intp]:
-    """Rows of people who are too young to be answered for."""
+def too_young(
+    schema: Schema, part: pd.DataFrame, start: int, notes: Notes, so: str = "so nothing is told"
+) -> npt.NDArray[np.intp]:
+    """Rows of people who are too young to be answered for; ``so`` says what that does to them."""
     if "age" not in schema or "age" not in part:
         return np.empty(0, int)
     young = np.flatnonzero(schema["age"].encode(part["age"]) < YOUNGEST)
-    message = f"under {YOUNGEST:g} years nobody was learned from, so nothing is told"
+    message = f"under {YOUNGEST:g} years nobody was learned from, {so}"
     notes.count("age", "age", young, start, message)
     return young
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sciai.health.api.human import VirtualHuman
 
-__all__ = ["encode", "impute", "log_prob", "predict"]
+__all__ = ["encode", "impute", "in_codes", "log_prob", "measured", "predict"]
 
 Floats = npt.NDArray[np.float64]
 CHUNK: Final = 4096
@@ -139,9 +139,10 @@ def impute(
         for start in range(0, len(table), CHUNK):
             part = table.iloc[start : start + CHUNK]
             rows = encode(schema, part, None, start, notes, stand_in)
-            filled.append(
-                human.model.sample(rows, rng) if seed is not None else _expected(human, rows, wanted)
-            )
+            young = too_young(schema, part, start, notes, "so their gaps stay")
+            whole = human.model.sample(rows, rng) if seed is not None else _expected(human, rows, wanted)
+            whole[young] = rows[young]
+            filled.append(whole)
             advance(len(part))
     if filled:
         decoded = schema.decode(np.concatenate(filled))
@@ -149,6 +150,8 @@ def impute(
             gaps = table[name].isna().to_numpy()
             if gaps.any():
                 fresh = decoded[name].to_numpy()
+                if name in schema and not schema[name].numeric:
+                    fresh = _as_written(schema[name], table[name], fresh)
                 result[name] = np.where(gaps, fresh, table[name].to_numpy(object, na_value=None))
                 if name not in schema or schema[name].numeric or table[name].dtype.kind in "fiu":
                     result[name] = result[name].astype(float)
@@ -223,6 +226,64 @@ def encode(
         BadInput: naming row and column of a value that does not fit.
     """
     notes = Notes() if notes is None else notes
+    known = in_codes(schema, part, start, notes)
+    try:
+        rows = schema.encode(known)
+        stated = {
+            d.name: read_numbers(part[d.name], d.name, d.unit) for d in schema.derived if d.name in part
+        }
+    except BadInput as error:
+        raise _at_row(error, start, part) from None
+    _count_ages(schema, rows, start)
+    possible(schema, rows, start, notes)
+    if "w_mec" in schema:
+        rows[:, schema.index("w_mec")] = np.nan  # a property of the survey, not of a body
+    if target is not None and target in schema:
+        rows[:, schema.index(target)] = np.nan
+    at_odds(schema, stated, rows, start, notes)
+    constrain(schema, stated, rows, target, start, notes, stand_in)
+    return rows
+
+
+def measured(schema: Schema, table: pd.DataFrame) -> Floats:
+    """A table as the model's values, as they were measured: nothing is solved for, nothing set aside.
+
+    Raises:
+        BadInput: without a column that the model knows, or naming row and column of what does not fit.
+    """
+    checked(schema, table, None)
+    try:
+        rows = schema.encode(in_codes(schema, table))
+    except BadInput as error:
+        raise _at_row(error, 0, table) from None
+    if "age" in schema:
+        i = schema.index("age")
+        rows[:, i] = np.minimum(rows[:, i], schema.columns[i].high)  # 80 stands for 80 and over
+    return rows
+
+
+def _count_ages(schema: Schema, rows: Floats, start: int) -> None:
+    """Ages as the survey counts them: whole years, everybody over 80 as 80."""
+    if "age" in schema:
+        i = schema.index("age")
+        if (rows[:, i] > OLDEST).any():
+            bad = int(np.flatnonzero(rows[:, i] > OLDEST)[0])
+            raise BadInput(
+                f"row {start + bad}: age is {rows[bad, i]:g}", field="age", unit="years", fix="give years"
+            )
+        rows[:, i] = np.minimum(np.floor(rows[:, i]), schema.columns[i].high)
+
+
+def in_codes(schema: Schema, part: pd.DataFrame, start: int = 0, notes: Notes | None = None) -> pd.DataFrame:
+    """The rows with levels as the schema's codes, however people wrote them; eras not learned as unknown.
+
+    Args:
+        schema: the columns.
+        part: the rows.
+        start: number of the first row, for notes.
+        notes: where to note what was ignored; None notes nothing.
+    """
+    notes = Notes() if notes is None else notes
     known = part.copy(deep=False)
     for column in schema.columns:
         if column.name in known and not column.numeric:
@@ -236,29 +297,7 @@ def encode(
                 )
                 notes.count("era", column.name, np.flatnonzero(strange), start, era)
                 known[column.name] = own.where(~strange)
-    try:
-        rows = schema.encode(known)
-        stated = {
-            d.name: read_numbers(part[d.name], d.name, d.unit) for d in schema.derived if d.name in part
-        }
-    except BadInput as error:
-        raise _at_row(error, start, part) from None
-    if "age" in schema:
-        i = schema.index("age")
-        if (rows[:, i] > OLDEST).any():
-            bad = int(np.flatnonzero(rows[:, i] > OLDEST)[0])
-            raise BadInput(
-                f"row {start + bad}: age is {rows[bad, i]:g}", field="age", unit="a", fix="give years"
-            )
-        rows[:, i] = np.minimum(np.floor(rows[:, i]), schema.columns[i].high)
-    possible(schema, rows, start, notes)
-    if "w_mec" in schema:
-        rows[:, schema.index("w_mec")] = np.nan  # a property of the survey, not of a body
-    if target is not None and target in schema:
-        rows[:, schema.index(target)] = np.nan
-    at_odds(schema, stated, rows, start, notes)
-    constrain(schema, stated, rows, target, start, notes, stand_in)
-    return rows
+    return known
 
 
 def _in_words(column: Column, values: pd.Series) -> pd.Series:
@@ -275,6 +314,22 @@ def _in_words(column: Column, values: pd.Series) -> pd.Series:
         if found
         else values
     )
+
+
+def _as_written(column: Column, values: pd.Series, codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Codes in the words of the table's own column: who writes "male" is not given an "F"."""
+    there = list(values.dropna().unique())
+    own: dict[Any, Any] = {}
+    if there and all(isinstance(value, bool | np.bool_) for value in there):
+        own = {code: bool(code) for code in column.codes}
+    elif any(isinstance(value, str) and value not in column.codes for value in there):
+        own = dict(zip(column.codes, column.levels, strict=True))
+        for value in (v for v in reversed(there) if isinstance(v, str)):
+            own[column.codes[int(level_of(column, value))]] = value
+    result = codes.astype(object)
+    for place, code in enumerate(codes):
+        result[place] = own.get(code, code)
+    return result
 
 
 def _at_row(error: BadInput, start: int, part: pd.DataFrame) -> BadInput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from sciai.core.answer import Estimate, Finding, Level
 from sciai.core.errors import BadInput
+from sciai.health.api.constraints import show
 from sciai.health.api.distribution import Distribution, HealthAnswer, percent
 from sciai.health.api.infer import tell
+from sciai.health.api.known import read_value
 from sciai.health.api.words import column_named
 
 if TYPE_CHECKING:
@@ -84,17 +87,28 @@ def what_if(person: Person, targets: Sequence[str], changes: Mapping[str, Any]) 
         name = column_named(schema, raw)
         column = schema[name] if name in schema else schema.derived_named(name)
         now = person.known.value(name)
+        said = ""
         if name in schema and not schema[name].numeric:
+            level, _ = read_value(schema, name, change)
+            if math.isnan(level):
+                fix = "name a level: " + ", ".join(schema[name].levels)
+                raise BadInput(f"{change!r} is no change of {name}", field=name, fix=fix)
             other[name] = change
+            said = f"{name} {show(schema, name, level)}"
         elif isinstance(change, numbers.Real) and not isinstance(change, bool):
             if now is None:
                 now = start[name] = _expected(person, name)
             other[name] = now + float(change)
+            if math.isnan(change):
+                raise BadInput(f"{name} would change by nothing known", field=name, unit=column.unit)
             if not column.low <= other[name] <= column.high:
-                raise BadInput(f"{name} would become {other[name]:g}", field=name, unit=column.unit)
+                fix = f"it is {now:g} here, and can be {column.low:g} to {column.high:g}"
+                problem = f"{name} would become {other[name]:g}"
+                raise BadInput(problem, field=name, unit=column.unit, fix=fix)
         else:
-            raise BadInput(f"{change!r} is no change of a number", field=name, unit=column.unit)
-        words.append(f"{name} {change:+g}" if isinstance(change, float | int) else f"{name} {change}")
+            fix = f"give what is added, as a plain number of {column.unit}"
+            raise BadInput(f"{change!r} is no change of a number", field=name, unit=column.unit, fix=fix)
+        words.append(said or f"{name} {change:+g}")
     if start:
         person = person.given(start)
     # a calculated value that was given may follow from what changes: it moves with it

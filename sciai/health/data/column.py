@@ -109,7 +109,8 @@ class Column:
             known |= {code: number, level: number, str(code): number}
         result = np.full(len(values), np.nan)
         for row, value in enumerate(values):
-            if value is None or value is np.ma.masked or value != value or str(value) in ("", "<NA>", "nan"):
+            # the words first: pandas' NA is neither equal nor unequal to itself
+            if value is None or value is np.ma.masked or str(value) in ("", "<NA>", "nan") or value != value:
                 continue
             key = value.item() if isinstance(value, np.generic) else value
             key = int(key) if isinstance(key, bool | float) and key == int(key) else key

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sciai.health.data.panels.analytes import Analyte, analyte_of_column, table
     from sciai.health.data.panels.panel import Panel, Reading, Unknown
-    from sciai.health.data.panels.reading import parse_sex, read_panels
+    from sciai.health.data.panels.person import parse_sex
+    from sciai.health.data.panels.reading import read_panels
     from sciai.health.data.panels.units import Quantity, parse_quantity
 
 __all__ = [
@@ -31,7 +32,7 @@ _HOME = {
     "Panel": "panel",
     "Reading": "panel",
     "Unknown": "panel",
-    "parse_sex": "reading",
+    "parse_sex": "person",
     "read_panels": "reading",
     "Quantity": "units",
     "parse_quantity": "units",

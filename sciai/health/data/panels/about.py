@@ -6,6 +6,7 @@ Names and numbers of people are recognised so that they are never read; age, sex
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,7 @@ import yaml
 
 from sciai.core.errors import BadInput
 from sciai.core.resources import data_dir
-from sciai.health.data.panels.analytes import fold
+from sciai.health.data.panels.analytes import fold, table
 from sciai.health.data.panels.dates import looks_like_date, parse_date
 from sciai.health.data.panels.numbers import parse_number
 from sciai.health.data.panels.text import Rows
@@ -43,6 +44,7 @@ def holds(cell: str, *kinds: str) -> bool:
 
 _FEMALE: Final = frozenset(("f", "female", "女", "女性"))
 _SEXES: Final = _FEMALE | frozenset(("m", "male", "男", "男性"))
+_PAIRS: Final = re.compile(r"([^\s:]+)\s*:\s*(\S+)")  # "性別: 男 年齢: 64歳" in one cell
 _SAID: Final = re.compile(r"([^:]{1,40}?)\s*:\s*(\S.*)")
 
 
@@ -50,6 +52,10 @@ def apart(row: list[str]) -> list[str]:
     """ "Sex: F" or "年齢 64歳" as two cells, where the word is about the person, the date or the sheet."""
     cells: list[str] = []
     for cell in row:
+        several = _PAIRS.findall(cell)
+        if len(several) > 1 and any(holds(said, "age", "sex", "birth", "date") for said, _ in several):
+            cells += [part for pair in several for part in pair]
+            continue
         match, words = _SAID.fullmatch(cell), cell.split(maxsplit=1)
         if match and holds(match[1], "age", "sex", "aside", "date"):
             cells += match.groups()
@@ -66,11 +72,17 @@ def apart(row: list[str]) -> list[str]:
 
 def about_person(rows: Rows, sheet: Sheet) -> None:
     """Take age, sex and date of birth from lines such as "性別, 女"."""
+    for head, row in itertools.pairwise(rows):
+        if all(not cell or holds(cell, "age", "sex", "birth", "aside") for cell in head):
+            # heads over one line about the person
+            rows = [*rows, *([name, cell] for name, cell in zip(head, row, strict=True) if name and cell)]
     for row in rows:
         for place, cell in enumerate(row[:-1]):
             rest = next((cell for cell in row[place + 1 :] if cell), "")
             if holds(cell, "birth") and looks_like_date(rest):
                 sheet.birth = parse_date(rest)
+            elif holds(rest, "age", "sex", "birth", "who", "date", "name") or table().find(rest):
+                continue  # the heads of columns, "age, sex, LDL", say nothing yet
             # at the head of a line anything is read, and refused if it is no age; further on only what fits
             elif place and not (is_number(rest) if holds(cell, "age") else fold(rest) in _SEXES):
                 continue

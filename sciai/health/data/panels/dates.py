@@ -10,7 +10,7 @@ from typing import Final
 
 from sciai.core.errors import BadInput
 
-__all__ = ["day_first", "looks_like_date", "parse_date", "year_first"]
+__all__ = ["bare_date", "day_first", "looks_like_date", "parse_date", "year_first"]
 
 _ERAS: Final = {
     **dict.fromkeys(("m", "明治"), 1867),
@@ -81,6 +81,22 @@ def parse_date(text: str, where: str = "") -> dt.date:
         return dt.date(year, month, day)
     except ValueError as error:
         raise BadInput(f"{text!r} is not a day that exists", field=where or "date", fix=fix) from error
+
+
+def bare_date(text: str) -> str:
+    """A date without the words around it, as sheets head their columns; any other text as it is.
+
+    >>> bare_date("今回 2024/05/10"), bare_date("Result (12 Aug 2023)"), bare_date("LDL (mg/dL)")
+    ('2024/05/10', '12 Aug 2023', 'LDL (mg/dL)')
+    """
+    if looks_like_date(text):
+        return text
+    plain = unicodedata.normalize("NFKC", text)
+    for marks in (r"[()\[\]【】:]", r"[()\[\]【】:\s]"):
+        found = [part.strip() for part in re.split(marks, plain) if looks_like_date(part)]
+        if len(found) == 1:
+            return found[0]
+    return text
 
 
 def day_first(texts: Iterable[str]) -> bool | None:

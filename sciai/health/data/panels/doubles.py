@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import replace
 from typing import Final
 
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
+from sciai.health.data.panels.numbers import parse_number
 from sciai.health.data.panels.panel import Reading
 
 __all__ = ["without_doubles"]
@@ -15,7 +18,7 @@ _READINGS: Final = ("sbp", "dbp")  # of which the survey's column is the mean of
 
 
 def without_doubles(readings: list[Reading], name: object) -> list[Reading]:
-    """One reading for each column: equal ones are merged; blood pressures are averaged, as in the survey.
+    """One reading for each column; one result in two units is one, pressures are averaged as in the survey.
 
     Args:
         readings: of one date.
@@ -33,7 +36,12 @@ def without_doubles(readings: list[Reading], name: object) -> list[Reading]:
         if before is None or reading.value is None or before.value is None:
             kept.setdefault(key, reading)
             result.append(reading)
-        elif abs(before.value - reading.value) > 1e-9 * max(abs(before.value), 1.0) and reading.column:
+        elif _agree(before, reading):
+            # of one result in two units ("5.9 %" and "41 mmol/mol") the one that was rounded less
+            if _rounding(reading) < _rounding(before):
+                kept[key] = reading
+                result[result.index(before)] = reading
+        elif reading.column:
             raise BadInput(
                 f"{reading.column} is given twice for one date, as {before.written} ({before.label}, "
                 f"{before.where}) and as {reading.written} ({reading.label}, {reading.where})",
@@ -46,6 +54,26 @@ def without_doubles(readings: list[Reading], name: object) -> list[Reading]:
         why = "computed from creatinine, age and sex instead"
         result = [_set_aside(r, why) if r.column in ("egfr", "egfr_japan") else r for r in result]
     return result
+
+
+def _agree(one: Reading, other: Reading) -> bool:
+    """Whether two readings are one result: equal, or in two units and apart by their rounding at most."""
+    if one.value is None or other.value is None:
+        return False
+    apart = abs(one.value - other.value)
+    if apart <= 1e-9 * max(abs(one.value), 1.0):
+        return True
+    units = {number.unit for r in (one, other) if (number := parse_number(r.written)) is not None}
+    return len(units) > 1 and one.bound == other.bound and apart <= _rounding(one) + _rounding(other)
+
+
+def _rounding(reading: Reading) -> float:
+    """Half of the last place that was written, in the column's unit."""
+    number = parse_number(reading.written)
+    digits = re.search(r"\d[\d,]*(?:\.(\d+))?", unicodedata.normalize("NFKC", reading.written))
+    if number is None or digits is None or not number.value or reading.value is None:
+        return 0.0
+    return float(abs(reading.value / number.value) * 0.5 * 10 ** -len(digits[1] or ""))
 
 
 def _mean_pressures(readings: list[Reading]) -> list[Reading]:

@@ -110,8 +110,14 @@ def _items(observation: Mapping[str, Any], where: str) -> Iterator[Item]:
 
 def _date(observation: Mapping[str, Any], where: str) -> dt.date | None:
     period = observation.get("effectivePeriod") or {}
-    text = observation.get("effectiveDateTime") or period.get("start") or observation.get("issued")
-    return None if not text else parse_date(str(text)[:10], f"{where}, effectiveDateTime")
+    found = {
+        "effectiveDateTime": observation.get("effectiveDateTime"),
+        "effectiveInstant": observation.get("effectiveInstant"),
+        "effectivePeriod": period.get("start"),
+        "issued": observation.get("issued"),
+    }
+    field, text = next(((field, text) for field, text in found.items() if text), ("", ""))
+    return parse_date(str(text)[:10], f"{where}, {field}") if text else None
 
 
 def _range(part: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ _MISSING: Final = frozenset(
         "- -- --- ー — * ** *** / nan na n/a none null . …",
         "未検査 未実施 未測定 検査中 測定不能 判定不能 なし 無し 欠測 溶血",
         "notapplicable notcalculated notreported testnotperformed tnp qns seenote seecomment 検体不良 保留",
+        "検査せず 測定せず 実施せず 該当なし 該当せず 測定中 結果待ち 報告待ち 判定保留 再検 再検査",
+        "検査中止 中止 取消 検体なし 検体量不足 凝固 乳び 乳糜 ― – — −",
         "pending notdone nottested notmeasured cancelled hemolyzed",
     )
     for word in line.split(" ")
@@ -76,7 +78,8 @@ def parse_number(text: str | float | int) -> Number | None:
         value = float(text)
         return None if math.isnan(value) else Number(value)
     plain = unicodedata.normalize("NFKC", text).strip()
-    if re.sub(r"\s", "", plain).casefold() in _MISSING:
+    words = re.sub(r"\s", "", plain).casefold()
+    if words in _MISSING or words.strip("()[]【】") in _MISSING:
         return None
     plain = re.sub(r"([<>])\s*or\s*=", r"\1=", plain, flags=re.IGNORECASE)  # as Quest prints it
     flag = ""

@@ -112,8 +112,8 @@ class Panel:
         found = list(self.notes)
         for reading in self.readings:
             refused = any(f.level == Level.REFUSE for f in reading.findings)
-            # of a value that is refused only why, not what was done to it before
-            for finding in (f for f in reading.findings if not refused or f.level > Level.OK):
+            # of a value that is refused only why, not what would have been done with it
+            for finding in (f for f in reading.findings if not refused or f.level == Level.REFUSE):
                 if finding.level == Level.REFUSE:
                     said = f"{finding.message}; not used ({reading.where})"
                     # what is impossible refuses an answer that would use it; here it is not used

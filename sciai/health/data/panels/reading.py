@@ -17,6 +17,7 @@ from sciai.health.data.panels.analytes import Analyte, fold, table
 from sciai.health.data.panels.doubles import without_doubles
 from sciai.health.data.panels.numbers import Number, parse_number
 from sciai.health.data.panels.panel import Item, Panel, Reading, Unknown
+from sciai.health.data.panels.person import parse_sex, person_on
 from sciai.health.data.panels.sheet import JAPANESE, Sheet, apart_from_unit, items_of_rows
 from sciai.health.data.panels.sources import of_frame, of_json, of_mapping
 from sciai.health.data.panels.text import decode, read_bytes, rows_of_text
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["parse_sex", "read_panels"]
 
-_SEXES: Final = {
-    **dict.fromkeys(("f", "female", "woman", "w", "女", "女性", "2"), "F"),
-    **dict.fromkeys(("m", "male", "man", "男", "男性", "1"), "M"),
-}
-_UNSAID: Final = frozenset(("", "unknown", "u", "other", "不明", "未記入", "その他", "na", "n/a", "?"))
 _WORDS_ONLY: Final = re.compile(
     r"\(?[-+±]{1,3}\)?|\d?\(?\+{1,4}\)?|\d\+|陰性|陽性|negative|positive|neg|pos|trace|normal|正常"
 )
@@ -90,23 +86,6 @@ def read_panels(
     return _panels(sheet, fasting, name)
 
 
-def parse_sex(text: object, where: str = "sex") -> str:
-    """ "F" or "M" from the ways people write it.
-
-    Raises:
-        BadInput: for anything else; the survey that the model learned from knows these two.
-
-    >>> parse_sex("男性"), parse_sex("female")
-    ('M', 'F')
-    """
-    found = _SEXES.get(unicodedata.normalize("NFKC", str(text)).strip().casefold())
-    if found is None:
-        raise BadInput(
-            f"unknown sex {text!r}", field=where, fix="use male or female (男, 女): the survey has these two"
-        )
-    return found
-
-
 def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
     labels = " ".join(item.label for item in sheet.items)
     language = "ja" if sheet.japanese or JAPANESE.search(labels) else "en"
@@ -125,6 +104,7 @@ def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
     for item in sheet.items:
         by_date.setdefault(item.date, []).append(item)
     panels = []
+    last = max((date for date in by_date if date is not None), default=None)
     for date in sorted(by_date, key=lambda d: d or dt.date.min):
         readings: list[Reading] = []
         unknown: list[Unknown] = []
@@ -140,7 +120,7 @@ def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
                     readings.append(reading)
         readings = without_doubles(readings, name)
         notes = [*sheet.notes, *_notes(by_date[date], readings, said, language)]
-        person = _person(sheet, date, name)
+        person = person_on(sheet, date, last, name)
         panels.append(Panel(date, tuple(readings), tuple(unknown), person, tuple(notes), str(name)))
     if not any(panel.readings for panel in panels):
         raise BadInput("tests are named, but none has a value", file=name, fix="fill in the results")
@@ -254,7 +234,7 @@ def _units_of_rows(items: Sequence[Item], language: str) -> dict[tuple[str, str]
                 unit = found[0].usual.get(language, found[0].unit)
             ends = _ends(cells[0][0].range)
             guessed[key] = (
-                (unit, None) if unit else guess_unit(sizes[len(sizes) // 2], found[0], language, ends)
+                (unit, None) if unit else guess_unit(sizes[(len(sizes) - 1) // 2], found[0], language, ends)
             )
     return guessed
 
@@ -374,26 +354,3 @@ def _has_unit(item: Item) -> bool:
         or (number is not None and number.unit)
         or re.search(r"[(\[][^)\]]*/[^)\]]*[)\]]|%$", item.label)
     )
-
-
-def _person(sheet: Sheet, date: dt.date | None, name: object) -> dict[str, object]:
-    person: dict[str, object] = {}
-    age = sheet.person.get("age")
-    if age is not None:
-        text = re.sub(r"(歳|才|years?|yrs?|y)$", "", str(age).strip(), flags=re.IGNORECASE)
-        number = _number_or_none(text)
-        if number is None or not 0 <= number.value <= 120:
-            raise BadInput(
-                f"{age!r} is not an age", file=name, field="age", unit="years", fix="give whole years"
-            )
-        person["age"] = number.value
-    elif sheet.birth is not None and date is not None:
-        had = (date.month, date.day) >= (sheet.birth.month, sheet.birth.day)
-        person["age"] = float(date.year - sheet.birth.year - (not had))
-    sex = sheet.person.get("sex")
-    if sex is not None and fold(str(sex)) not in _UNSAID:
-        try:
-            person["sex"] = parse_sex(sex)
-        except BadInput as error:
-            raise BadInput(error.problem, file=name, field=error.field, fix=error.fix) from None
-    return person

@@ -16,7 +16,7 @@ from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.data.panels.about import about_person, apart, holds, is_number, one_person
 from sciai.health.data.panels.analytes import Analyte, table
-from sciai.health.data.panels.dates import day_first, looks_like_date, parse_date, year_first
+from sciai.health.data.panels.dates import bare_date, day_first, looks_like_date, parse_date, year_first
 from sciai.health.data.panels.panel import Item
 from sciai.health.data.panels.text import Rows
 from sciai.health.data.panels.units import parse_unit
@@ -36,6 +36,7 @@ class Sheet:
         items: one for each filled cell.
         person: age and sex where the sheet states them.
         notes: what was noticed about the layout.
+        ages: age at a date, where each visit states its own.
         birth: day of birth; used to compute the age and then forgotten.
         japanese: whether anything on it is written in Japanese, were it only the heads of the columns.
     """
@@ -43,6 +44,7 @@ class Sheet:
     items: list[Item] = field(default_factory=list)
     person: dict[str, object] = field(default_factory=dict)
     notes: list[Finding] = field(default_factory=list)
+    ages: dict[dt.date, object] = field(default_factory=dict)
     birth: dt.date | None = None
     japanese: bool = False
 
@@ -62,6 +64,8 @@ def items_of_rows(rows: Rows, numbers: Sequence[int], file: object) -> Sheet:
     width = max((len(row) for row in rows), default=0)
     rows = [row + [""] * (width - len(row)) for row in rows]
     sheet = Sheet(japanese=any(JAPANESE.search(cell) for row in rows for cell in row))
+    # "今回 2024/05/10" at the head of a column
+    rows = [[bare_date(c) for c in row] if any(holds(c, "name") for c in row) else row for row in rows]
     order = day_first(cell for row in rows for cell in row)
     if order is not None:
         rows = [[year_first(cell, order) for cell in row] for row in rows]
@@ -91,6 +95,8 @@ def _read(rows: Rows, numbers: Sequence[int], sheet: Sheet, file: object) -> Non
 
 
 def _known(label: str) -> tuple[Analyte, ...]:
+    if "/" in label and _is_unit(label):
+        return ()  # the mg of mg/dL is no magnesium
     found = table().find(label) if label else ()
     both = None if found else apart_from_unit(label)
     return table().find(both[0]) if both and _is_unit(both[1]) else found
@@ -245,7 +251,14 @@ def _read_across(rows: Rows, numbers: Sequence[int], start: int, sheet: Sheet, f
     head = rows[start]
     when = next((p for p, cell in enumerate(head) if holds(cell, "date")), None)
     below = [(n, row) for n, row in zip(numbers[start + 1 :], rows[start + 1 :], strict=True)]
-    visits = [(n, row) for n, row in below if any(is_number(row[p]) for p in range(len(row)) if p != when)]
+    ranges = next(
+        (row for _, row in below if any(holds(cell, "range") for cell in row[:2])), [""] * len(head)
+    )
+    visits = [
+        (n, row)
+        for n, row in below
+        if row is not ranges and any(is_number(row[p]) for p in range(len(row)) if p != when)
+    ]
     if when is None:
         when = next(
             (p for p in range(len(head)) if visits and all(looks_like_date(r[p]) for _, r in visits)), None
@@ -273,11 +286,15 @@ def _read_across(rows: Rows, numbers: Sequence[int], start: int, sheet: Sheet, f
             fix = "leave one of them out, or correct the date; for many people use `sciai health predict`"
             raise BadInput(problem, file=file, fix=fix)
         for place, cell in enumerate(row):
-            if cell and holds(head[place], "age", "sex"):
+            if cell and date is not None and holds(head[place], "age"):
+                sheet.ages[date] = cell
+            elif cell and holds(head[place], "age", "sex"):
                 sheet.person.setdefault("age" if holds(head[place], "age") else "sex", cell)
             elif place != when and cell and head[place] and not holds(head[place], "aside"):
                 where = f"row {number}, {head[place]}"
-                sheet.items.append(Item(head[place], cell, where, "", date, units.get(place, "")))
+                sheet.items.append(
+                    Item(head[place], cell, where, "", date, units.get(place, ""), ranges[place])
+                )
 
 
 def _read_pairs(rows: Rows, numbers: Sequence[int], sheet: Sheet) -> None:
@@ -287,21 +304,27 @@ def _read_pairs(rows: Rows, numbers: Sequence[int], sheet: Sheet) -> None:
     name = max(range(width), key=lambda p: sum(bool(_known(row[p])) for _, row in body), default=0)
     code = _code_column(body, range(width), name)
     single = _single_date(rows)
+    head = next((row for row in rows[:40] if holds(row[name], "name")), [""] * width)
+    # an end of a range ("84.9以下") is a number, too, but nobody's
+    others = {p for p, cell in enumerate(head) if holds(cell, "unit", "range", "code", "flag")}
+    ranges = [p for p in others if holds(head[p], "range")]
     stray: list[str] = []
     for number, row in body:
         if _skip(row, name):
             continue
         cells = [(p, cell) for p, cell in enumerate(row) if p > name and cell]
-        value = next(((p, c) for p, c in cells if is_number(c)), cells[0] if cells else None)
+        own = [(p, cell) for p, cell in cells if p not in others]
+        value = next(((p, c) for p, c in own if is_number(c)), own[0] if own else None)
         if value is None or looks_like_date(value[1]):
             continue
         unit = next((c for p, c in cells if p != value[0] and _is_unit(c)), "")
-        after = [c for p, c in cells if p > value[0] and c != unit and any(d.isdigit() for d in c)]
+        after = [c for p, c in own if p > value[0] and c != unit and any(d.isdigit() for d in c)]
+        printed = next((row[p] for p in ranges if row[p]), after[0] if after else "")
         if any(is_number(c) and c[:1] not in "<>≦≧≤≥" for c in after):
             stray.append(f"row {number}")
         sheet.items.append(
             Item(row[name], value[1], f"row {number}", row[code] if code is not None else "", single, unit,
-                 after[0] if after else "")
+                 printed)
         )  # fmt: skip
     if stray:
         said = (

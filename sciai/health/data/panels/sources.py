@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sciai.core.errors import BadInput
+from sciai.health.data.panels.about import holds
 from sciai.health.data.panels.dates import parse_date
 from sciai.health.data.panels.panel import Item
 from sciai.health.data.panels.sheet import Sheet, items_of_rows
@@ -36,11 +37,18 @@ def of_mapping(source: Mapping[str, Any]) -> Sheet:
 
 
 def _add(sheet: Sheet, label: str, value: Any, date: dt.date | None) -> None:
-    if label.casefold() in ("age", "sex", "年齢", "性別"):
-        sheet.person["age" if label.casefold() in ("age", "年齢") else "sex"] = value
-    elif value is not None:
+    if _missing(value):
+        return
+    if holds(label, "age", "sex"):
+        sheet.person["age" if holds(label, "age") else "sex"] = value
+    else:
         text = value if isinstance(value, str | float | int) else str(value)
         sheet.items.append(Item(label, text, f"key {label!r}", date=date))
+
+
+def _missing(value: Any) -> bool:
+    """None, NaN, NaT, and pandas' NA, which is neither equal nor unequal to itself."""
+    return value is None or str(value) == "<NA>" or bool(value != value)
 
 
 def of_json(text: str, path: Path) -> Sheet:
@@ -69,11 +77,14 @@ def of_frame(frame: Any) -> Sheet:
     import pandas as pd
 
     if not isinstance(frame.index, pd.RangeIndex):
+        named = frame.index.nlevels > 1 or frame.index.name is not None
         frame = frame.reset_index()
-    head = [c.strftime("%Y-%m-%d") if hasattr(c, "strftime") else str(c) for c in frame.columns]
-    rows = [head]
+        if not named:
+            # no name of a column: "index" is pandas' word, and hides that the rest of the line are dates
+            frame.columns = ["", *frame.columns[1:]]
+    rows = [[_cell(c) for c in frame.columns]]
     for values in frame.itertuples(index=False):
-        rows.append(["" if v is None or v != v else _cell(v) for v in values])
+        rows.append(["" if _missing(v) else _cell(v) for v in values])
     rows = [[unicodedata.normalize("NFKC", cell).strip() for cell in row] for row in rows]
     return items_of_rows(rows, range(len(rows)), "the DataFrame")
 

@@ -31,7 +31,7 @@ __all__ = ["Quantity", "convert", "guess_unit", "parse_quantity", "parse_unit"]
 
 _NEAR_ENOUGH: Final = 2.0
 _FAMILY: Final = {
-    "mass concentration": ("g/L", "mg/L", "g/dL", "mg/dL", "ug/dL"),
+    "mass concentration": ("g/L", "mg/L", "g/dL", "mg/dL"),
     "number concentration": ("/uL", "10*3/uL", "10*4/uL", "10*6/uL", "10*2/uL"),
     "catalytic concentration": ("ukat/L",),
     "fraction": ("L/L",),
@@ -211,6 +211,10 @@ def guess_unit(
     if not fits:
         return usual, None
     if possible:
+        # ill people have unusual values: only what laboratories really print is another reading of them
+        fits = [u for u in fits if u in _printed(analyte) and _ordinary(value, u, analyte)]
+        if not fits:
+            return usual, None
         message = (
             f"{analyte.en}: no unit. {value:g} {usual} would be unusual, {value:g} {fits[0]} ordinary; "
             "which is it? Write the unit beside the value"
@@ -322,6 +326,19 @@ def _candidates(analyte: Analyte) -> list[str]:
     family = _FAMILY.get(_units()[analyte.unit][0], ())
     more = tuple(analyte.usual.values())
     return list(dict.fromkeys([analyte.unit, *analyte.units, *more, *family]))
+
+
+def _printed(analyte: Analyte) -> set[str]:
+    """Units in which laboratories print this very test."""
+    own = {analyte.unit, *analyte.units, *analyte.usual.values()}
+    counted = "number concentration"
+    return own | set(_FAMILY[counted]) if _units()[analyte.unit][0] == counted else own
+
+
+def _ordinary(value: float, unit: str, analyte: Analyte) -> bool:
+    """Near the reference range; on a scale with another zero (HbA1c in mmol/mol) ratios reach too far."""
+    _, offset = analyte.units.get(unit, (1.0, 0.0))
+    return _expected(convert(value, unit, analyte), analyte, 1.25 if offset else _NEAR_ENOUGH)
 
 
 def _same(one: str, other: str, analyte: Analyte) -> bool:
