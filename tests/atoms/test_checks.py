@@ -96,6 +96,12 @@ def test_close_but_not_overlapping_is_only_a_caution() -> None:
     assert finding.level is Level.CAUTION
 
 
+def test_a_molecule_in_a_wide_periodic_box_is_answered() -> None:
+    """As codes with plane waves have molecules."""
+    box = Atoms("H2", [[0, 0, 0], [0.74, 0, 0]], cell=[30, 30, 30], pbc=True)
+    assert not {"cell", "isolated"} & set(found(box))
+
+
 def test_a_lone_atom_among_others_is_told() -> None:
     atoms = Atoms("H2He", [[0, 0, 0], [0.74, 0, 0], [0, 0, 9]])
     assert found(atoms)["isolated"].where == "He 2"
