@@ -13,8 +13,10 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from sciai.cli import main
+from sciai.radar.data import open_volume, write_cfradial2
 
 Run = Callable[..., tuple[int, str, str]]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -71,6 +73,22 @@ def test_targets_reach_the_codec(run: Run, tmp_path: Path) -> None:
     assert {name: v["psnr_target"] for name, v in variables.items() if name != "ZDR"} == dict.fromkeys(
         set(variables) - {"ZDR"}, 38.0
     )
+
+
+def test_a_target_for_the_rest_is_none_for_categories(run: Run, tmp_path: Path) -> None:
+    """Only who names a category gets it with an error."""
+    volume = open_volume("storm.nc")
+    for name in volume.children:
+        classes = np.random.default_rng(1).integers(0, 6, volume[f"{name}/DBZH"].shape)
+        volume[f"{name}/HCLASS"] = xr.Variable(("azimuth", "range"), classes.astype(np.float32))
+    file = str(write_cfradial2(open_volume(volume), tmp_path / "classes.nc"))
+    for words in (("--psnr", "30"), ("--psnr", "30", "--psnr", "DBZH=45")):
+        store = (file, str(tmp_path / "a.zarr"), "--codec", "plain", "--overwrite", "--json")
+        code, out, _ = run("compress", *store, *words)
+        assert code == 0
+        variables = json.loads(out)["estimate"]["value"]["variables"]
+        assert variables["HCLASS"]["lossless"]
+        assert variables["VRADH"]["psnr_target"] == 30
 
 
 def test_strong_echo_can_be_bounded_otherwise_or_not_at_all(run: Run, tmp_path: Path) -> None:
