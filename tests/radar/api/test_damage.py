@@ -410,6 +410,22 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("code", [errno.EFBIG, errno.EIO, errno.EROFS])
+def test_a_disk_that_fails_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    whole = Path.write_bytes
+
+    def write(self: Path, data: Any) -> int:
+        if self.suffix == ".0" and "ZDR" in self.parts:
+            raise OSError(code, os.strerror(code))
+        return whole(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(BadInput, match=rf"cannot write: {os.strerror(code)}.*nothing was left") as caught:
+        compress(volume(47), tmp_path / "a.zarr", codec="plain")
+    assert caught.value.file == tmp_path / "a.zarr"
+    assert not list(tmp_path.iterdir())
+
+
 def test_full_disk_keeps_the_store_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compress(volume(48), tmp_path / "a.zarr", codec="plain")
 
