@@ -270,7 +270,7 @@ def sweeps_of(tree: xr.DataTree) -> list[str]:
         >>> sweeps_of(xr.DataTree.from_dict({"/sweep_10": xr.Dataset(), "/sweep_2": xr.Dataset()}))
         ['sweep_2', 'sweep_10']
     """
-    names = [n for n in tree.children if n.startswith("sweep_") and n[6:].isdigit()]
+    names = [n for n in tree.children if n.startswith("sweep_") and n[6:].isdecimal()]
     return sorted(names, key=lambda n: int(n[6:]))
 
 
