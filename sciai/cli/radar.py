@@ -176,6 +176,7 @@ def decompress(
 
     from sciai.core.errors import DamagedStore
     from sciai.radar import api
+    from sciai.radar.api.store import check_store
 
     chosen = format or format_of(out)
     must_be_new(out, overwrite)
@@ -185,6 +186,9 @@ def decompress(
                 warnings.simplefilter("always", UserWarning)
                 volume = api.decompress(store, damaged="missing" if salvage else "raise")
         except DamagedStore as err:
+            check_store(store)  # says it again where no salvage would help
+            if salvage:
+                raise
             raise DamagedStore(f"{err}; --salvage writes what can still be read") from err
         step(-1, f"writing {chosen.value}")
         write(volume, out, chosen, overwrite)

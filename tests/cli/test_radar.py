@@ -195,8 +195,6 @@ def test_verify_of_a_damaged_store_is_not_0(run: Run, damaged: str) -> None:
 
 
 def test_what_is_left_of_a_damaged_store_can_be_had(run: Run, damaged: str, tmp_path: Path) -> None:
-    from sciai.radar.data import open_volume
-
     out = tmp_path / "rest.nc"
     code, _, err = run("decompress", damaged, str(out))
     assert code == 1
@@ -210,6 +208,16 @@ def test_what_is_left_of_a_damaged_store_can_be_had(run: Run, damaged: str, tmp_
     assert np.isnan(back["sweep_1/DBZH"]).all()
     for field in ("sweep_0/DBZH", "sweep_1/ZDR"):
         np.testing.assert_array_equal(back[field].values, stored[field].values)
+
+
+def test_salvage_is_no_advice_where_it_would_not_help(run: Run, damaged: str, tmp_path: Path) -> None:
+    with open(Path(damaged) / "zarr.json", "a", encoding="utf-8") as file:
+        file.write(" ")
+    for words in ((), ("--salvage",)):
+        code, _, err = run("decompress", damaged, str(tmp_path / "rest.nc"), *words)
+        assert code == 1
+        assert "zarr.json was altered" in err
+        assert "--salvage" not in err
 
 
 def test_info_of_a_damaged_store_says_what_it_held(run: Run, damaged: str) -> None:

@@ -24,7 +24,7 @@ from sciai.radar import compress, decompress, open_volume, simulate
 from sciai.radar.api import info, verify
 from sciai.radar.api.atomic import FolderWriter, new_folder
 from sciai.radar.api.planes import PlaneReader, forget_planes
-from tests.radar.synthetic import volume
+from tests.radar.synthetic import one_field, volume
 
 
 def flip(path: Path, at: int, bit: int = 0) -> None:
@@ -182,6 +182,17 @@ def test_altered_metadata(tmp_path: Path, edit: Any) -> None:
             call(tmp_path / "a.zarr")
     with pytest.raises(DamagedStore, match=r"zarr\.json"):
         verify(volume(34), tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"zarr_format":3,', b"\xe1"])
+def test_a_store_without_metadata_is_no_volume(tmp_path: Path, content: bytes) -> None:
+    compress(one_field(np.ones((4, 5), np.float32)), tmp_path / "a.zarr", codec="plain").unwrap()
+    (tmp_path / "a.zarr/zarr.json").write_bytes(content)
+    with pytest.raises(DamagedStore, match=r"a\.zarr: zarr\.json"):
+        open_volume(tmp_path / "a.zarr")
+    with pytest.raises(DamagedStore, match=r"a\.zarr: zarr\.json"):
+        compress(tmp_path / "a.zarr", tmp_path / "b.zarr", codec="plain")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
 
 
 @pytest.mark.parametrize(
