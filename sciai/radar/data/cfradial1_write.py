@@ -103,7 +103,7 @@ def _classic(attrs: Mapping[Any, Any], skip: tuple[str, ...] = ()) -> dict[str, 
         if isinstance(value, list | tuple) and isinstance(value[0], str):
             plain[key] = ", ".join(value)
         elif isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "u":
-            fits = np.max(value) <= np.iinfo(np.int32).max
+            fits = int(np.max(value)) <= np.iinfo(np.int32).max
             plain[key] = value.astype(np.int32 if fits else np.float64)
     return plain
 
