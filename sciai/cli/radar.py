@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +18,6 @@ from sciai.cli.radar_files import (
     format_of,
     given,
     must_be_new,
-    open_volume,
     write,
 )
 
@@ -125,8 +123,8 @@ def compress(
         answer = api.compress(
             given(files),
             store,
-            psnr=_spread(least, files),
-            max_error=_spread(largest, files),
+            psnr=_spread(least),
+            max_error=_spread(largest),
             lossless=lossless,
             strong_echo=strong_echo or None,
             previous=previous,
@@ -178,6 +176,7 @@ def decompress(
 
     from sciai.core.errors import DamagedStore
     from sciai.radar import api
+    from sciai.radar.api.store import check_store
 
     chosen = format or format_of(out)
     must_be_new(out, overwrite)
@@ -187,6 +186,9 @@ def decompress(
                 warnings.simplefilter("always", UserWarning)
                 volume = api.decompress(store, damaged="missing" if salvage else "raise")
         except DamagedStore as err:
+            check_store(store)  # says it again where no salvage would help
+            if salvage:
+                raise
             raise DamagedStore(f"{err}; --salvage writes what can still be read") from err
         step(-1, f"writing {chosen.value}")
         write(volume, out, chosen, overwrite)
@@ -218,15 +220,13 @@ def verify(
     _answer(answer, json, f"{store} against {', '.join(map(str, files))}")
 
 
-def _spread(
-    wanted: float | dict[str, float] | None, files: Sequence[Path]
-) -> float | dict[str, float] | None:
-    """Targets as `compress` takes them: a bare number beside named ones is for all other variables."""
-    from sciai.radar.api.view import drawable
+def _spread(wanted: float | dict[str, float] | None) -> float | dict[str, float] | None:
+    """Targets as `compress` takes them: under "" stands what holds for variables that are not named.
 
-    if isinstance(wanted, dict) and "*" in wanted:
-        rest = dict.fromkeys(drawable(open_volume(files)), wanted["*"])
-        return rest | {name: number for name, number in wanted.items() if name != "*"}
+    To name them all here instead would also name categories, which come back bit for bit unless somebody did.
+    """
+    if isinstance(wanted, dict):
+        return {"" if name == "*" else name: number for name, number in wanted.items()}
     return wanted
 
 

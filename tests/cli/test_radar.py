@@ -13,8 +13,10 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 
 from sciai.cli import main
+from sciai.radar.data import open_volume, write_cfradial2
 
 Run = Callable[..., tuple[int, str, str]]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -71,6 +73,22 @@ def test_targets_reach_the_codec(run: Run, tmp_path: Path) -> None:
     assert {name: v["psnr_target"] for name, v in variables.items() if name != "ZDR"} == dict.fromkeys(
         set(variables) - {"ZDR"}, 38.0
     )
+
+
+def test_a_target_for_the_rest_is_none_for_categories(run: Run, tmp_path: Path) -> None:
+    """Only who names a category gets it with an error."""
+    volume = open_volume("storm.nc")
+    for name in volume.children:
+        classes = np.random.default_rng(1).integers(0, 6, volume[f"{name}/DBZH"].shape)
+        volume[f"{name}/HCLASS"] = xr.Variable(("azimuth", "range"), classes.astype(np.float32))
+    file = str(write_cfradial2(open_volume(volume), tmp_path / "classes.nc"))
+    for words in (("--psnr", "30"), ("--psnr", "30", "--psnr", "DBZH=45")):
+        store = (file, str(tmp_path / "a.zarr"), "--codec", "plain", "--overwrite", "--json")
+        code, out, _ = run("compress", *store, *words)
+        assert code == 0
+        variables = json.loads(out)["estimate"]["value"]["variables"]
+        assert variables["HCLASS"]["lossless"]
+        assert variables["VRADH"]["psnr_target"] == 30
 
 
 def test_strong_echo_can_be_bounded_otherwise_or_not_at_all(run: Run, tmp_path: Path) -> None:
@@ -177,8 +195,6 @@ def test_verify_of_a_damaged_store_is_not_0(run: Run, damaged: str) -> None:
 
 
 def test_what_is_left_of_a_damaged_store_can_be_had(run: Run, damaged: str, tmp_path: Path) -> None:
-    from sciai.radar.data import open_volume
-
     out = tmp_path / "rest.nc"
     code, _, err = run("decompress", damaged, str(out))
     assert code == 1
@@ -192,6 +208,16 @@ def test_what_is_left_of_a_damaged_store_can_be_had(run: Run, damaged: str, tmp_
     assert np.isnan(back["sweep_1/DBZH"]).all()
     for field in ("sweep_0/DBZH", "sweep_1/ZDR"):
         np.testing.assert_array_equal(back[field].values, stored[field].values)
+
+
+def test_salvage_is_no_advice_where_it_would_not_help(run: Run, damaged: str, tmp_path: Path) -> None:
+    with open(Path(damaged) / "zarr.json", "a", encoding="utf-8") as file:
+        file.write(" ")
+    for words in ((), ("--salvage",)):
+        code, _, err = run("decompress", damaged, str(tmp_path / "rest.nc"), *words)
+        assert code == 1
+        assert "zarr.json was altered" in err
+        assert "--salvage" not in err
 
 
 def test_info_of_a_damaged_store_says_what_it_held(run: Run, damaged: str) -> None:

@@ -72,4 +72,4 @@ def _arrays(nodes: Mapping[str, Any]) -> tuple[list[str], dict[tuple[str, str], 
         if sweep in sweeps and f"{sweep}/{array_of(var, 'mask')}" in nodes:
             rays, gates = node["shape"]
             shapes[sweep, var] = (int(rays), int(gates))
-    return [s for s in sweeps if s[6:].isdigit()], shapes
+    return [s for s in sweeps if s[6:].isdecimal()], shapes

@@ -29,6 +29,8 @@ class FolderWriter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.sizes: dict[str, int] = {}
+        self.failure: OSError | None = None
+        """What the disk said when a file could not be written; other errors are of whoever hands in data."""
         self._closed = False
         self._making = threading.Lock()
 
@@ -40,13 +42,17 @@ class FolderWriter:
         """
         path = self.folder / key
         try:
-            path.write_bytes(data)
-        except FileNotFoundError:
-            with self._making:
-                if self._closed:
-                    raise
-                path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            try:
+                path.write_bytes(data)
+            except FileNotFoundError:
+                with self._making:
+                    if self._closed:
+                        raise
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+        except OSError as err:
+            self.failure = err
+            raise
         self.sizes[key] = len(data)
 
     def close(self) -> None:
@@ -79,6 +85,7 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
 
     Raises:
         BadInput: where `target` exists (and `overwrite` is false), or its parent does not or is not writable.
+            Also where the disk fails, or a limit on the size of files is met.
         SciaiError: where the disk is full.
     """
     path = Path(target)
@@ -103,6 +110,12 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
             raise SciaiError(
                 f"the disk is full: {path} needs more than the {written / 1e3:.0f} kB written so far; "
                 "nothing was left behind"
+            ) from err
+        if err is writer.failure:
+            raise BadInput(
+                f"cannot write: {err.strerror or err}",
+                file=path,
+                fix="check the disk, your permissions and limits (ulimit -a); nothing was left behind",
             ) from err
         raise
     finally:

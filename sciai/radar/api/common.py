@@ -94,7 +94,7 @@ def read_table(fetch: Callable[[str], bytes | None], label: str) -> Table:
     fields: dict[int, list[str]] = {}
     for path in nodes:
         sweep, _, array = path.partition("/")
-        if array.endswith("_validity") and f"{sweep}/{array[:-9]}" in nodes and sweep[6:].isdigit():
+        if array.endswith("_validity") and f"{sweep}/{array[:-9]}" in nodes and sweep[6:].isdecimal():
             fields.setdefault(int(sweep[6:]), []).append(array[:-9])
     names = {number: tuple(sorted(found)) for number, found in fields.items()}
     raw = fetch(QUANTISERS)

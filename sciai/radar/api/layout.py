@@ -23,23 +23,48 @@ from numpy.typing import NDArray
 
 from sciai.core.errors import BadInput
 from sciai.radar.api.standalone import encode_standalone
+from sciai.radar.data.text import unicode_of
 
 __all__ = ["concerning", "dataset_nodes", "field_node", "group_node", "root_document", "validity_node"]
 
 Node = dict[str, Any]
 _CODEC: Final = [{"name": "sciai.radar"}]
 _BYTES: Final = [{"name": "bytes", "configuration": {"endian": "little"}}]
+_LONGEST_NAME: Final = 255  # of a file, in bytes: ext4, APFS, NTFS
 
 
 def root_document(attrs: Mapping[Any, Any], nodes: Mapping[str, Node]) -> bytes:
-    """The root's ``zarr.json`` with every node below it."""
+    """The root's ``zarr.json`` with every node below it.
+
+    Raises:
+        BadInput: where the name of a group or an array cannot be a key of a Zarr store.
+    """
+    for key in nodes:
+        for name in key.split("/"):
+            why = _no_key(name)
+            if why:
+                raise BadInput(f"a name that {why} cannot be stored", field=repr(key), fix="rename it")
     inline = {"kind": "inline", "must_understand": False, "metadata": dict(nodes)}
     return _compact({**group_node(attrs), "consolidated_metadata": inline})
 
 
-def group_node(attrs: Mapping[Any, Any]) -> Node:
+def _no_key(name: str) -> str | None:
+    """Why Zarr, or a file system, would not find an array of this name again; None where it would."""
+    if name in ("", ".", ".."):
+        return "is empty" if not name else "means a folder"
+    if "\\" in name or "\0" in name:
+        return "has a backslash or a null character"
+    if unicode_of(name) != name:
+        return "is no Unicode text"
+    if len(name.encode()) > _LONGEST_NAME:
+        return f"takes more than {_LONGEST_NAME} bytes (a field's validity has the field's and _validity)"
+    return None
+
+
+def group_node(attrs: Mapping[Any, Any], name: str = "") -> Node:
     """Metadata of a group."""
-    return {"zarr_format": 3, "node_type": "group", "attributes": _json_attrs(attrs, "the group")}
+    where = f"the group {name}" if name else "the volume"
+    return {"zarr_format": 3, "node_type": "group", "attributes": _json_attrs(attrs, where)}
 
 
 def field_node(variable: xr.Variable) -> Node:
@@ -154,10 +179,10 @@ def _strings(
         )
     codecs: list[Any] = [{"name": "vlen-utf8"}]
     if values.size and all(item == values.flat[0] for item in values.flat):
-        return _node(values.shape, "string", str(values.flat[0]), codecs, dims, attrs), {}
+        return _node(values.shape, "string", unicode_of(str(values.flat[0])), codecs, dims, attrs), {}
     parts = [len(values.flat).to_bytes(4, "little")]  # the layout of numcodecs' vlen-utf8
     for item in values.flat:
-        text = str(item).encode()
+        text = unicode_of(str(item)).encode()
         parts += [len(text).to_bytes(4, "little"), text]
     key = _key(values)
     return _node(values.shape, "string", "", codecs, dims, attrs), {key: b"".join(parts)}
@@ -165,6 +190,8 @@ def _strings(
 
 def _fixed_strings(values: NDArray[Any], dims: tuple[Any, ...], attrs: Mapping[Any, Any]) -> tuple[Node, Any]:
     kind = {"name": "fixed_length_utf32", "configuration": {"length_bytes": values.dtype.itemsize}}
+    texts = [unicode_of(str(item)) for item in values.flat]
+    values = np.asarray(texts, values.dtype).reshape(values.shape)
     if values.size and (values == values.flat[0]).all() and values.dtype.itemsize:
         return _node(values.shape, kind, str(values.flat[0]), _BYTES, dims, attrs), {}
     key = _key(values)
@@ -237,7 +264,10 @@ def _json_number(value: Any) -> Any:
 
 
 def _json_attrs(attrs: Mapping[Any, Any], where: str) -> dict[str, Any]:
-    return {str(key): _json_value(value, f"attribute {key} of {where}") for key, value in attrs.items()}
+    return {
+        unicode_of(str(key)): _json_value(value, f"attribute {key} of {where}")
+        for key, value in attrs.items()
+    }
 
 
 def _json_value(value: Any, where: str) -> Any:
@@ -246,12 +276,14 @@ def _json_value(value: Any, where: str) -> Any:
     if isinstance(value, np.generic):
         return _json_value(value.item(), where)
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return unicode_of(value)
     if isinstance(value, Mapping):
-        return {str(k): _json_value(v, where) for k, v in value.items()}
+        return {unicode_of(str(k)): _json_value(v, where) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_json_value(item, where) for item in value]
-    if value is None or isinstance(value, str | int | float | bool):
+    if isinstance(value, str):
+        return unicode_of(value)
+    if value is None or isinstance(value, int | float | bool):
         return value
     raise BadInput(f"{where} is a {type(value).__name__}", fix="give text, numbers, or lists of them")
 

@@ -71,7 +71,7 @@ class SweepSource:
                 loaded(self.dataset.variables[var][:, :], f"{self.name}/{var}"), dtype=np.float32
             )
         beside = self.dataset.variables.get(companion(var))
-        stated = None if beside is None else loaded(beside[:, :], f"{self.name}/{companion(var)}")
+        stated = None if beside is None else loaded(beside[...], f"{self.name}/{companion(var)}")
         if stated is None or (stated.dtype == np.uint8 and stated.shape == values.shape):
             flags = np.empty(values.shape, np.uint8) if stated is None else stated.copy(order="C")
             stray = settle(values, flags, stated is not None)
@@ -99,7 +99,7 @@ class SweepSource:
     def nyquist(self) -> float | None:
         """Nyquist velocity in m/s where the sweep tells it."""
         for name in ("nyquist_velocity", "NI"):
-            if name in self.dataset.variables:
+            if name in self.dataset.variables and self.dataset.variables[name].dtype.kind in "fiu":
                 known = np.asarray(self.dataset.variables[name].values, np.float64)
                 if known.size and np.isfinite(known).all() and np.ptp(known) == 0:
                     return float(known.flat[0])
@@ -271,8 +271,10 @@ def _is_tidy(tree: xr.DataTree) -> bool:
 
 def _is_tidy_field(sweep: xr.Dataset, var: str) -> bool:
     variable = sweep.variables[var]
-    told = UNDETECT not in variable.attrs or companion(var) in sweep.variables
-    return told and variable.dims[1] == "range" and variable.dtype.kind == "f"
+    beside = sweep.variables.get(companion(var))
+    told = UNDETECT not in variable.attrs or beside is not None
+    along = beside is None or set(beside.dims) != set(variable.dims) or beside.dims == variable.dims
+    return told and along and variable.dims[1] == "range" and variable.dtype.kind == "f"
 
 
 def _sweep(tree: xr.DataTree, name: str) -> SweepSource:
@@ -280,8 +282,9 @@ def _sweep(tree: xr.DataTree, name: str) -> SweepSource:
     fields = tuple(sorted(fields_of(dataset)))
     shapes = {dataset.variables[f].shape for f in fields}
     if len(shapes) > 1:
+        each = ", ".join(f"{f} {dataset.variables[f].shape}" for f in fields)
         raise BadInput(
-            f"fields of different shapes in {name}: {sorted(shapes)}", fix="give them one sweep each"
+            f"fields of different shapes in {name}: {each}", field=name, fix="give them one sweep each"
         )
     shape = shapes.pop() if shapes else (0, 0)
     if fields and not all(0 < n < MAX_SIDE for n in shape):

@@ -54,7 +54,7 @@ def write_metadata(source: Source, writer: FolderWriter) -> tuple[int, int]:
         dataset = node.to_dataset(inherit=False) if sweep is None else sweep.others()
         attrs = _with_coordinates(node.to_dataset(inherit=False))
         if prefix:
-            nodes[prefix] = layout.group_node(attrs)
+            nodes[prefix] = layout.group_node(attrs, prefix)
         else:
             root_attrs = attrs
         if sweep is not None:

@@ -68,8 +68,8 @@ def compress(
     Args:
         volume: Path or paths that `open_volume` reads, or a tree.
         store: Folder to write, usually ``something.zarr``.
-        psnr: Least PSNR in dB of every variable, or of those named (the others keep 35). Peaks are those of
-            `sciai.radar.data.names.PSNR_PEAK`; default 35.
+        psnr: Least PSNR in dB of every variable, or of those named (the others keep 35, or have what stands
+            under ``""``). Peaks are those of `sciai.radar.data.names.PSNR_PEAK`; default 35.
         max_error: Largest absolute error, in the variable's unit, of every variable or of those named; holds
             together with the PSNR.
         lossless: Every valid value comes back bit for bit; or the names of the variables for which it does.

@@ -106,7 +106,7 @@ def _read_plane(fetch: Any, store: Any, path: str, chunk_spec: ArraySpec) -> np.
         except DamagedStore as err:
             place = path.removeprefix(prefix).strip("/")
             raise DamagedStore(f"{label}: chunk {place} is damaged: {err}") from err
-    elif not (sweep.startswith("sweep_") and sweep[6:].isdigit()):
+    elif not (sweep.startswith("sweep_") and sweep[6:].isdecimal()):
         raise DamagedStore(f"{label}: {array_path} holds a chunk that belongs below sweep_<number>")
     else:
         seen: dict[str, bytes | None] = {

@@ -30,6 +30,7 @@ from sciai.radar.data.validity import (
     VALID,
     attributes,
     companion,
+    is_companion,
 )
 
 Array = npt.NDArray[Any]
@@ -269,12 +270,14 @@ def sweeps_of(tree: xr.DataTree) -> list[str]:
         >>> sweeps_of(xr.DataTree.from_dict({"/sweep_10": xr.Dataset(), "/sweep_2": xr.Dataset()}))
         ['sweep_2', 'sweep_10']
     """
-    names = [n for n in tree.children if n.startswith("sweep_") and n[6:].isdigit()]
+    names = [n for n in tree.children if n.startswith("sweep_") and n[6:].isdecimal()]
     return sorted(names, key=lambda n: int(n[6:]))
 
 
 def fields_of(sweep: Any) -> list[str]:
     """Names of the fields of a sweep: numeric [rays, gates] variables that are not companions.
+
+    A companion whose field was dropped is none either: beside fields, its name belongs to a mask.
 
     Args:
         sweep: an `xarray.Dataset`, or a node of a tree.
@@ -284,7 +287,6 @@ def fields_of(sweep: Any) -> list[str]:
         name = str(name)
         if v.ndim != 2 or v.dtype.kind not in "fiu" or "range" not in v.dims:
             continue
-        if name.endswith("_validity") and name[: -len("_validity")] in sweep.data_vars:
-            continue
-        names.append(name)
+        if not is_companion(name):
+            names.append(name)
     return names

@@ -20,6 +20,7 @@ from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput
 from sciai.radar.data.arguments import path_of
 from sciai.radar.data.build import Array, fields_of
+from sciai.radar.data.undecoded import UNDETECT
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, attributes, companion, validity_of
 from sciai.radar.data.write import attributes_of, checked_sweeps, netcdf_file, pack
 
@@ -95,13 +96,25 @@ def _gates(gates: Array) -> str:
     return f"{step}from {gates[0]:.6g} m" if gates.size else "none"
 
 
+def _classic(attrs: Mapping[Any, Any], skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Attributes as the classic model of netCDF has them: no lists of texts, no unsigned integers."""
+    plain = attributes_of(attrs, skip)
+    for key, value in plain.items():
+        if isinstance(value, list | tuple) and isinstance(value[0], str):
+            plain[key] = ", ".join(value)
+        elif isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "u":
+            fits = int(np.max(value)) <= np.iinfo(np.int32).max
+            plain[key] = value.astype(np.int32 if fits else np.float64)
+    return plain
+
+
 def _write_header(nc: Any, volume: xr.DataTree, sweeps: list[xr.Dataset], gates: Array) -> None:
     rays = np.array([ds["time"].size for ds in sweeps])
     for name, size in (("time", rays.sum()), ("range", gates.size), ("sweep", len(sweeps))):
         nc.createDimension(name, int(size))
     nc.createDimension("string_length", _CHARS)
     told = {k: str(volume.attrs.get(k, "")) for k in _TOLD}
-    extra = attributes_of(volume.attrs, ("Conventions", "version", *_TOLD))
+    extra = _classic(volume.attrs, ("Conventions", "version", *_TOLD))
     nc.setncatts({"Conventions": "CF/Radial", "version": "1.4", **told, **extra})
     times = np.concatenate([ds["time"].values for ds in sweeps]).astype("datetime64[ms]")
     start = times.min().astype("datetime64[s]")
@@ -166,11 +179,11 @@ def _write_field(nc: Any, field: str, sweeps: list[xr.Dataset], gates: int) -> N
         for k, a in given[0].attrs.items()
         if all(k in v.attrs and np.array_equal(v.attrs[k], a) for v in given)
     }
-    attrs = attributes_of(agreed, ("_FillValue",))
+    attrs = _classic(agreed, ("_FillValue", UNDETECT))  # codes of the source's packing, not of this one
     if codes.dtype.kind in "iu":
         attrs |= {"scale_factor": packed.scale, "add_offset": packed.offset}
     _put(nc, field, ("time", "range"), codes, attrs | {"coordinates": "elevation azimuth range"}, fill)
-    about = attributes_of(attributes(), ("flag_values",)) | {"flag_values": np.array([0, 1, 2], np.int8)}
+    about = _classic(attributes(), ("flag_values",)) | {"flag_values": np.array([0, 1, 2], np.int8)}
     _put(nc, companion(field), ("time", "range"), flags.astype(np.int8), about)
 
 

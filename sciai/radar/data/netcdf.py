@@ -22,6 +22,7 @@ from sciai.radar.data.build import Array, Field, Sweep, from_codes, seconds_afte
 from sciai.radar.data.inflate import Inflater
 from sciai.radar.data.loops import settle
 from sciai.radar.data.memory import hand_back
+from sciai.radar.data.text import unicode_of
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, SUFFIX, VALID, is_companion
 
 _SOME = 16  # sweeps after which memory that reading them has left is handed back
@@ -57,7 +58,7 @@ def _string(value: Any) -> str:
     if a.dtype.kind == "S" and a.dtype.itemsize == 1:
         a = np.asarray(b"".join(a.ravel().tolist()))
     item = a.item() if a.ndim == 0 else a.ravel()[0]
-    return item.decode("utf-8", "replace").strip("\0 ") if isinstance(item, bytes) else str(item).strip("\0 ")
+    return unicode_of(item if isinstance(item, bytes) else str(item)).strip("\0 ")
 
 
 def _attrs(v: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import xarray as xr
 from sciai.core.errors import BadInput
 from sciai.radar.data.build import Array, Field, Sweep, from_codes, seconds_after, sweep_dataset, volume_tree
 from sciai.radar.data.heritage import history_lines
+from sciai.radar.data.text import unicode_of
 
 _FRACTIONS = frozenset({"SQIH", "SQIV", "QIND", "RHOHV", "URHOHV"})
 
@@ -102,7 +103,7 @@ def _out_of_range(sweeps: list[xr.Dataset]) -> str | None:
 
 
 def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return unicode_of(value if isinstance(value, bytes) else str(value))
 
 
 def _attrs(group: h5py.Group, name: str) -> dict[str, Any]:

@@ -122,8 +122,8 @@ def _tidy_sweep(ds: xr.Dataset) -> xr.Dataset:
         v = ds[name]
         if v.dims[0] == "range":
             v = v.transpose()
-            if companion(name) in ds:
-                ds[companion(name)] = ds[companion(name)].transpose()
+        if companion(name) in ds and set(ds[companion(name)].dims) == set(v.dims):
+            ds[companion(name)] = ds[companion(name)].transpose(*v.dims)
         ds[name], ds[companion(name)] = _tidy_field(ds, v, name)
     return ds
 

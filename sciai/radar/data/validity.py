@@ -16,6 +16,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sciai.core.errors import BadInput
+
 VALID: Final = 0
 BELOW_NOISE: Final = 1
 MISSING: Final = 2
@@ -109,6 +111,12 @@ def validity_of(variables: Mapping[Any, Any], name: str) -> npt.NDArray[np.uint8
     if companion(name) not in variables:
         return from_values(values)
     stated = np.asarray(variables[companion(name)])
+    if stated.shape != values.shape or stated.dtype.kind not in "biuf":
+        raise BadInput(
+            f"{companion(name)} is {stated.dtype}{stated.shape}, {name} is {values.shape}",
+            field=companion(name),
+            fix="give it one number for each gate: 0 valid, 1 below noise, 2 missing; or drop it",
+        )
     if stated.dtype == np.uint8:
         flags = np.minimum(stated, np.uint8(MISSING))
     else:

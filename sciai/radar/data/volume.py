@@ -12,7 +12,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from sciai.core.errors import BadInput
+from sciai.core.errors import BadInput, DamagedStore, SciaiError
 from sciai.radar.data.arguments import path_of
 from sciai.radar.data.heritage import heritage_of, with_heritage
 from sciai.radar.data.memory import hand_back
@@ -47,6 +47,7 @@ def open_volume(source: Source | Sequence[str | os.PathLike[str]]) -> xr.DataTre
     Raises:
         BadInput: missing path, empty, truncated or unknown file, no data variable, files that do not
             belong together.
+        DamagedStore: a store whose ``zarr.json`` or chunks were altered.
 
     Example:
         >>> from sciai.radar.data import simulate
@@ -91,10 +92,21 @@ def _open_paths(paths: Sequence[Path]) -> xr.DataTree:
 def _open_one(path: Path) -> xr.DataTree:
     if path.is_dir():
         if (path / "zarr.json").exists():
-            stored = xr.open_datatree(path, engine="zarr", chunks=None)
-            return with_heritage(tidy_tree(stored), heritage_of(stored))
+            return _open_store(path)
         raise BadInput("a folder, not a radar file", file=path, fix="give the files in it")
     return _decode(_read(path), str(path))
+
+
+def _open_store(path: Path) -> xr.DataTree:
+    try:
+        stored = xr.open_datatree(path, engine="zarr", chunks=None)
+    except (SciaiError, MemoryError):
+        raise
+    except Exception as e:  # zarr and xarray name neither the store nor its zarr.json
+        raise DamagedStore(
+            f"{path}: zarr.json does not describe a volume ({type(e).__name__}: {e}); restore it from a copy"
+        ) from e
+    return with_heritage(tidy_tree(stored), heritage_of(stored))
 
 
 def _read(path: Path) -> bytes:

@@ -26,6 +26,7 @@ from sciai.core.errors import BadInput
 from sciai.radar.data.arguments import path_of, shown
 from sciai.radar.data.build import Array, fields_of, sweeps_of
 from sciai.radar.data.heritage import history_lines
+from sciai.radar.data.text import unicode_of
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, companion, is_companion, validity_of
 
 
@@ -204,7 +205,11 @@ def netcdf_file(path: Path, model: Literal["NETCDF4", "NETCDF4_CLASSIC"] = "NETC
 
 def attributes_of(attrs: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
     """Those attributes that a netCDF file can hold."""
-    return {str(k): v for k, v in attrs.items() if k not in skip and _can_be_attribute(v)}
+    return {
+        str(k): unicode_of(v) if isinstance(v, str) else v
+        for k, v in attrs.items()
+        if k not in skip and _can_be_attribute(v)
+    }
 
 
 def _can_be_attribute(value: Any) -> bool:

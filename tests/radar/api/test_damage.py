@@ -24,7 +24,7 @@ from sciai.radar import compress, decompress, open_volume, simulate
 from sciai.radar.api import info, verify
 from sciai.radar.api.atomic import FolderWriter, new_folder
 from sciai.radar.api.planes import PlaneReader, forget_planes
-from tests.radar.synthetic import volume
+from tests.radar.synthetic import one_field, volume
 
 
 def flip(path: Path, at: int, bit: int = 0) -> None:
@@ -182,6 +182,17 @@ def test_altered_metadata(tmp_path: Path, edit: Any) -> None:
             call(tmp_path / "a.zarr")
     with pytest.raises(DamagedStore, match=r"zarr\.json"):
         verify(volume(34), tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"zarr_format":3,', b"\xe1"])
+def test_a_store_without_metadata_is_no_volume(tmp_path: Path, content: bytes) -> None:
+    compress(one_field(np.ones((4, 5), np.float32)), tmp_path / "a.zarr", codec="plain").unwrap()
+    (tmp_path / "a.zarr/zarr.json").write_bytes(content)
+    with pytest.raises(DamagedStore, match=r"a\.zarr: zarr\.json"):
+        open_volume(tmp_path / "a.zarr")
+    with pytest.raises(DamagedStore, match=r"a\.zarr: zarr\.json"):
+        compress(tmp_path / "a.zarr", tmp_path / "b.zarr", codec="plain")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
 
 
 @pytest.mark.parametrize(
@@ -407,6 +418,22 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) 
     monkeypatch.setattr(FolderWriter, "write", write)
     with pytest.raises(SciaiError, match="disk is full"):
         compress(volume(47), tmp_path / "a.zarr", codec="plain")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("code", [errno.EFBIG, errno.EIO, errno.EROFS])
+def test_a_disk_that_fails_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    whole = Path.write_bytes
+
+    def write(self: Path, data: Any) -> int:
+        if self.suffix == ".0" and "ZDR" in self.parts:
+            raise OSError(code, os.strerror(code))
+        return whole(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(BadInput, match=rf"cannot write: {os.strerror(code)}.*nothing was left") as caught:
+        compress(volume(47), tmp_path / "a.zarr", codec="plain")
+    assert caught.value.file == tmp_path / "a.zarr"
     assert not list(tmp_path.iterdir())
 
 

@@ -133,3 +133,25 @@ def test_xradar_reads_it(tmp_path: Path) -> None:
     for name in ("azimuth", "elevation", "range", "DBZH", "ZDR"):
         expected = volume[f"sweep_0/{name}"].values
         np.testing.assert_allclose(tree[f"sweep_0/{name}"].values, expected, atol=1e-4)
+
+
+def test_attributes_that_the_classic_model_does_not_have(tmp_path: Path) -> None:
+    volume = simulate(0, 0, (1, 36, 60), ["DBZH"])
+    volume.attrs |= {"makers": ["A", "B"], "serial": np.uint64(2**40), "site": "Z\udcfcrich"}
+    volume["sweep_0/DBZH"].attrs |= {"bins": np.arange(3, dtype=np.uint8), "number": np.uint16(7)}
+    back = open_volume(write_cfradial1(volume, tmp_path / "x.nc"))
+    same(volume, back)
+    with netCDF4.Dataset(tmp_path / "x.nc") as nc:
+        assert (nc.makers, nc.serial, nc.site) == ("A, B", 2**40, "Zürich")
+    assert back["sweep_0/DBZH"].attrs["number"] == 7
+
+
+def test_the_code_of_no_echo_in_another_packing(tmp_path: Path) -> None:
+    """As xarray opens CfRadial 2: ``_Undetect`` tells of the codes on disk, here of the value 20 dBZ."""
+    volume = simulate(0, 0, (1, 36, 60), ["DBZH"])
+    field = volume["sweep_0"].to_dataset()["DBZH"]
+    field.values[field.notnull()] = np.round(field.values[field.notnull()])
+    field.attrs["_Undetect"], field.encoding = 20.0, {}
+    assert (field.values == 20).any()
+    volume["sweep_0/DBZH"] = field
+    same(volume, open_volume(write_cfradial1(volume, tmp_path / "x.nc")))
