@@ -159,7 +159,7 @@ def write_quantisers(
 
 
 def write_record(writer: FolderWriter, content: Mapping[str, Any], *, newer: bool = True) -> int:
-    """Write the record, last of all: `content`, and digests of ``zarr.json`` and of all files.
+    """Write the record, last of all: `content`, and digests of ``zarr.json``, of all files and of itself.
 
     Args:
         writer: The store.
@@ -173,9 +173,18 @@ def write_record(writer: FolderWriter, content: Mapping[str, Any], *, newer: boo
         "files": digest,
         **content,
     }
-    data = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
+    data = _dumped({**record, "record": _digest_of_record(record)})
     writer.write(RECORD, data)
     return len(data)
+
+
+def _dumped(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _digest_of_record(record: Mapping[str, Any]) -> str:
+    """SHA-256 of all that a record says, but for this digest."""
+    return hashlib.sha256(_dumped({k: v for k, v in record.items() if k != "record"})).hexdigest()
 
 
 def digest_of(keys: list[str], read: Callable[[str], bytes]) -> str:
@@ -230,6 +239,8 @@ def read_record(store: str | os.PathLike[str]) -> dict[str, Any]:
             raise TypeError("no list of variables")
         if int(record["format"]) > FORMAT:
             raise DamagedStore(f"{path}: written by a newer sciai (format {record['format']}); update sciai")
+        if record.get("record", "") not in ("", _digest_of_record(record)):  # older stores have none
+            raise ValueError("it does not have its checksum")
     except FileNotFoundError:
         raise BadInput(
             f"a Zarr store without {RECORD}",

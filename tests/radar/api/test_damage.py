@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sciai.radar import compress, decompress, open_volume, simulate
 from sciai.radar.api import info, verify
 from sciai.radar.api.atomic import FolderWriter, new_folder
 from sciai.radar.api.planes import PlaneReader, forget_planes
+from sciai.radar.api.store import read_record
 from tests.radar.synthetic import one_field, volume
 
 
@@ -144,6 +146,22 @@ def test_what_has_no_checksum_of_its_own(tmp_path: Path) -> None:
     flip(tmp_path / "a.zarr/sweep_0/prt/0", 3)
     proof = verify(tree, tmp_path / "a.zarr")
     assert [(f.check, f.where) for f in proof.findings if f.level == Level.REFUSE] == [("damaged", "store")]
+
+
+def test_a_record_is_as_it_was_written_or_altered(tmp_path: Path) -> None:
+    compress(volume(7), tmp_path / "a.zarr", codec="plain")
+    path = tmp_path / "a.zarr/record.json"
+    written, known = path.read_bytes(), read_record(tmp_path / "a.zarr")
+    kept = []
+    for at in range(0, len(written), 3):
+        path.write_bytes(written[:at] + bytes([written[at] ^ 1]) + written[at + 1 :])
+        with suppress(DamagedStore):
+            kept.append(read_record(tmp_path / "a.zarr"))
+    assert len(kept) < 4  # the name of its own checksum was hit, and nothing else
+    for found in kept:
+        assert {k: v for k, v in found.items() if k in known} == {
+            k: v for k, v in known.items() if k in found
+        }
 
 
 @pytest.mark.parametrize("name", ["record.json", "zarr.json", "0.0"])
