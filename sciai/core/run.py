@@ -185,7 +185,13 @@ def train(cfg: DictConfig) -> Trained:
 
 def _seed(cfg: DictConfig) -> None:
     import pytorch_lightning as pl
+    from omegaconf import OmegaConf
 
+    # those of the root only: a look at all keys stumbles over the ones that point to a missing one
+    if missing := [str(key) for key in cfg if OmegaConf.is_missing(cfg, str(key))]:
+        raise BadInput(
+            f"no value for {', '.join(missing)}", field=missing[0], fix=f"give one: {missing[0]}=..."
+        )
     if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
         raise BadInput(f"the seed is {cfg.seed!r}", field="seed", fix="use a whole number from 0 to 2^32 - 1")
     pl.seed_everything(cfg.seed, workers=True, verbose=False)

@@ -257,6 +257,7 @@ def test_a_state_that_was_cut_short_is_said_to_be(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("seed=-1", "field seed"),
+        ("+mine=??? +domain.path=${mine}", r"no value for mine .*mine=\.\.\."),
         ("seed=abc", "field seed"),
         ("trainer.max_time=90", "DD:HH:MM:SS"),
         ("trainer.precision=foo", "'foo' is invalid"),
@@ -268,7 +269,7 @@ def test_a_state_that_was_cut_short_is_said_to_be(tmp_path: Path) -> None:
 )
 def test_values_that_cannot_be_are_no_fault_of_sciai(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        train(config(tmp_path, "trainer.max_epochs=1", override))
+        train(config(tmp_path, "trainer.max_epochs=1", *override.split()))
 
 
 class _Bomb:
