@@ -86,6 +86,7 @@ def made_of(cfg: DictConfig, data: DataModule | None = None) -> dict[str, str]:
     content: Any = OmegaConf.to_container(cfg.domain, resolve=True)
     kept = {key: value for key, value in content.items() if key not in _LENGTH_AND_TEXT}
     found = {"seed": str(cfg.seed), **_flat(kept, "domain")}
+    found.pop("domain.lit.scheduler.steps", None)  # the length again, where a domain hands it on
     if data is not None:
         found["the data"] = _hash(jsonable(data.provenance, 10**9))
         found["their split"] = data.split.hash
