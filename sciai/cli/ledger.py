@@ -132,7 +132,7 @@ def print_anchor(folder: Folder) -> None:
 def show_entries(
     folder: Folder,
     id: Annotated[str, typer.Argument(help="One entry, whole, by id or number. [the last ones]")] = "",
-    last: Annotated[int, typer.Option(help="How many, counted from the end.")] = 20,
+    last: Annotated[int, typer.Option(min=1, help="How many, counted from the end.")] = 20,
     kind: Annotated[
         str, typer.Option(help="Only entries of this kind (answer, decision, release ...).")
     ] = "",

@@ -58,7 +58,8 @@ def train(domain: Domain, overrides: Overrides = None, json: AsJson = False) -> 
         return
     show.print_table(f"{domain}: trained in {done.seconds:.0f} s", ["figure", "value"], _rows(done.metrics))
     # with the same words: without them it would look for another checkpoint, and for other data
-    again = shlex.join(["sciai", "evaluate", domain, *(overrides or [])])
+    where = [] if done.path.name == "model" else [f"checkpoint={done.path}"]  # a rehearsal lies elsewhere
+    again = shlex.join(["sciai", "evaluate", domain, *(overrides or []), *where])
     show.stderr().print(f"checkpoint: {done.path}  (sha256 {done.hash[:12]})")
     show.stderr().print(f"next: {again}", markup=False, highlight=False, soft_wrap=True)
 

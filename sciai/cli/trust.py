@@ -138,7 +138,14 @@ def release(
         # whoever signs, conditions have to hold today
         proposed = propose(loaded, stage, use_class, conditions, audit=audit)  # type: ignore[arg-type]
         if key is None:
-            typer.echo("every condition holds; sign it with --key")
+            ready = "every condition holds; sign it with --key"
+            if json:
+                said = Finding("release", Level.OK, ready)
+                show.print_json(
+                    {"stage": standing.stage, "use_class": standing.use_class, "findings": [said]}
+                )
+            else:
+                typer.echo(ready)
             return
         earlier = Statement.load(file) if file.exists() else None
         sign(earlier, proposed, Signer.load(key), trusted()).save(file)

@@ -25,8 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from sciai.core.errors import BadInput, CheckpointError, SciaiError
+from sciai.core.resume import differing
 
-__all__ = ["Group", "Lit", "Loss", "WarmupCosine"]
+__all__ = ["Group", "Lit", "Loss", "WarmupCosine", "diverged"]
 
 Loss = Callable[[nn.Module, Any], Mapping[str, Tensor]]
 _TRAIN, _EVAL = 0, 1
@@ -103,7 +104,9 @@ class Lit(pl.LightningModule):
         grad_in_eval: whether loss and metrics need gradients in validation, test and prediction (forces are
             gradients of an energy). The trainer must then have ``inference_mode=False``.
         seed: seed of the randomness inside steps.
-        fingerprint: identifies data, network and loss; a resume with a different one is refused.
+        fingerprint: identifies data, network and loss; a resume with a different one is refused, where its
+            state is older than ``made_of``.
+        made_of: the same key by key, so that the refusal can name what differs.
 
     Raises:
         BadInput: when a group matches no parameter.
@@ -124,6 +127,7 @@ class Lit(pl.LightningModule):
         grad_in_eval: bool = False,
         seed: int = 0,
         fingerprint: str = "",
+        made_of: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         if ema is not None and not 0 < ema < 1:
@@ -133,7 +137,7 @@ class Lit(pl.LightningModule):
         self._loss, self._metrics, self._predict = loss, metrics, predict
         self._optimizer, self._scheduler, self._groups = optimizer, scheduler, tuple(groups)
         self._clip, self._ema, self._grad_in_eval = clip, ema, grad_in_eval
-        self._seed, self._fingerprint = seed, fingerprint
+        self._seed, self._fingerprint, self._made_of = seed, fingerprint, dict(made_of or {})
         self.parameter_groups()  # a pattern that matches nothing has to fail now, not after loading the data
 
     @property
@@ -180,7 +184,10 @@ class Lit(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimizer and, where there is one, the schedule per step."""
         make = self._optimizer or (lambda groups: torch.optim.AdamW(groups, lr=1e-3))
-        optimizer = make(self.parameter_groups())
+        try:
+            optimizer = make(self.parameter_groups())
+        except (TypeError, ValueError) as error:  # a rate below 0, say, or one that is no number
+            raise BadInput(f"the optimizer cannot be made: {error}", field="domain.lit.optimizer") from error
         if self._scheduler is None:
             return optimizer
         schedule = self._scheduler
@@ -207,8 +214,16 @@ class Lit(pl.LightningModule):
             self.log("train/grad_norm", norm)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """One batch through the loss."""
-        return self._run_loss(self.net, batch, "train")
+        """One batch through the loss.
+
+        Raises:
+            SciaiError: when the loss is not a number: from there on nothing is learned any more.
+        """
+        loss = self._run_loss(self.net, batch, "train")
+        # in half precision the gradient scaler skips a step that overflowed, and goes on
+        if not str(self.trainer.precision).startswith("16") and not bool(torch.isfinite(loss.detach()).all()):
+            raise diverged(self.trainer.global_step)
+        return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Loss and metrics of the averaged network."""
@@ -248,6 +263,7 @@ class Lit(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember what this run was trained on."""
         checkpoint["sciai_fingerprint"] = self._fingerprint
+        checkpoint["sciai_made_of"] = self._made_of
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to go on from a run on other data or another network.
@@ -256,13 +272,23 @@ class Lit(pl.LightningModule):
             checkpoint: the training state, as Lightning read it.
 
         Raises:
-            CheckpointError: when the fingerprint differs.
+            CheckpointError: when it was made of something else.
         """
-        if checkpoint.get("sciai_fingerprint", "") != self._fingerprint:
+        if then := checkpoint.get("sciai_made_of"):
+            told = differing(then, self._made_of)
+        else:
+            told = ["a part of it"] * (checkpoint.get("sciai_fingerprint", "") != self._fingerprint)
+        if told:
+            more = f" and {len(told) - 5} more" if len(told) > 5 else ""
             raise CheckpointError(
-                "the run to resume had another domain config or seed; give a new output folder, "
-                "set resume=false to start over, or restore the old config"
+                "the run to resume had another domain config, seed or data: "
+                f"{', '.join(told[:5])}{more} differ; give a new output folder (out=...), "
+                "set resume=false to start over, or restore what it had"
             )
+
+    def is_finite(self) -> bool:
+        """Whether every weight that would be shipped is a finite number."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self.best_net.parameters())
 
     def _evaluate(self, batch: Any, batch_idx: int, part: str) -> None:
         self._seed_step(_EVAL, batch_idx)  # noise in a validation loss is the same in every epoch
@@ -296,6 +322,19 @@ class Lit(pl.LightningModule):
     def _seed_step(self, kind: int, number: int) -> None:
         entropy = [self._seed, kind, number, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))
+
+
+def diverged(step: int) -> SciaiError:
+    """What to say when a training left the numbers.
+
+    Args:
+        step: number of optimizer steps by then.
+    """
+    return SciaiError(
+        f"the training diverged: after {step} steps the loss or a weight is no finite number; lower the "
+        "learning rate (domain.lit.optimizer.lr), clip gradients (domain.lit.clip), or look for values in "
+        "the data that are not finite; then start over (resume=false)"
+    )
 
 
 def _length(trainer: pl.Trainer) -> float:

@@ -21,8 +21,6 @@ What a domain's config (``conf/domain/<name>.yaml``) provides, each with its ``_
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +32,7 @@ from sciai.core.answer import Finding, Level, jsonable
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, CheckpointError, SciaiError
 from sciai.core.resources import conf_dir
+from sciai.core.resume import begin, made_of, old_fingerprint
 from sciai.core.seal import compare, seal_code, seal_data
 
 if TYPE_CHECKING:
@@ -131,25 +130,29 @@ def train(cfg: DictConfig) -> Trained:
 
     Files go to ``cfg.out``: ``model/`` (the checkpoint), ``state/last.ckpt`` (to resume; read with
     ``weights_only=True``) and ``log-N/metrics.csv`` (N counts resumes). A run that was killed goes on from
-    ``last.ckpt`` when called again with the same config, with the same loss curve as if it had not been.
+    ``last.ckpt`` when called again with the same config, with the same loss curve as if it had not been; its
+    length may be another. A rehearsal (``trainer.fast_dev_run``) writes to ``rehearsal/`` only.
 
     Args:
         cfg: what ``compose`` gives.
 
     Raises:
-        CheckpointError: when ``last.ckpt`` comes from another config.
-        SciaiError: when parts of the split share items.
+        BadInput: when the config cannot be used, or nothing can be written to ``cfg.out``.
+        CheckpointError: when ``last.ckpt`` is damaged, or comes from another config or other data.
+        SciaiError: when parts of the split share items, or the training diverges.
     """
-    import pytorch_lightning as pl
+    from sciai.core.lit import diverged
 
     started = time.monotonic()
     out = Path(cfg.out)
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    data, lit = build_data(cfg), build_lit(cfg)
-    trainer = _trainer(cfg, lit, out)
     rehearsal = bool(cfg.trainer.get("fast_dev_run", False))
-    last = out / "state" / "last.ckpt"
-    resume = str(last) if cfg.resume and last.is_file() and not rehearsal else None
+    # a rehearsal has learned nothing: its model must not replace one that has
+    path, last = out / ("rehearsal" if rehearsal else "model"), out / "state" / "last.ckpt"
+    _seed(cfg)
+    resume = begin(path, last, again=bool(cfg.resume) and not rehearsal, keep_states=rehearsal)
+    data = build_data(cfg)
+    lit = build_lit(cfg, data)
+    trainer = _trainer(cfg, lit, out)
     _fit(trainer, lit, data, resume)
     if not rehearsal:
         trainer.save_checkpoint(last)  # also where max_time ended the run between two saves
@@ -158,11 +161,13 @@ def train(cfg: DictConfig) -> Trained:
             import torch
 
             lit.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+    if not lit.is_finite():
+        raise diverged(trainer.global_step)
     metrics: dict[str, Any] = {}
     for part, run in (("val", trainer.validate), ("test", trainer.test)):
         if len(data.part(part)):
             metrics |= run(lit, datamodule=data, verbose=False, weights_only=True)[0]
-    path, digest, calibration = out / "model", "", {}
+    digest, calibration = "", {}
     if trainer.is_global_zero:
         net = lit.best_net.cpu().eval()
         calibrate, more, export = (_optional(cfg, key) for key in ("calibrate", "evaluate", "export"))
@@ -176,6 +181,20 @@ def train(cfg: DictConfig) -> Trained:
         digest = saved.save(path, overwrite=True).hash
     digest = trainer.strategy.broadcast(digest)
     return Trained(path, digest, metrics, calibration, time.monotonic() - started)
+
+
+def _seed(cfg: DictConfig) -> None:
+    import pytorch_lightning as pl
+    from omegaconf import OmegaConf
+
+    # those of the root only: a look at all keys stumbles over the ones that point to a missing one
+    if missing := [str(key) for key in cfg if OmegaConf.is_missing(cfg, str(key))]:
+        raise BadInput(
+            f"no value for {', '.join(missing)}", field=missing[0], fix=f"give one: {missing[0]}=..."
+        )
+    if not isinstance(cfg.seed, int) or not 0 <= cfg.seed < 2**32:
+        raise BadInput(f"the seed is {cfg.seed!r}", field="seed", fix="use a whole number from 0 to 2^32 - 1")
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
 
 
 def evaluate(cfg: DictConfig) -> Evaluation:
@@ -192,9 +211,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         CheckpointError: when the checkpoint is damaged or does not fit the domain's network.
         BadInput: when there is no test part.
     """
-    import pytorch_lightning as pl
-
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    _seed(cfg)
     saved = Checkpoint.load(cfg.checkpoint)
     data, lit = build_data(cfg), build_lit(cfg)
     if not len(data.part("test")):
@@ -238,11 +255,12 @@ def build_data(cfg: DictConfig) -> DataModule:
     return data
 
 
-def build_lit(cfg: DictConfig) -> Lit:
+def build_lit(cfg: DictConfig, data: DataModule | None = None) -> Lit:
     """Network, loss and how to train them.
 
     Args:
         cfg: what ``compose`` gives.
+        data: what it will learn from, so that a resume with other data is refused.
 
     Raises:
         BadInput: when the domain's config lacks a part.
@@ -257,7 +275,8 @@ def build_lit(cfg: DictConfig) -> Lit:
         metrics=_optional(cfg, "metrics"),
         predict=_optional(cfg, "predict"),
         seed=cfg.seed,
-        fingerprint=_fingerprint(cfg),
+        fingerprint=old_fingerprint(cfg),
+        made_of=made_of(cfg, data),
         **options,
     )
 
@@ -315,6 +334,13 @@ def _trainer(cfg: DictConfig, lit: Lit, out: Path | None) -> pl.Trainer:
         elif cfg.keep != "last":
             raise BadInput(f"keep is {cfg.keep!r}", field="keep", fix="use best or last")
     options["enable_checkpointing"] = bool(callbacks)
+    if not isinstance(cfg.trainer.get("max_time"), str | Mapping | None):
+        raise BadInput(
+            f"max_time is {cfg.trainer.max_time!r}",
+            field="trainer.max_time",
+            unit="DD:HH:MM:SS",
+            fix="write 00:01:30:00 for 90 minutes",
+        )
     trainer: pl.Trainer = _instantiate(cfg.trainer, callbacks=callbacks, **options)
     return trainer
 
@@ -340,19 +366,17 @@ def _instantiate(config: Any, **more: Any) -> Any:
             cause = cause.__cause__
         if isinstance(cause, SciaiError):
             raise cause from None
-        raise
+        place = config.get("_target_", "") if hasattr(config, "get") else ""
+        reason = str(error).splitlines()[0] if cause is None else f"{type(cause).__name__}: {cause}"
+        raise BadInput(
+            f"the configuration of {place or 'a part'} does not work: {reason}",
+            field=str(getattr(error, "full_key", "") or "") or None,
+            fix="look at the overrides; --debug shows the traceback",
+        ) from error
 
 
 def _optional(cfg: DictConfig, key: str) -> Any:
     return _instantiate(cfg.domain[key]) if cfg.domain.get(key) is not None else None
-
-
-def _fingerprint(cfg: DictConfig) -> str:
-    """Hash of everything that shapes the loss curve except the length of the run."""
-    from omegaconf import OmegaConf
-
-    content = {"domain": OmegaConf.to_container(cfg.domain, resolve=True), "seed": cfg.seed}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _card(

@@ -14,6 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from sciai.core.errors import BadInput
+
 __all__ = ["Calibrate", "Sine", "loss", "mean_and_log_sd", "metrics", "network"]
 
 
@@ -88,6 +90,8 @@ class Calibrate:
             for batch in data.loader("calibrate"):
                 mean, log_sd = mean_and_log_sd(net, batch["x"])
                 scores.append(((batch["y"] - mean).abs() / log_sd.exp()).numpy())
+        if not scores:
+            raise BadInput("there is nothing to calibrate with", field="domain.data.fractions.calibrate")
         residuals = np.concatenate(scores)
         q = float(self.quantile(residuals, self.alpha))
         return {"data": "split part 'calibrate'", "n": len(residuals), "alpha": self.alpha, "scale": q}

@@ -92,9 +92,19 @@ class Head:
             content = json.loads(Path(path).read_text())
             if not isinstance(content, dict) or content.keys() != {f.name for f in fields(cls)}:
                 raise ValueError("it lacks fields; `sciai ledger anchor` prints one")
-            return cls(**content)
-        except (OSError, ValueError) as error:
+            return cls(**_typed(cls, content))
+        except (OSError, ValueError, RecursionError) as error:
             raise DamagedStore(f"{path} is not the head of a ledger: {error}") from error
+
+
+def _typed(kind: type[Entry] | type[Head], content: Any) -> dict[str, Any]:
+    """The fields of what was read; who verifies must not stumble over a number where a text belongs."""
+    types = {"int": int, "str": str}  # annotations are texts here
+    for field in fields(kind):
+        wanted = types.get(str(field.type), dict)
+        if field.name in content and type(content[field.name]) is not wanted:
+            raise ValueError(f"{field.name!r} is not of type {wanted.__name__}")
+    return dict(content)
 
 
 def parsed(line: bytes, file: Path, number: int) -> Entry:
@@ -111,8 +121,8 @@ def parsed(line: bytes, file: Path, number: int) -> Entry:
     try:
         if not line.endswith(b"\n"):
             raise ValueError("the line is cut off")
-        return Entry(**json.loads(line))
-    except (ValueError, TypeError) as error:
+        return Entry(**_typed(Entry, json.loads(line)))
+    except (ValueError, TypeError, RecursionError) as error:
         raise DamagedStore(f"{file}, line {number + 1}: {error}") from error
 
 

@@ -89,7 +89,10 @@ class Signer:
             private = load_pem_private_key(file.read_bytes(), None)
         except OSError as error:
             raise BadInput(f"cannot read the key: {error.strerror}", file=file) from error
-        except (ValueError, TypeError) as error:
+        except TypeError as error:  # how cryptography says that a passphrase is wanted
+            fix = "write it without: openssl pkey -in FILE -out PLAIN; or make one: sciai key new FILE"
+            raise BadInput("the key is locked with a passphrase", file=file, fix=fix) from error
+        except ValueError as error:
             raise BadInput(
                 "not a private key in PEM", file=file, fix="make one: sciai key new FILE"
             ) from error

@@ -241,7 +241,7 @@ def test_the_schedule_ends_with_the_run(options: dict[str, Any], steps: int) -> 
     """Forty-eight training items in batches of eight: the last step has the lowest rate, and no other."""
     watch = Watch()
     schedule = WarmupCosine(floor=0.1)
-    lit = Lit(net(), loss, partial(torch.optim.SGD, lr=1.0), scheduler=schedule)
+    lit = Lit(net(), loss, partial(torch.optim.SGD, lr=1.0), scheduler=schedule, clip=0.01)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
     trainer = pl.Trainer(accelerator="cpu", enable_checkpointing=False, callbacks=[watch], **quiet, **options)
     trainer.fit(lit, datamodule=DataModule(Line(), 8, {"train": 0.8, "val": 0.2}))

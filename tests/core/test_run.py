@@ -18,7 +18,7 @@ import torch
 from sciai.core import tutorial
 from sciai.core.answer import Level
 from sciai.core.checkpoint import Checkpoint
-from sciai.core.errors import BadInput, CheckpointError
+from sciai.core.errors import BadInput, CheckpointError, SciaiError
 from sciai.core.run import compose, evaluate, pick_precision, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -158,6 +158,118 @@ def test_resuming_with_another_config_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="another domain config"):
         train(config(tmp_path, "domain.net.width=8"))
     train(config(tmp_path, "domain.net.width=8", "resume=false"))
+
+
+def test_a_run_goes_on_where_only_its_length_or_its_card_changed(tmp_path: Path) -> None:
+    constant = ["~domain.lit.scheduler", "trainer.max_epochs=${domain.max_epochs}"]
+    train(config(tmp_path, *constant, "domain.max_epochs=2"))
+    longer = [*constant, "domain.max_epochs=4", "domain.card.summary=Another"]
+    train(config(tmp_path, *longer))
+    train(config(tmp_path / "straight", *longer))
+    assert curve(tmp_path) == curve(tmp_path / "straight")
+
+
+def test_a_refused_resume_names_what_differs(tmp_path: Path) -> None:
+    train(config(tmp_path, "trainer.max_epochs=1"))
+    with pytest.raises(CheckpointError, match=r"seed \(0, now 3\).*resume=false"):
+        train(config(tmp_path, "seed=3"))
+    with pytest.raises(CheckpointError, match=r"domain\.net\.width \(32, now 8\)"):
+        train(config(tmp_path, "domain.net.width=8"))
+
+
+def test_a_run_does_not_go_on_with_data_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same words, but a file grew: what is test now may have been trained on."""
+    train(config(tmp_path, "trainer.max_epochs=1"))
+    before, plain = Checkpoint.verify(tmp_path / "model"), tutorial.Sine
+    monkeypatch.setattr(tutorial, "Sine", lambda n, seed: plain(n + 64, seed=seed))
+    with pytest.raises(CheckpointError, match="data: the data, their split differ"):
+        train(config(tmp_path, "trainer.max_epochs=2"))
+    assert Checkpoint.verify(tmp_path / "model") == before
+
+
+def test_a_state_of_before_is_told_by_its_fingerprint(tmp_path: Path) -> None:
+    train(config(tmp_path, "trainer.max_epochs=1"))
+    last = tmp_path / "state" / "last.ckpt"
+    state = torch.load(last, weights_only=True)
+    del state["sciai_made_of"]
+    torch.save(state, last)
+    with pytest.raises(CheckpointError, match="another domain config"):
+        train(config(tmp_path, "seed=3"))
+    train(config(tmp_path, "trainer.max_epochs=2"))
+
+
+def test_a_rehearsal_leaves_the_trained_model_alone(tmp_path: Path) -> None:
+    done = train(config(tmp_path, "trainer.max_epochs=1"))
+    files = {file: file.read_bytes() for name in ("model", "state") for file in (tmp_path / name).iterdir()}
+    tried = train(config(tmp_path, "trainer.fast_dev_run=true"))
+    assert Checkpoint.verify(done.path) == done.hash != tried.hash
+    assert all(file.read_bytes() == content for file, content in files.items())
+
+
+def test_starting_over_does_not_ship_the_best_of_an_earlier_run(tmp_path: Path) -> None:
+    learned = train(config(tmp_path))
+    anew = ["resume=false", "trainer.max_steps=1", "trainer.check_val_every_n_epoch=50"]  # no validation
+    over = train(config(tmp_path, *anew))
+    assert over.metrics["val/loss"] > learned.metrics["val/loss"]
+
+
+def test_a_training_that_diverges_ships_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = ["~domain.calibrate", "domain.lit.optimizer.lr=1e30"]
+    with pytest.raises(SciaiError, match=r"diverged.*lr"):
+        train(config(tmp_path / "a", *nothing))
+
+    def ruin(net: Any, batch: Any) -> Any:
+        found = _plain_loss(net, batch)
+        with torch.no_grad():
+            net[0].bias.fill_(torch.inf)  # as a last step does whose loss was still a number
+        return found
+
+    monkeypatch.setattr(tutorial, "loss", ruin)
+    with pytest.raises(SciaiError, match="diverged"):
+        train(config(tmp_path / "b", "trainer.max_steps=1", "~domain.calibrate"))
+    assert not list(tmp_path.glob("*/model"))
+
+
+def test_what_cannot_be_saved_is_said_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tutorial, "loss", lambda net, batch: pytest.fail("it trained"))
+    mine = tmp_path / "a" / "model" / "thesis.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(BadInput, match="no checkpoint"):
+        train(config(tmp_path / "a"))
+    assert mine.read_text() == "mine"
+    with pytest.raises(BadInput, match="cannot make the folder"):
+        train(config(mine))
+
+
+def test_a_state_that_was_cut_short_is_said_to_be(tmp_path: Path) -> None:
+    train(config(tmp_path, "trainer.max_epochs=1"))
+    last = tmp_path / "state" / "last.ckpt"
+    for size in (last.stat().st_size // 2, 0):
+        last.write_bytes(last.read_bytes()[:size])
+        with pytest.raises(CheckpointError, match=r"damaged.*delete it"):
+            train(config(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=-1", "field seed"),
+        ("+mine=??? +domain.path=${mine}", r"no value for mine .*mine=\.\.\."),
+        ("seed=abc", "field seed"),
+        ("trainer.max_time=90", "DD:HH:MM:SS"),
+        ("trainer.precision=foo", "'foo' is invalid"),
+        ("domain.lit.optimizer.lr=-1", "Invalid learning rate"),
+        ("domain.lit.optimizer.lr=abc", r"domain\.lit\.optimizer"),
+        ("domain.net._target_=sciai.nowhere", "sciai.nowhere"),
+        ("domain.data.fractions.calibrate=0", "nothing to calibrate"),
+    ],
+)
+def test_values_that_cannot_be_are_no_fault_of_sciai(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        train(config(tmp_path, "trainer.max_epochs=1", *override.split()))
 
 
 class _Bomb:

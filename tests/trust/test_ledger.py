@@ -86,6 +86,29 @@ def test_tampering_is_found(
     assert message in complaints(ledger)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("signature", 5), ("signature", None), ("hash", None), ("body", 3), ("time", [])]
+)
+def test_a_field_of_another_type_is_found(ledger: Ledger, field: str, value: object) -> None:
+    written = lines(ledger)
+    put(ledger, [*written[:2], json.dumps({**json.loads(written[2]), field: value}).encode() + b"\n"])
+    assert f"line 3: '{field}' is not of type" in complaints(ledger)
+    with pytest.raises(DamagedStore, match="line 3"):
+        list(ledger.entries())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("entries", "5"), ("signature", 3), ("key", []), ("size", True)]
+)
+def test_an_anchor_with_a_field_of_another_type(
+    ledger: Ledger, tmp_path: Path, field: str, value: object
+) -> None:
+    content = json.loads((ledger.folder / "head.json").read_text())
+    (tmp_path / "anchor.json").write_text(json.dumps({**content, field: value}))
+    with pytest.raises(DamagedStore, match=f"anchor.json.*'{field}' is not of type"):
+        Head.load(tmp_path / "anchor.json")
+
+
 def test_nothing_is_appended_behind_a_removed_end(ledger: Ledger) -> None:
     put(ledger, lines(ledger)[:4])
     with pytest.raises(DamagedStore, match="removed"):

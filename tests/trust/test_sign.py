@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +48,12 @@ def test_keys_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "text.pem").write_text("not a key")
     with pytest.raises(BadInput, match="PEM"):
         Signer.load(tmp_path / "text.pem")
+    locked = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+    )
+    (tmp_path / "locked.pem").write_bytes(locked)
+    with pytest.raises(BadInput, match=r"passphrase.*locked\.pem"):
+        Signer.load(tmp_path / "locked.pem")
     with pytest.raises(BadInput, match="32-byte"):
         key_id("AAAA")
     with pytest.raises(BadInput, match="name"):
