@@ -89,9 +89,14 @@ class Statement:
             DamagedStore: where it is not of that form.
         """
         try:
-            return cls(**json.loads(Path(path).read_text()))
+            statement = cls(**json.loads(Path(path).read_text()))
+            for name, value in asdict(statement).items():
+                kind = dict if name in ("figures", "signatures") else str
+                if not isinstance(value, kind):
+                    raise TypeError(f"{name} is {value!r}")
         except (OSError, ValueError, TypeError) as error:
             raise DamagedStore(f"{path} is not a release statement: {error}") from error
+        return statement
 
 
 @dataclass(frozen=True)

@@ -233,8 +233,8 @@ class Ledger:
         Raises:
             BadInput: no such entry, or more than one.
         """
-        by_number = id.isdigit() and len(id) < 6
-        found = [e for e in self.entries() if (str(e.number) == id if by_number else e.hash.startswith(id))]
+        by_hash = len(id) >= 6 or not id.isdecimal()
+        found = [e for e in self.entries() if str(e.number) == id or (by_hash and e.hash.startswith(id))]
         if len(found) != 1:
             raise BadInput(
                 f"{len(found) or 'no'} entries are called {id!r}",

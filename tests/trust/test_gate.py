@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -238,6 +238,11 @@ def test_reports_and_statements_that_are_none(tmp_path: Path) -> None:
         load_audit(tmp_path / "bad.json")
     with pytest.raises(DamagedStore):
         Statement.load(tmp_path / "bad.json")
+    text = dict.fromkeys((f.name for f in fields(Statement)), "x")
+    for wrong in ({"signatures": []}, {"figures": None}, {"figures": {}, "signatures": {}, "issued": 3}):
+        (tmp_path / "odd.json").write_text(json.dumps({**text, "figures": {}, "signatures": {}, **wrong}))
+        with pytest.raises(DamagedStore, match="is not a release statement: "):
+            Statement.load(tmp_path / "odd.json")
     with pytest.raises(BadInput, match="cannot read"):
         Conditions.load(tmp_path / "missing.yaml")
 

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -314,6 +315,17 @@ def test_an_unknown_id_is_said_with_the_way_out(ledger: Ledger) -> None:
         with pytest.raises(BadInput, match="sciai ledger show"):
             ledger.find(id)
     assert ledger.find(ledger.find("2").id).number == 2
+
+
+def test_entries_beyond_a_hundred_thousand_are_found_by_number(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = replace(ledger.find("2"), number=123456)
+    twin = replace(ledger.find("3"), hash="234567" + "0" * 58)
+    monkeypatch.setattr(Ledger, "entries", lambda self: iter([late, twin]))
+    assert ledger.find("123456") == late
+    assert ledger.find("234567") == twin
+    assert ledger.find("3") == twin
 
 
 def test_without_its_salt_nothing_personal_is_recorded(ledger: Ledger) -> None:
