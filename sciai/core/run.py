@@ -30,10 +30,11 @@ from typing import TYPE_CHECKING, Any
 
 from sciai.core.answer import Finding, Level, jsonable
 from sciai.core.checkpoint import Card, Checkpoint
-from sciai.core.errors import BadInput, CheckpointError, SciaiError
+from sciai.core.errors import BadInput
 from sciai.core.resources import conf_dir
 from sciai.core.resume import begin, made_of, old_fingerprint
 from sciai.core.seal import compare, seal_code, seal_data
+from sciai.core.trainer import fit, made, trainer_of
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -49,7 +50,6 @@ __all__ = [
     "build_lit",
     "compose",
     "evaluate",
-    "pick_precision",
     "train",
 ]
 
@@ -152,8 +152,8 @@ def train(cfg: DictConfig) -> Trained:
     resume = begin(path, last, again=bool(cfg.resume) and not rehearsal, keep_states=rehearsal)
     data = build_data(cfg)
     lit = build_lit(cfg, data)
-    trainer = _trainer(cfg, lit, out)
-    _fit(trainer, lit, data, resume)
+    trainer = trainer_of(cfg, lit, out)
+    fit(trainer, lit, data, resume)
     if not rehearsal:
         trainer.save_checkpoint(last)  # also where max_time ended the run between two saves
         best = out / "state" / "best.ckpt"
@@ -222,7 +222,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         restore(net, saved)
     else:
         saved.load_into(net)
-    trainer = _trainer(cfg, lit, None)
+    trainer = trainer_of(cfg, lit, None)
     metrics: dict[str, Any] = dict(trainer.test(lit, datamodule=data, verbose=False, weights_only=True)[0])
     worst: tuple[Mapping[str, Any], ...] = ()
     more = _optional(cfg, "evaluate")
@@ -251,7 +251,7 @@ def build_data(cfg: DictConfig) -> DataModule:
         BadInput: when the domain's config lacks it.
     """
     _demand(cfg, "name", "data")
-    data: DataModule = _instantiate(cfg.domain.data)
+    data: DataModule = made(cfg.domain.data)
     return data
 
 
@@ -268,10 +268,10 @@ def build_lit(cfg: DictConfig, data: DataModule | None = None) -> Lit:
     from sciai.core.lit import Lit
 
     _demand(cfg, "name", "net", "loss")
-    options = _instantiate(cfg.domain.lit, _convert_="all") if "lit" in cfg.domain else {}
+    options = made(cfg.domain.lit, _convert_="all") if "lit" in cfg.domain else {}
     return Lit(
-        _instantiate(cfg.domain.net),
-        _instantiate(cfg.domain.loss),
+        made(cfg.domain.net),
+        made(cfg.domain.loss),
         metrics=_optional(cfg, "metrics"),
         predict=_optional(cfg, "predict"),
         seed=cfg.seed,
@@ -287,96 +287,8 @@ def _demand(cfg: DictConfig, *keys: str) -> None:
             raise BadInput(f"the domain's config has no {key!r}", field=f"domain.{key}")
 
 
-def pick_precision(wanted: str, accelerator: str = "auto") -> str:
-    """Turn precision ``auto`` into bf16 where the device has it, else single; others stay as they are.
-
-    >>> pick_precision("auto", "cpu")
-    '32-true'
-    """
-    if wanted != "auto":
-        return wanted
-    import torch
-
-    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
-
-
-def _fit(trainer: pl.Trainer, lit: Lit, data: DataModule, resume: str | None) -> None:
-    import pickle
-
-    try:
-        # weights_only: a training state is a pickle, and one that was tampered with must not run code
-        trainer.fit(lit, datamodule=data, ckpt_path=resume, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{resume} holds more than tensors and plain values, and was not opened; delete it to start over"
-        ) from error
-
-
-def _trainer(cfg: DictConfig, lit: Lit, out: Path | None) -> pl.Trainer:
-    """The trainer of a config; with an output folder it logs and saves there."""
-    from pytorch_lightning.callbacks import ModelCheckpoint
-    from pytorch_lightning.loggers import CSVLogger
-
-    precision = pick_precision(cfg.trainer.precision, cfg.trainer.accelerator)
-    options: dict[str, Any] = {
-        "precision": precision,
-        "inference_mode": not lit.grad_in_eval,
-        "logger": False,
-    }
-    callbacks: list[pl.Callback] = []
-    if out is not None:
-        options["logger"] = CSVLogger(out, name="", version=_fresh_log(out))
-        state: dict[str, Any] = {"dirpath": out / "state", "enable_version_counter": False}
-        callbacks.append(ModelCheckpoint(filename="last", every_n_train_steps=cfg.save_every, **state))
-        if cfg.keep == "best":
-            callbacks.append(ModelCheckpoint(filename="best", monitor="val/loss", **state))
-        elif cfg.keep != "last":
-            raise BadInput(f"keep is {cfg.keep!r}", field="keep", fix="use best or last")
-    options["enable_checkpointing"] = bool(callbacks)
-    if not isinstance(cfg.trainer.get("max_time"), str | Mapping | None):
-        raise BadInput(
-            f"max_time is {cfg.trainer.max_time!r}",
-            field="trainer.max_time",
-            unit="DD:HH:MM:SS",
-            fix="write 00:01:30:00 for 90 minutes",
-        )
-    trainer: pl.Trainer = _instantiate(cfg.trainer, callbacks=callbacks, **options)
-    return trainer
-
-
-def _fresh_log(out: Path) -> str:
-    """A resumed run gets a log of its own: the logger would delete the one that is there."""
-    number = 1
-    while (out / (name := f"log-{number}")).exists():
-        number += 1
-    return name
-
-
-def _instantiate(config: Any, **more: Any) -> Any:
-    """What a part of the configuration stands for; an error on purpose comes as it was raised."""
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
-
-    try:
-        return instantiate(config, **more)
-    except InstantiationException as error:
-        cause = error.__cause__
-        while isinstance(cause, InstantiationException):  # a part inside a part
-            cause = cause.__cause__
-        if isinstance(cause, SciaiError):
-            raise cause from None
-        place = config.get("_target_", "") if hasattr(config, "get") else ""
-        reason = str(error).splitlines()[0] if cause is None else f"{type(cause).__name__}: {cause}"
-        raise BadInput(
-            f"the configuration of {place or 'a part'} does not work: {reason}",
-            field=str(getattr(error, "full_key", "") or "") or None,
-            fix="look at the overrides; --debug shows the traceback",
-        ) from error
-
-
 def _optional(cfg: DictConfig, key: str) -> Any:
-    return _instantiate(cfg.domain[key]) if cfg.domain.get(key) is not None else None
+    return made(cfg.domain[key]) if cfg.domain.get(key) is not None else None
 
 
 def _card(

@@ -19,7 +19,7 @@ from sciai.core import tutorial
 from sciai.core.answer import Level
 from sciai.core.checkpoint import Checkpoint
 from sciai.core.errors import BadInput, CheckpointError, SciaiError
-from sciai.core.run import compose, evaluate, pick_precision, train
+from sciai.core.run import compose, evaluate, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -320,16 +320,6 @@ def test_compose_explains_what_it_does_not_know() -> None:
     del cfg.domain.loss
     with pytest.raises(BadInput, match="loss"):
         train(cfg)
-
-
-@pytest.mark.parametrize("has_bf16", [True, False])
-def test_precision_follows_the_device(monkeypatch: pytest.MonkeyPatch, has_bf16: bool) -> None:
-    assert pick_precision("auto", "cpu") == "32-true"
-    assert pick_precision("16-mixed", "cpu") == "16-mixed"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bf16)
-    assert pick_precision("auto", "gpu") == ("bf16-mixed" if has_bf16 else "32-true")
-    assert pick_precision("auto", "cpu") == "32-true"
 
 
 def _run_elsewhere(code: str) -> subprocess.Popen[str]:

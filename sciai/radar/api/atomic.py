@@ -29,8 +29,8 @@ class FolderWriter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.sizes: dict[str, int] = {}
-        self.failure: OSError | None = None
-        """What the disk said when a file could not be written; other errors are of whoever hands in data."""
+        self.failures: list[OSError] = []
+        """What the disk said to each thread that writes; other errors are of whoever hands in data."""
         self._closed = False
         self._making = threading.Lock()
 
@@ -51,7 +51,7 @@ class FolderWriter:
                     path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
         except OSError as err:
-            self.failure = err
+            self.failures.append(err)
             raise
         self.sizes[key] = len(data)
 
@@ -111,7 +111,7 @@ def new_folder(target: str | os.PathLike[str], *, overwrite: bool = False) -> It
                 f"the disk is full: {path} needs more than the {written / 1e3:.0f} kB written so far; "
                 "nothing was left behind"
             ) from err
-        if err is writer.failure:
+        if any(err is failure for failure in writer.failures):
             raise BadInput(
                 f"cannot write: {err.strerror or err}",
                 file=path,

@@ -250,7 +250,7 @@ def read_record(store: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as err:
         raise _unreadable(err, path / RECORD) from err
     except (ValueError, KeyError, TypeError) as err:
-        raise DamagedStore(f"{path}: {RECORD} was altered ({err})") from err
+        raise DamagedStore(f"{path}: {RECORD} was altered ({err}); restore it from a copy") from err
     return record
 
 
