@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -121,6 +122,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # --debug is welcome anywhere, also behind the sub-command, where people add it after a failure
     debug = "--debug" in arguments or bool(os.environ.get("SCIAI_DEBUG"))
     arguments = [word for word in arguments if word != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        # an answer must not end in the middle for a sign that the terminal's encoding lacks
+        if isinstance(stream, TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")
     try:
         app(args=arguments, prog_name="sciai")
     except SystemExit as stop:

@@ -79,8 +79,9 @@ def audit(
         show.print_json(record)
     else:
         _tell(record)
-    show.stderr().print(f"report: {report}")
-    show.stderr().print(f"evidence: {kept}" if kept else "not kept as evidence for a release")
+    show.stderr().print(f"report: {report}", markup=False)
+    told = f"evidence: {kept}" if kept else "not kept as evidence for a release"
+    show.stderr().print(told, markup=False)
     if not record["passed"]:
         raise typer.Exit(3)
 
@@ -116,6 +117,6 @@ def _keep(record: dict[str, Any], folder: Path) -> Path | None:
     try:
         save(record, target)
     except BadInput as error:
-        show.stderr().print(f"[yellow]{error}[/]")
+        show.stderr().print(str(error), style="yellow", markup=False)
         return None
     return target

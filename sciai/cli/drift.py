@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sciai.cli import show
+from sciai.cli import show, trust
 
 if TYPE_CHECKING:
-    from sciai.trust.ledger import Ledger
+    from sciai.core.answer import Finding
 
 
 def drift(
@@ -45,29 +44,33 @@ def drift(
     sciai drift atoms candidates.extxyz
     sciai drift radar new/*.h5
     """
+    from sciai.core.answer import Level
     from sciai.core.errors import BadInput
     from sciai.trust.drift import Drift
 
     if domain not in ("atoms", "health", "radar"):
         raise BadInput(f"no domain is called {domain!r}", fix="choose atoms, health or radar")
-    if (source / "ledger.json").is_file():
-        from sciai.trust.ledger import Ledger
-
-        distances = list(_asked(Ledger(source), domain))
-        known, more_distances = _known(domain, model, [])
-    else:
-        known, more_distances = _known(domain, model, [source, *(more or [])])
-        distances = []
-    distances += more_distances
-    if not distances:
+    paths = [source, *(more or [])]
+    ledgers = [path for path in paths if (path / "ledger.json").is_file()]
+    if ledgers and len(paths) > 1:
         raise BadInput(
-            f"no question of {domain} there has a distance from training",
+            "a ledger and more beside it are no one stream", file=ledgers[0], fix="give them one by one"
+        )
+    known, distances = _known(domain, model, [] if ledgers else paths)
+    without: list[Finding] = []
+    if ledgers:
+        distances, without = _asked(source, domain, model)
+    if not distances:
+        told = "".join(f"; {finding.message}" for finding in without)
+        raise BadInput(
+            f"no question of {domain} there has a distance from training{told}",
             file=source,
             fix="ask something first; of people two numbers of body or blood have to be known",
         )
     watch = Drift(known, rate)
     watch.observe(distances)
-    found = watch.check()
+    alarm = watch.check()
+    found = [*alarm, *without]
     far = sum(d > sorted(known)[-1 - len(known) // 100] for d in distances)
     figures: dict[str, Any] = {
         "domain": domain,
@@ -88,8 +91,8 @@ def drift(
             f"{watch.log_evidence:.1f}, alarm at {-_log(rate):.1f} (false in at most {rate:.2g} of all "
             f"streams); {far} lie beyond 99 % of the held-out ones"
         )
-        show.print_findings(found, "caution" if found else "ok")
-    if found:
+        show.print_findings(found, max((f.level for f in found), default=Level.OK).name.lower())
+    if alarm:
         raise typer.Exit(3)
 
 
@@ -99,16 +102,48 @@ def _log(x: float) -> float:
     return math.log(x)
 
 
-def _asked(ledger: Ledger, domain: str) -> Iterator[float]:
-    """Distances of the questions in a ledger, oldest first; one asked again at once counts once."""
-    before = None
-    for entry in ledger.entries():
-        distance = entry.body.get("distance") if entry.kind == "answer" else None
-        if entry.body.get("domain") == domain and isinstance(distance, int | float):
-            subject = entry.body.get("subject") or distance
+def _asked(folder: Path, domain: str, model: str | None) -> tuple[list[float], list[Finding]]:
+    """Distances of the questions in a ledger, oldest first; one asked again at once counts once.
+
+    And what is not among them: a stream of which half was refused at sight is not like what was learned.
+    """
+    from sciai.core.answer import Finding, Level
+    from sciai.core.checkpoint import Checkpoint
+    from sciai.core.errors import BadInput
+    from sciai.trust.ledger import Ledger
+
+    kept = Ledger(folder)
+    if wrong := [f.message for f in kept.verify() if f.level > Level.OK]:
+        raise BadInput(f"the ledger does not hold: {wrong[0]}", file=folder, fix="sciai ledger verify")
+    # distances of two models cannot be ranked together; those of volumes are no model's
+    ours = None if domain == "radar" else Checkpoint.verify(trust._folder(model or domain))
+    distances: list[float] = []
+    foreign, refused, silent, before = 0, 0, 0, None
+    for entry in kept.entries():
+        body = entry.body
+        if entry.kind != "answer" or body.get("domain") != domain:
+            continue
+        distance, by = body.get("distance"), (body.get("provenance") or {}).get("checkpoint")
+        if ours is not None and by and ours not in str(by).split("; "):
+            foreign += 1
+        elif isinstance(distance, int | float):
+            subject = body.get("subject") or distance
             if subject != before:
-                yield float(distance)
+                distances.append(float(distance))
             before = subject
+        else:
+            refused += body.get("level") == "refuse"
+            silent += body.get("level") != "refuse"
+    told = (
+        (foreign, Level.CAUTION, "were answered by another checkpoint (--model names one)"),
+        (refused, Level.CAUTION, "were refused before a distance was known, as one far from all may be"),
+        (silent, Level.OK, "have no distance: tables, samples, or too little was told"),
+    )
+    return distances, [
+        Finding("uncounted", level, f"{count} more answers of {domain} {why}; they do not count here")
+        for count, level, why in told
+        if count
+    ]
 
 
 def _known(domain: str, model: str | None, files: list[Path]) -> tuple[list[float], list[float]]:

@@ -62,10 +62,14 @@ def risk_answer(answer: Answer[Any]) -> dict[str, Any]:
 
 def print_risk(report: PanelReport, panel: Panel, dates: int, page: Path | None) -> None:
     """Verdict and combination first, then risks, what drives them, and what was found on the sheet."""
+    from rich.markup import escape
+
     console = show.stdout()
     when = f" of {panel.date}" if panel.date is not None else ""
     several = f" (the last of {dates} dates; `sciai health timeline` shows all)" if dates > 1 else ""
-    console.print(f"[bold]{panel.source}[/]: {len(panel.values)} values{when}{several}", highlight=False)
+    console.print(
+        f"[bold]{escape(panel.source)}[/]: {len(panel.values)} values{when}{several}", highlight=False
+    )
     refused = report.risks.level.name == "REFUSE"
     if not refused:
         from sciai.health.api.distribution import percent
@@ -84,7 +88,7 @@ def print_risk(report: PanelReport, panel: Panel, dates: int, page: Path | None)
             if risk.risk is not None
         ]
         headings = ["ever told of", "risk", "90 % interval", "peers", "ratio", "driven by (log-odds)"]
-        notes = f"{NOT_A_DIAGNOSIS} {_DRIVEN}"
+        notes = f"{_meaning(report.risks)} {_DRIVEN}"
         show.print_table(f"Risks beside {risks.peers}", headings, rows, notes=notes)
         without = [(_short(risk.label), risk.status, risk.reason) for risk in risks if risk.risk is None]
         if without:
@@ -103,6 +107,14 @@ def print_risk(report: PanelReport, panel: Panel, dates: int, page: Path | None)
 def _short(label: str) -> str:
     """The heading of the column says "ever told"; the rows need not."""
     return label.removesuffix(" (ever told)")
+
+
+def _meaning(answer: Answer[Any]) -> str:
+    from sciai.health.api.lessons import of_the_survey
+
+    if of_the_survey(answer.findings):
+        return NOT_A_DIAGNOSIS
+    return "A reference value, not a diagnosis: of the people it learned from; not validated elsewhere."
 
 
 def _combination(answer: Answer[Any]) -> None:
@@ -130,7 +142,7 @@ def print_unusual(answer: Answer[Any]) -> None:
             for v in told.values
         ]  # fmt: skip
         headings = ["value", "measured", "unit", "above of peers", "expected", "90 % given the others", ""]
-        show.print_table(f"Values beside {told.peers}", headings, rows, notes=NOT_A_DIAGNOSIS)
+        show.print_table(f"Values beside {told.peers}", headings, rows, notes=_meaning(answer))
         _combination(answer)
     _verdict(answer)
 
@@ -160,7 +172,7 @@ def print_timeline(answer: Answer[Timeline], page: Path | None) -> None:
         ]
         if shown:
             title = "Risks that moved most"
-            show.print_table(title, ["ever told of", "risk", "peers, last"], shown, notes=NOT_A_DIAGNOSIS)
+            show.print_table(title, ["ever told of", "risk", "peers, last"], shown, notes=_meaning(answer))
         typer.echo(value.verdict[:1].upper() + value.verdict[1:] + ".")
         if value.aside:
             typer.echo(f"Not known to the model: {', '.join(value.aside)}.")
@@ -185,7 +197,7 @@ def print_told(answer: Answer[Any], who: str) -> None:
             else:
                 shown = f"{told.median:.4g}" if told.median == told.median else f"{told.mean:.4g}"
                 rows.append((told.label, shown, f"{low:.4g} to {high:.4g}", told.unit))
-        show.print_table(who, ["asked", "answer", "90 % interval", "unit"], rows, notes=NOT_A_DIAGNOSIS)
+        show.print_table(who, ["asked", "answer", "90 % interval", "unit"], rows, notes=_meaning(answer))
     _verdict(answer)
 
 

@@ -31,9 +31,11 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 def load(model: str) -> VirtualHuman:
     """A shipped model by name, or a folder."""
+    from sciai.core.resources import checkpoint_named
     from sciai.health import VirtualHuman
 
-    return VirtualHuman.load(path=model) if Path(model).is_dir() else VirtualHuman.load(model)
+    folder = checkpoint_named(model)
+    return VirtualHuman.load(path=folder) if folder.is_dir() else VirtualHuman.load(model)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -59,12 +59,11 @@ def recording(
     from sciai.trust.ledger import Ledger
     from sciai.trust.record import Recorder
     from sciai.trust.referral import Queue
-    from sciai.trust.sign import Signer
     from sciai.trust.stage import declared
 
     if folder is not None and key is None:
         raise BadInput("a ledger needs its key", field="--key", fix="give the key it was made with")
-    kept = Ledger(folder, Signer.load(key)) if folder is not None and key is not None else None
+    kept = Ledger(folder, show.signer(key)) if folder is not None and key is not None else None
     waiting = Queue(queue, kept) if queue is not None else None
     said = f"{use_class}: {use}" if use and use_class else use or use_class
     with ExitStack() as stack:
@@ -88,9 +87,8 @@ def new_ledger(folder: Folder, key: KeyFile) -> None:
     sciai --ledger answers --key service.pem health risk panel.csv
     """
     from sciai.trust.ledger import Ledger
-    from sciai.trust.sign import Signer
 
-    made = Ledger.create(folder, Signer.load(key))
+    made = Ledger.create(folder, show.signer(key))
     typer.echo(f"{folder}: an empty ledger, kept by {made.name}")
 
 
@@ -239,7 +237,7 @@ def _answers_of(command: list[str]) -> list[Any]:
     from sciai.trust.replay import witness
 
     words = command[1:] if command[0] == "sciai" else command
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), witness() as heard:
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), witness() as heard:
         code = main([*words])
     if code not in (0, 3):
         raise typer.Exit(code)
@@ -252,7 +250,7 @@ def _arguments(file: Path) -> Any:
     from sciai.core.errors import BadInput
 
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadInput(f"the question cannot be read: {error}", file=file) from error
     if isinstance(content, dict) and "question" in content:

@@ -80,6 +80,10 @@ def compress(
         Effort,
         typer.Option(help="best: smallest; fast: 60 % of the time, some 5 % more bits, same promises."),
     ] = Effort.best,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint of your own (`sciai train radar`); the store holds its model."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.zarr where it exists.")] = False,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -110,6 +114,9 @@ def compress(
     [dim]# the next volume of the same radar[/dim]
     sciai radar compress t1.h5 t1.zarr --previous t0.zarr
 
+    [dim]# a codec that learned this radar[/dim]
+    sciai radar compress in.h5 out.zarr --model runs/radar/model
+
     [bold]Then[/bold], in any Python that has sciai
 
     xarray.open_datatree("out.zarr", engine="zarr")
@@ -118,6 +125,8 @@ def compress(
 
     if lossless and (psnr or max_error):
         raise typer.BadParameter("--lossless already bounds every error; leave out --psnr and --max-error")
+    if model is not None and codec is not Codec.auto:
+        raise typer.BadParameter("--model is a codec of its own; leave out --codec")
     least, largest = show.pairs(psnr or [], "--psnr"), show.pairs(max_error or [], "--max-error")
     with show.progress("reading", quiet=quiet) as step:
         answer = api.compress(
@@ -128,7 +137,7 @@ def compress(
             lossless=lossless,
             strong_echo=strong_echo or None,
             previous=previous,
-            codec=codec.value,
+            codec=codec.value if model is None else model,
             effort=effort.value,
             overwrite=overwrite,
             progress=step,

@@ -73,11 +73,10 @@ def decide_case(
     from sciai.core.errors import BadInput
     from sciai.trust.ledger import Ledger
     from sciai.trust.referral import Queue
-    from sciai.trust.sign import Signer
 
     if (ledger is None) != (key is None):
         raise BadInput("a ledger needs its key", field="--ledger, --key", fix="give both")
-    kept = Ledger(ledger, Signer.load(key)) if ledger is not None and key is not None else None
+    kept = Ledger(ledger, show.signer(key)) if ledger is not None and key is not None else None
     done = _existing(queue, lambda path: Queue(path, kept)).decide(case, decision, by=by, reason=reason)
     typer.echo(f"case {done.id}: {done.decision} by {done.by}")
     if kept is None:

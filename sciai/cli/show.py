@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sciai.core.answer import Answer, Finding
+    from sciai.trust.sign import Signer
 
 Step = Callable[[float, str], None]
 """Progress callback: part done (0 to 1, below 0 for unknown) and what is being done."""
@@ -35,6 +37,16 @@ def stdout() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
+def signer(key: Path) -> Signer:
+    """The private key in a file; a caution on stderr where others may read it, too."""
+    from sciai.trust.sign import Signer
+
+    loaded = Signer.load(key)
+    if said := Signer.exposed(key):
+        typer.secho(f"caution: {said}", err=True, fg="yellow")
+    return loaded
+
+
 @contextmanager
 def progress(what: str, *, quiet: bool = False) -> Iterator[Step]:
     """A progress bar on stderr for work that may take longer than two seconds.
@@ -53,7 +65,7 @@ def progress(what: str, *, quiet: bool = False) -> Iterator[Step]:
 
     bar = Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=28),
         TimeElapsedColumn(),
         console=stderr(),
@@ -76,7 +88,10 @@ def print_json(figures: Any) -> None:
     """Print figures as JSON on stdout; NaN becomes null."""
     from sciai.core.answer import jsonable
 
-    typer.echo(json.dumps(jsonable(figures), indent=2, ensure_ascii=False))
+    plain_signs = (
+        not (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    )  # a "?" would be another name
+    typer.echo(json.dumps(jsonable(figures), indent=2, ensure_ascii=plain_signs))
 
 
 def plain(value: Any) -> dict[str, Any]:
@@ -93,14 +108,14 @@ def print_table(
     from rich.table import Table
 
     lines = [[cell(value) for value in row] for row in rows]
-    table = Table(box=box.SIMPLE_HEAD, caption=notes or None, caption_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, caption=escape(notes) or None, caption_justify="left")
     for place, column in enumerate(columns):
         numeric = bool(lines) and all(
             line[place][:1] in "0123456789-+<≥" or not line[place] for line in lines
         )
-        table.add_column(column, justify="right" if numeric and place else "left", no_wrap=place == 0)
+        table.add_column(escape(column), justify="right" if numeric and place else "left", no_wrap=place == 0)
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*map(escape, line))  # what users wrote is no markup
     console = stdout()
     console.print(f"[bold]{escape(title)}[/]")
     console.print(table)

@@ -53,6 +53,8 @@ def train(domain: Domain, overrides: Overrides = None, json: AsJson = False) -> 
     _hush()
     with contextlib.redirect_stdout(sys.stderr):  # Lightning writes its bars to stdout, which is for figures
         done = run.train(cfg)
+    if _of_several():
+        return
     if json:
         show.print_json(done)
         return
@@ -60,7 +62,7 @@ def train(domain: Domain, overrides: Overrides = None, json: AsJson = False) -> 
     # with the same words: without them it would look for another checkpoint, and for other data
     where = [] if done.path.name == "model" else [f"checkpoint={done.path}"]  # a rehearsal lies elsewhere
     again = shlex.join(["sciai", "evaluate", domain, *(overrides or []), *where])
-    show.stderr().print(f"checkpoint: {done.path}  (sha256 {done.hash[:12]})")
+    show.stderr().print(f"checkpoint: {done.path}  (sha256 {done.hash[:12]})", markup=False)
     show.stderr().print(f"next: {again}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -78,13 +80,22 @@ def evaluate(domain: Domain, overrides: Overrides = None, json: AsJson = False) 
     _hush()
     with contextlib.redirect_stdout(sys.stderr):
         found = run.evaluate(cfg)
-    if json:
+    if _of_several():
+        pass
+    elif json:
         show.print_json({"level": found.level, **show.plain(found)})
     else:
         show.print_table(f"{domain}: test part", ["figure", "value"], _rows(found.metrics))
         show.print_findings(found.findings, found.level.name.lower())
     if found.level.name == "REFUSE":
         raise typer.Exit(3)
+
+
+def _of_several() -> bool:
+    """Whether this is one of several processes and not the first, which speaks for all."""
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+    return bool(getattr(rank_zero_only, "rank", 0))
 
 
 def _hush() -> None:
@@ -108,6 +119,9 @@ def _compose(domain: str, overrides: list[str] | None) -> DictConfig:
     known = sorted(path.stem for path in (conf_dir() / "domain").glob("*.yaml"))
     if domain not in known:
         raise BadInput(f"there is no domain {domain!r}", fix=f"choose from {', '.join(known)}")
+    if any(word.lstrip("+").startswith("domain=") for word in overrides or ()):
+        fix = f"name it once: sciai train OTHER; variants are domain/{domain}@domain=NAME"
+        raise BadInput("the domain is given twice", field="domain", fix=fix)
     return compose(domain, overrides or [])
 
 

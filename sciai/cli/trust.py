@@ -38,11 +38,14 @@ def new_key(
 
     sciai key new ada.pem --name "Ada Example"
     """
+    import json
+
     from sciai.trust.sign import Signer
 
     signer = Signer.new(name or file.stem)
     signer.save(file)
-    typer.echo(f'- {{name: "{signer.name}", public: "{signer.public}"}}')
+    quoted = json.dumps(signer.name, ensure_ascii=False)  # a name with quotes is YAML, too
+    typer.echo(f'- {{name: {quoted}, public: "{signer.public}"}}')
     show.stderr().print(
         f"key {signer.key} is in {file}, readable by you only; the line above is for signers.yaml"
     )
@@ -102,7 +105,7 @@ def card(
         return
     for name, text in made.items():
         with whole_file(out / name, overwrite=True) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
     typer.echo(f"{out}: {', '.join(made)}")
 
 
@@ -129,7 +132,6 @@ def release(
     """
     from sciai.core.answer import Finding, Level
     from sciai.trust.gate import Statement, examine, propose, sign
-    from sciai.trust.sign import Signer
     from sciai.trust.stage import release_file, trusted
 
     loaded, conditions, standing, audit = _standing(checkpoint)
@@ -148,7 +150,7 @@ def release(
                 typer.echo(ready)
             return
         earlier = Statement.load(file) if file.exists() else None
-        sign(earlier, proposed, Signer.load(key), trusted()).save(file)
+        sign(earlier, proposed, show.signer(key), trusted()).save(file)
         loaded, conditions, standing, audit = _standing(checkpoint)
     told = [standing.finding(), *(Finding("release", Level.OK, f.message) for f in standing.reasons[1:])]
     higher = {"pilot": "limited", "limited": "production"}.get(standing.stage)
@@ -174,10 +176,9 @@ def _standing(name: str) -> tuple[Checkpoint, Conditions, Standing, dict[str, An
 
 def _folder(name: str) -> Path:
     from sciai.core.errors import BadInput
-    from sciai.core.resources import checkpoints_dir
+    from sciai.core.resources import checkpoint_named, checkpoints_dir
 
-    own, shipped = Path(name), checkpoints_dir()
-    folder = own if (own / "MANIFEST.json").is_file() else shipped / name
+    folder, shipped = checkpoint_named(name), checkpoints_dir()
     if not folder.is_dir():
         names = sorted(entry.name for entry in shipped.iterdir() if entry.is_dir())
         raise BadInput(

@@ -14,11 +14,13 @@ Loading reads arrays with ``safetensors.numpy``: it needs no torch.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -100,8 +102,14 @@ class Card:
         unknown, missing = sorted(set(content) - known, key=str), sorted({"name", "domain"} - set(content))
         wrong = [f"it lacks {', '.join(missing)}"] if missing else []
         wrong += [f"this version knows no field {', '.join(map(str, unknown))}"] if unknown else []
+        kinds = {str: ("name", "domain", "summary"), list: ("known_limits", "worst")}
+        of = {name: kind for kind, names in kinds.items() for name in names}
+        for name in known & set(content) - {"stage"}:
+            kind: type[Any] = of.get(name, dict)
+            if not isinstance(content[name], (list, tuple) if kind is list else kind):
+                wrong.append(f"{name} is no {kind.__name__}")
         if wrong:
-            raise CheckpointError(f"{CARD} is no card: {'; '.join(wrong)}")
+            raise CheckpointError(f"{CARD} is no card: {'; '.join(sorted(wrong))}")
         return cls(**content)
 
 
@@ -148,7 +156,7 @@ class Checkpoint:
         try:
             card = yaml.safe_load(content[CARD])
             arrays = load(content[MODEL])
-        except (yaml.YAMLError, UnicodeDecodeError, SafetensorError, ValueError, KeyError) as error:
+        except (yaml.YAMLError, SafetensorError, ValueError, KeyError, RecursionError) as error:
             raise CheckpointError(f"{folder} cannot be parsed: {error}") from error
         if not isinstance(card, dict):
             raise CheckpointError(f"{folder / CARD} is not a mapping")
@@ -185,6 +193,7 @@ class Checkpoint:
             CheckpointError: when the folder exists and ``overwrite`` is false, or overwriting would
                 delete a folder that is not a checkpoint.
         """
+        from safetensors import SafetensorError
         from safetensors.numpy import save
 
         folder = Path(path)
@@ -196,7 +205,10 @@ class Checkpoint:
         # safetensors writes the memory as it lies, so a transposed view has to be made contiguous first
         plain = {name: np.asarray(array, order="C") for name, array in sorted(self.arrays.items())}
         card = yaml.safe_dump(jsonable(asdict(self.card), 10**9), sort_keys=False, allow_unicode=True)
-        content = {MODEL: save(plain), CARD: card.encode()}
+        try:
+            content = {MODEL: save(plain), CARD: card.encode()}
+        except SafetensorError as error:  # texts, objects, dates
+            raise CheckpointError(f"{folder}: an array cannot be stored: {error}") from error
         listed = {
             name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             for name, data in content.items()
@@ -208,9 +220,13 @@ class Checkpoint:
 
     @classmethod
     def from_net(cls, net: torch.nn.Module, card: Card) -> Checkpoint:
-        """The weights and buffers of a torch network, as they are now."""
+        """The weights and buffers of a torch network, as they are now; bfloat16 as single."""
         arrays = {
-            name: tensor.detach().cpu().contiguous().numpy().copy()
+            name: (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor)
+            .detach()
+            .cpu()
+            .numpy()
+            .copy()
             for name, tensor in net.state_dict().items()
         }
         return cls(arrays, card)
@@ -241,10 +257,40 @@ class Checkpoint:
         return Provenance(self.card.name, self.hash, seed=seed, calibration=str(calibration))
 
 
-def _verified(folder: Path) -> tuple[int, dict[str, bytes], str]:
-    """Version, file contents and hash. Each file is read once: what was hashed is what gets parsed."""
+_Verified = tuple[int, dict[str, bytes], str]
+
+
+def _verified(folder: Path) -> _Verified:
+    """Version, file contents and hash; once more where somebody saved another one meanwhile."""
+    for _ in range(20):
+        before = _inode(folder)
+        try:
+            return _verified_once(folder)
+        except (CheckpointError, FileNotFoundError):
+            if _inode(folder) == before and not (before is None and _set_aside(folder)):
+                raise
+        time.sleep(0.02)
+    return _verified_once(folder)
+
+
+def _inode(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
+
+
+def _set_aside(folder: Path) -> list[Path]:
+    """Where a save keeps the earlier checkpoint for the moment between two renames."""
+    return sorted(folder.parent.glob(f".{glob.escape(folder.name)}.old.*/")) if folder.name else []
+
+
+def _verified_once(folder: Path) -> _Verified:
+    """Each file is read once: what was hashed is what gets parsed."""
     if not folder.is_dir():
-        raise CheckpointError(f"no checkpoint at {folder}: the folder does not exist")
+        old = _set_aside(folder)
+        more = f" (saving was interrupted, and the earlier one is {old[-1]}: move it back)" if old else ""
+        raise CheckpointError(f"no checkpoint at {folder}: the folder does not exist{more}")
     present = {entry.name for entry in folder.iterdir()}
     if missing := {MODEL, CARD, MANIFEST} - present:
         raise CheckpointError(f"{folder} is not a complete checkpoint: it lacks {', '.join(sorted(missing))}")
@@ -262,7 +308,7 @@ def _verified(folder: Path) -> tuple[int, dict[str, bytes], str]:
         if manifest["format"] != _FORMAT:
             raise ValueError(f"format {manifest['format']!r}")
         version, listed = int(manifest["version"]), dict(manifest["files"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{folder / MANIFEST} is not a checkpoint manifest: {error}") from error
     if not 1 <= version <= FORMAT_VERSION:
         raise CheckpointError(

@@ -22,7 +22,7 @@ from sciai.core.split import Indices, Split, blocks, fingerprint, leaks, split_b
 
 __all__ = ["DataModule", "Split", "blocks", "fingerprint", "leaks", "split_by_group"]
 
-TRAIN, VAL, CALIBRATE, TEST = "train", "val", "calibrate", "test"
+TRAIN, VAL, CALIBRATE, TEST = PARTS = "train", "val", "calibrate", "test"
 
 
 class DataModule(pl.LightningDataModule):
@@ -44,7 +44,8 @@ class DataModule(pl.LightningDataModule):
         leak_key: what makes two items the same for that check.
 
     Raises:
-        BadInput: on an empty dataset, a batch size below 1, or groups that do not fit it.
+        BadInput: on an empty dataset, a batch size below 1, groups that do not fit it, or a part that nobody
+            would look at.
     """
 
     def __init__(
@@ -63,8 +64,17 @@ class DataModule(pl.LightningDataModule):
         leak_key: Callable[[Any], Hashable] = fingerprint,
     ) -> None:
         super().__init__()
-        if len(dataset) == 0 or batch_size < 1:
+        if len(dataset) == 0 or batch_size < 1 or batch_size != int(batch_size):
             raise BadInput(f"{len(dataset)} items in batches of {batch_size}", field="dataset")
+        for field, parts in (("fractions", fractions), ("hold_out", hold_out)):
+            if not isinstance(parts, Mapping | None):
+                raise BadInput(f"{field} is {parts!r}", field=field, fix="write {train: 0.8, test: 0.2}, say")
+            if odd := sorted(set(parts or ()) - set(PARTS)):
+                raise BadInput(
+                    f"no part is called {', '.join(map(str, odd))}",
+                    field=field,
+                    fix=f"there are {', '.join(PARTS)}",
+                )
         groups = groups if groups is not None else getattr(dataset, "groups", None)
         groups = range(len(dataset)) if groups is None else groups
         if len(groups) != len(dataset):

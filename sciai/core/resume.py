@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,82 @@ if TYPE_CHECKING:
 
     from sciai.core.data import DataModule
 
-__all__ = ["begin", "differing", "made_of", "old_fingerprint"]
+__all__ = ["alone", "begin", "differing", "flat", "folder_of", "made_of", "old_fingerprint"]
 
 _LENGTH_AND_TEXT = ("max_epochs", "max_steps", "card")
 """What may change when a run goes on: how long it takes, and what its card says."""
+
+
+def folder_of(cfg: DictConfig) -> Path:
+    """The folder of a run, made where it is not there yet.
+
+    Args:
+        cfg: what ``compose`` gives.
+
+    Raises:
+        BadInput: ``cfg.out`` is empty or no text, or nothing can be written there.
+    """
+    if not isinstance(cfg.out, str) or not cfg.out.strip():
+        raise BadInput(
+            f"the folder of the run is {cfg.out!r}",
+            field="out",
+            fix="name one: out=runs/mine, say",
+        )
+    out = Path(cfg.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(
+            f"cannot make the folder of the run: {error.strerror}",
+            file=out,
+            field="out",
+            fix="choose another",
+        ) from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise BadInput(
+            "the folder of the run cannot be written to", file=out, field="out", fix="choose another"
+        )
+    return out
+
+
+@contextlib.contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """While in the block, no other run writes to a folder: the second would ship the first one's weights.
+
+    Freed by the system when a run is killed. Of a run of several processes the first one holds it.
+
+    Args:
+        out: the folder, which is there.
+
+    Raises:
+        BadInput: another run is at it.
+    """
+    import fcntl
+
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+    if getattr(rank_zero_only, "rank", 0):
+        yield
+        return
+    with open(out / ".running", "a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(
+                "another run is writing to this folder",
+                file=out,
+                field="out",
+                fix="wait for it, or choose another (out=...)",
+            ) from None
+        except OSError:
+            pass  # a file system that knows no locks
+        try:
+            yield
+        finally:
+            with contextlib.suppress(
+                OSError
+            ):  # loader processes may still hold the file, and with it the lock
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 def begin(model: Path, last: Path, *, again: bool, keep_states: bool = False) -> str | None:
@@ -39,23 +112,9 @@ def begin(model: Path, last: Path, *, again: bool, keep_states: bool = False) ->
         run ends before its first validation it would be taken for its own.
 
     Raises:
-        BadInput: nothing can be written there, or what is there is not a checkpoint.
+        BadInput: what is there is not a checkpoint.
         CheckpointError: the state is damaged.
     """
-    out = model.parent
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(
-            f"cannot make the folder of the run: {error.strerror}",
-            file=out,
-            field="out",
-            fix="choose another",
-        ) from error
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise BadInput(
-            "the folder of the run cannot be written to", file=out, field="out", fix="choose another"
-        )
     if (model.exists() or model.is_symlink()) and (model.is_symlink() or not (model / MANIFEST).is_file()):
         raise BadInput(
             "what lies where the model goes is no checkpoint, and will not be overwritten",
@@ -85,7 +144,7 @@ def made_of(cfg: DictConfig, data: DataModule | None = None) -> dict[str, str]:
 
     content: Any = OmegaConf.to_container(cfg.domain, resolve=True)
     kept = {key: value for key, value in content.items() if key not in _LENGTH_AND_TEXT}
-    found = {"seed": str(cfg.seed), **_flat(kept, "domain")}
+    found = {"seed": str(cfg.seed), **flat(kept, "domain")}
     found.pop("domain.lit.scheduler.steps", None)  # the length again, where a domain hands it on
     if data is not None:
         found["the data"] = _hash(jsonable(data.provenance, 10**9))
@@ -118,7 +177,12 @@ def _hash(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _flat(content: Any, place: str) -> dict[str, str]:
+def flat(content: Any, place: str) -> dict[str, str]:
+    """A nested part of a config as path -> value, written as JSON.
+
+    >>> flat({"width": 3, "inner": {"a": None}}, "net")
+    {'net.width': '3', 'net.inner.a': 'null'}
+    """
     if isinstance(content, Mapping) and content:
-        return {k: v for key, inner in content.items() for k, v in _flat(inner, f"{place}.{key}").items()}
+        return {k: v for key, inner in content.items() for k, v in flat(inner, f"{place}.{key}").items()}
     return {place: json.dumps(content, sort_keys=True, default=str)}

@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, Any
 
 from sciai.core.answer import Finding, Level, jsonable
 from sciai.core.checkpoint import Card, Checkpoint
-from sciai.core.errors import BadInput
+from sciai.core.errors import BadInput, CheckpointError, SciaiError
 from sciai.core.resources import conf_dir
-from sciai.core.resume import begin, made_of, old_fingerprint
-from sciai.core.seal import compare, seal_code, seal_data
+from sciai.core.resume import alone, begin, folder_of, made_of, old_fingerprint
+from sciai.core.seal import compare, other_parts, same_groups, seal_code, seal_data
 from sciai.core.trainer import fit, made, trainer_of
 
 if TYPE_CHECKING:
@@ -121,8 +121,15 @@ def compose(
         with initialize_config_dir(str(where), version_base="1.3", job_name="sciai"):
             return hydra_compose("config", [*chosen, *overrides])
     except HydraException as error:
-        reason = str(error.__cause__ or error)
-        raise BadInput(f"the configuration cannot be composed: {reason}", file=where) from error
+        # where Hydra looked is folders of this machine, and no help
+        reason = str(error.__cause__ or error).split("Config search path")[0]
+        words = " ".join(reason.split())
+        fix = "check its spelling; a key that is not there yet is added with a + before it"
+        raise BadInput(
+            f"the configuration cannot be composed: {words}",
+            file=where,
+            fix=fix if "not in struct" in words else None,
+        ) from error
 
 
 def train(cfg: DictConfig) -> Trained:
@@ -137,23 +144,34 @@ def train(cfg: DictConfig) -> Trained:
         cfg: what ``compose`` gives.
 
     Raises:
-        BadInput: when the config cannot be used, or nothing can be written to ``cfg.out``.
+        BadInput: when the config cannot be used, nothing can be written to ``cfg.out``, or another run is
+            writing there.
         CheckpointError: when ``last.ckpt`` is damaged, or comes from another config or other data.
-        SciaiError: when parts of the split share items, or the training diverges.
+        SciaiError: when parts of the split share items, the training diverges, or not one step was taken.
     """
+    _seed(cfg)
+    out = folder_of(cfg)
+    with alone(out):
+        return _train(cfg, out)
+
+
+def _train(cfg: DictConfig, out: Path) -> Trained:
     from sciai.core.lit import diverged
 
     started = time.monotonic()
-    out = Path(cfg.out)
     rehearsal = bool(cfg.trainer.get("fast_dev_run", False))
     # a rehearsal has learned nothing: its model must not replace one that has
     path, last = out / ("rehearsal" if rehearsal else "model"), out / "state" / "last.ckpt"
-    _seed(cfg)
     resume = begin(path, last, again=bool(cfg.resume) and not rehearsal, keep_states=rehearsal)
     data = build_data(cfg)
     lit = build_lit(cfg, data)
     trainer = trainer_of(cfg, lit, out)
     fit(trainer, lit, data, resume)
+    if not trainer.global_step:
+        raise SciaiError(
+            "the run ended before its first step, so nothing was learned and no model is kept: give it "
+            "longer (trainer.max_steps, trainer.max_epochs, trainer.max_time)"
+        )
     if not rehearsal:
         trainer.save_checkpoint(last)  # also where max_time ended the run between two saves
         best = out / "state" / "best.ckpt"
@@ -166,7 +184,8 @@ def train(cfg: DictConfig) -> Trained:
     metrics: dict[str, Any] = {}
     for part, run in (("val", trainer.validate), ("test", trainer.test)):
         if len(data.part(part)):
-            metrics |= run(lit, datamodule=data, verbose=False, weights_only=True)[0]
+            told = run(lit, datamodule=data, verbose=False, weights_only=True)
+            metrics |= told[0] if told else {}  # nothing where limit_test_batches=0 says so
     digest, calibration = "", {}
     if trainer.is_global_zero:
         net = lit.best_net.cpu().eval()
@@ -205,14 +224,18 @@ def evaluate(cfg: DictConfig) -> Evaluation:
 
     Returns:
         Figures and findings. Where a group of the test part was in the model's training part the finding
-        refuses; where the split is not the recorded one it warns.
+        refuses; where the split is not the recorded one, or the network or loss is not, it warns.
 
     Raises:
-        CheckpointError: when the checkpoint is damaged or does not fit the domain's network.
+        CheckpointError: when the checkpoint is damaged, of another domain, or does not fit its network.
         BadInput: when there is no test part.
     """
     _seed(cfg)
     saved = Checkpoint.load(cfg.checkpoint)
+    if saved.card.domain != cfg.domain.name:
+        raise CheckpointError(
+            f"{cfg.checkpoint} is a checkpoint of {saved.card.domain}, not of {cfg.domain.name}"
+        )
     data, lit = build_data(cfg), build_lit(cfg)
     if not len(data.part("test")):
         raise BadInput("the split has no test part", field="domain.data.fractions")
@@ -231,7 +254,7 @@ def evaluate(cfg: DictConfig) -> Evaluation:
         worst = tuple(extra.pop("worst", ()))
         extra.pop("extra", None)
         metrics |= extra
-    findings = _compare_splits(saved.card.split, data)
+    findings = other_parts(saved.card.config, cfg) + same_groups(saved.card.split, data.split)
     if not findings:  # on another split there is nothing to compare
         findings = compare(saved.card.extra.get("evaluation", {}), **_sealed(lit, more, data))
     return Evaluation(metrics, tuple(findings), worst, saved.hash)
@@ -303,7 +326,7 @@ def _card(
     from omegaconf import OmegaConf
 
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    text = dict(config["domain"].get("card") or {})
+    text = _words(cfg, dict(config["domain"].get("card") or {}))
     provenance = {**text.pop("data", {}), **data.provenance}
     run = {"steps": trainer.global_step, "epochs": trainer.current_epoch, "precision": str(trainer.precision)}
     return Card(
@@ -322,23 +345,21 @@ def _card(
     )
 
 
-def _compare_splits(recorded: Mapping[str, Any], data: DataModule) -> list[Finding]:
-    now = data.split.record(most=10**9)
-    if recorded.get("hash") == now["hash"]:
-        return []
-    trained = set(recorded.get("parts", {}).get("train", {}).get("names", ()))
-    if common := sorted(trained & set(now["parts"]["test"]["names"])):
-        return [
-            Finding(
-                "split",
-                Level.REFUSE,
-                f"{len(common)} groups of the test part were trained on ({', '.join(common[:5])}); "
-                "evaluate with the data, fractions and seed of the card",
-                where="test",
-            )
-        ]
-    message = "the split is not the one on the card; make sure that none of this data was trained on"
-    return [Finding("split", Level.CAUTION, message, where="test")]
+def _words(cfg: DictConfig, text: dict[str, Any]) -> dict[str, Any]:
+    """A card's text; where the run learned from other data than it tells of, that is its first limit.
+
+    ``domain.card.unless`` lists settings that name other data, such as ``data.dataset.folder``.
+    """
+    from omegaconf import OmegaConf
+
+    if not any(OmegaConf.select(cfg.domain, key) for key in text.pop("unless", None) or ()):
+        return text
+    text.pop("data", None)  # terms of data that it did not see
+    said = (
+        "It learned from data of its owner's (see data). Summary and the limits below were written for the "
+        "recipe and the data it came with; domain.card.summary and domain.card.known_limits replace them."
+    )
+    return {**text, "known_limits": [said, *(text.get("known_limits") or ())]}
 
 
 def _version(package: str) -> str:

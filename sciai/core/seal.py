@@ -1,8 +1,7 @@
 """Fingerprints of what a figure was computed with: the metric code, and the held-out data.
 
 They go on the card with the figures. Whoever evaluates again learns when either was edited since, on purpose
-or
-not: a figure is only worth something together with how it was made.
+or not: a figure is only worth something together with how it was made.
 """
 
 from __future__ import annotations
@@ -15,12 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciai.core.answer import Finding, Level
-from sciai.core.split import fingerprint
+from sciai.core.resume import flat
+from sciai.core.split import Split, fingerprint, shared
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from sciai.core.data import DataModule
 
-__all__ = ["compare", "seal_code", "seal_data"]
+__all__ = ["compare", "other_parts", "same_groups", "seal_code", "seal_data"]
 
 
 def seal_code(functions: Iterable[Callable[..., Any] | None]) -> dict[str, str]:
@@ -91,3 +93,72 @@ def compare(recorded: Mapping[str, Any], code: Mapping[str, str], data: str) -> 
         text = "the held-out data is not what the figures were computed on: items were edited or exchanged"
         found.append(Finding("evaluation-data", Level.CAUTION, text, "test"))
     return found
+
+
+def same_groups(recorded: Mapping[str, Any], now: Split) -> list[Finding]:
+    """Was the test part of today trained on?
+
+    Args:
+        recorded: ``card.split``. Of many groups it holds a sample of digests (``core.split.sampled``).
+        now: the split of the data that is at hand.
+
+    Returns:
+        A finding that refuses where a group was trained on; one of caution where the split is not that of
+        the card, and no such group is known; nothing where it is the same.
+    """
+    if recorded.get("hash") == now.hash:
+        return []
+    test = {now.groups[i] for i in now.parts["test"]}
+    parts = recorded.get("parts", {})
+
+    def common(part: str) -> list[str]:
+        then = parts.get(part, {})
+        return sorted(test & set(then.get("names", ())) | set(shared(then.get("digests", ""), test)))
+
+    if trained := common("train"):
+        return [
+            Finding(
+                "split",
+                Level.REFUSE,
+                f"{len(trained)} groups of the test part were trained on ({', '.join(trained[:5])}); "
+                "evaluate with the data, fractions and seed of the card",
+                where="test",
+            )
+        ]
+    message = "the split is not the one on the card; make sure that none of this data was trained on"
+    if used := sorted({*common("val"), *common("calibrate")}):
+        message = (
+            f"{len(used)} groups of the test part chose the weights or their calibration "
+            f"({', '.join(used[:5])}), so the figures flatter; evaluate with the split of the card"
+        )
+    return [Finding("split", Level.CAUTION, message, where="test")]
+
+
+def other_parts(recorded: Mapping[str, Any], cfg: DictConfig) -> list[Finding]:
+    """Are network and loss those that the card tells of? Settings that change no shape load all the same.
+
+    Args:
+        recorded: ``card.config``.
+        cfg: what ``compose`` gives.
+
+    Returns:
+        A finding of caution that names what differs; keys that only one of the two has are left out, as they
+        may be younger than the card.
+    """
+    from omegaconf import OmegaConf
+
+    then: Any = recorded.get("domain") or {}
+    now: Any = OmegaConf.to_container(cfg.domain, resolve=True)
+    told = []
+    for part in ("net", "loss"):
+        # what weights began with, and what a network was fitted to, are in the weights that were loaded
+        was, is_ = (
+            flat({k: v for k, v in (side.get(part) or {}).items() if k not in ("start", "data")}, part)
+            for side in (then, now)
+        )
+        told += [f"{key} ({was[key]}, now {is_[key]})" for key in was if key in is_ and was[key] != is_[key]]
+    if not told:
+        return []
+    more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+    text = f"not the network or loss of the card: {', '.join(told[:5])}{more}; evaluate with its settings"
+    return [Finding("config", Level.CAUTION, text, where="test")]

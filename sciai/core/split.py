@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 
-__all__ = ["Split", "blocks", "fingerprint", "leaks", "split_by_group"]
+__all__ = ["Split", "blocks", "fingerprint", "leaks", "sampled", "shared", "split_by_group"]
 
 Indices = npt.NDArray[np.int64]
 
@@ -41,12 +41,47 @@ class Split:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def record(self, most: int = 200) -> dict[str, Any]:
-        """What goes into a checkpoint's card: sizes, groups by part (as many as ``most``), hash, seed."""
+        """What goes into a checkpoint's card: sizes, groups by part (as many as ``most``), hash, seed.
+
+        Of a part with more groups a sample of their digests comes beside the first names (``sampled``).
+        """
         parts: dict[str, Any] = {}
         for part, items in self.parts.items():
             names = sorted({self.groups[i] for i in items})
             parts[part] = {"items": len(items), "groups": len(names), "names": names[:most]}
+            if len(names) > most:
+                parts[part]["digests"] = sampled(names)
         return {"parts": parts, "hash": self.hash, "seed": self.seed}
+
+
+_SAMPLE, _DIGITS = 2048, 10  # 40 bits: of 100,000 names one in thousands is taken for another
+
+
+def sampled(names: Iterable[str]) -> str:
+    """Digests of names, in one text: all of them, or of many those that come first when sorted.
+
+    Which ones these are depends on the names alone, so of two lists that share a share of their names the
+    samples do, too (Broder 1997, "On the resemblance and containment of documents"). Who can guess a name
+    can tell whether it is among them, as with the names themselves.
+
+    >>> len(sampled(map(str, range(10**4))).split())
+    2048
+    """
+    return " ".join(sorted({_short(name) for name in names})[:_SAMPLE])
+
+
+def shared(sample: str, names: Iterable[str]) -> list[str]:
+    """Which names are in a sample, sorted; of those that it left out nothing can be told.
+
+    >>> shared(sampled(["a", "b"]), ["b", "c"])
+    ['b']
+    """
+    known = set(sample.split())
+    return sorted(name for name in set(names) if _short(name) in known)
+
+
+def _short(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]
 
 
 def split_by_group(

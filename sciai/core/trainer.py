@@ -18,12 +18,24 @@ if TYPE_CHECKING:
 __all__ = ["fit", "made", "pick_precision", "trainer_of"]
 
 
-def pick_precision(wanted: str, accelerator: str = "auto") -> str:
+_WHOLE = ("16-true", "bf16-true", "64", "64-true", "transformer-engine", "transformer-engine-float16")
+
+
+def pick_precision(wanted: str | int, accelerator: str = "auto") -> str | int:
     """Turn precision ``auto`` into bf16 where the device has it, else single; others stay as they are.
+
+    Raises:
+        BadInput: a precision of the weights themselves. Data, calibration and what is shipped are in single.
 
     >>> pick_precision("auto", "cpu")
     '32-true'
     """
+    if str(wanted) in _WHOLE:
+        raise BadInput(
+            f"weights cannot be kept in {wanted}",
+            field="trainer.precision",
+            fix="use 32-true, bf16-mixed or 16-mixed",
+        )
     if wanted != "auto":
         return wanted
     import torch

@@ -19,6 +19,8 @@ from sciai.studio import atoms_demo, health_demo, radar
 from sciai.studio.report import Report, Section, write
 
 Step = Callable[[float, str], None]
+_WRITES = ("report.html", "people.csv", "radar.zarr", "atoms")
+_MARK = ".sciai-demo"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def run(out: Path, volume: Sequence[Path] = (), *, offline: bool = False, step: 
         step: called with the part done (0 to 1) and what is being done.
 
     Raises:
-        BadInput: an output folder that cannot be used, or a volume that cannot be read.
+        BadInput: an output folder that cannot be used or holds what a demo would overwrite, or a volume that
+            cannot be read.
     """
     start = time.perf_counter()
     made_here = [folder for folder in (out, *out.parents) if not folder.exists()]
@@ -58,10 +61,13 @@ def run(out: Path, volume: Sequence[Path] = (), *, offline: bool = False, step: 
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"the folder for the report cannot be made: {error.strerror}", file=out) from error
+    _claim(out)
     try:
         sections, parts = _sections(out, volume, offline, step or (lambda part, text: None))
     except BaseException:
         with contextlib.suppress(OSError):  # what holds something stays
+            if [entry.name for entry in out.iterdir()] == [_MARK]:
+                (out / _MARK).unlink()
             for folder in made_here:
                 folder.rmdir()
         raise
@@ -75,6 +81,28 @@ def run(out: Path, volume: Sequence[Path] = (), *, offline: bool = False, step: 
     findings = tuple(dict.fromkeys(finding for section in sections for finding in section.findings))
     figures = {"level": level, "seconds": seconds, "report": report, **parts}
     return Demo(report, level, findings, tuple(sections), figures)
+
+
+def _claim(out: Path) -> None:
+    """Take a folder that is free, or that an earlier demo wrote; training writes to runs/atoms, say."""
+    report = out / "report.html"
+    # those of before there was a mark
+    ours = (out / _MARK).is_file() or (
+        report.is_file() and b"<title>sciai demo" in report.read_bytes()[:4096]
+    )
+    if not ours and (taken := [name for name in _WRITES if os.path.lexists(out / name)]):
+        raise BadInput(
+            f"it holds {', '.join(taken)}, which a demo would write over",
+            file=out,
+            field="--out",
+            fix="choose an empty folder",
+        )
+    try:
+        (out / _MARK).touch()
+    except OSError as error:
+        raise BadInput(
+            f"the folder for the report cannot be written to: {error.strerror}", file=out
+        ) from error
 
 
 def _sections(

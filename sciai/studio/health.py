@@ -12,6 +12,8 @@ from sciai.core.answer import Finding, Level
 from sciai.studio.report import Picture, Report, Section, Table, Tile, write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sciai.core.answer import Answer
     from sciai.health.api.course import Timeline
     from sciai.health.api.report import PanelReport
@@ -30,6 +32,11 @@ LIMITS: Final = (
     "Everything here is association. A value that drives a risk need not cause it, and changing it need not "
     "change the risk. Who is known to be ill is mostly treated: a high LDL can go with fewer known heart "
     "diseases.",
+)
+OWN_LIMITS: Final = (
+    LIMITS[0],
+    "Learned from a table of its owner's. Whom else that holds for was not measured.",
+    LIMITS[3],
 )
 FOOTER: Final = "A reference value, not a diagnosis; not for any decision about a person on its own."
 _WORDS: Final = {
@@ -66,6 +73,12 @@ def write_timeline(path: str | Path, answer: Answer[Timeline]) -> Path:
     )
 
 
+def _limits(findings: Iterable[Finding]) -> tuple[str, ...]:
+    from sciai.health.api.lessons import of_the_survey
+
+    return LIMITS if of_the_survey(findings) else OWN_LIMITS
+
+
 def panel_section(report: PanelReport, panel: Panel | None = None) -> Section:
     """Verdict, figures, findings and pictures of one panel."""
     level = max(report.risks.level, report.unusual.level if report.unusual else Level.OK)
@@ -84,7 +97,7 @@ def panel_section(report: PanelReport, panel: Panel | None = None) -> Section:
         tables=_combination(told),
         pictures=[Picture(b"", caption, svg) for svg, caption in report.pictures()],
         after=[*_drivers(risks), *_not_told(risks, panel), *_notes(findings)],
-        limits=LIMITS,
+        limits=_limits(findings),
         words=_WORDS[level],
     )
 
@@ -96,7 +109,14 @@ def timeline_section(answer: Answer[Timeline]) -> Section:
     title = "What changed, and where it runs among peers"
     if answer.level >= Level.REFUSE:
         lead = "The question was refused; nothing is shown. The reasons are below."
-        return Section(title, lead, answer.level, answer.findings, limits=LIMITS, words=_WORDS[answer.level])
+        return Section(
+            title,
+            lead,
+            answer.level,
+            answer.findings,
+            limits=_limits(answer.findings),
+            words=_WORDS[answer.level],
+        )
     value = answer.unwrap()
     moved = [c for c in value.courses if c.changed or c.steady_trend]
     judged = [c for c in value.courses if c.limit is not None and c.change is not None]
@@ -125,7 +145,7 @@ def timeline_section(answer: Answer[Timeline]) -> Section:
         ),
         pictures=[Picture(b"", caption, svg) for svg, caption in timeline_pictures(value)],
         after=[Table("Every value", columns, rows, note), *_notes(answer.findings)],
-        limits=LIMITS,
+        limits=_limits(answer.findings),
         words=_WORDS[answer.level],
     )
 

@@ -89,7 +89,7 @@ class Head:
             DamagedStore: where it is missing or not of that form.
         """
         try:
-            content = json.loads(Path(path).read_text())
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
             if not isinstance(content, dict) or content.keys() != {f.name for f in fields(cls)}:
                 raise ValueError("it lacks fields; `sciai ledger anchor` prints one")
             return cls(**_typed(cls, content))

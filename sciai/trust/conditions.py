@@ -92,7 +92,7 @@ class Conditions:
         """
         file = Path(path)
         try:
-            content = yaml.safe_load(file.read_text())
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except OSError as error:
             raise BadInput(f"cannot read the release conditions: {error.strerror}", file=file) from error
         except yaml.YAMLError as error:

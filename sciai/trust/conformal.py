@@ -79,7 +79,10 @@ def interval(
     >>> [end.tolist() for end in interval([1.0, 2.0], 0.5, [1.0, 2.0])]
     [[0.5, 1.0], [1.5, 3.0]]
     """
-    middle, width = np.asarray(center, float), np.asarray(half_width, float) * np.asarray(scale, float)
+    middle, half = np.asarray(center, float), np.asarray(half_width, float)
+    with np.errstate(invalid="ignore"):
+        # infinite where nothing can be promised, also for a case that is said to be no difficulty at all
+        width = np.where(half == np.inf, np.inf, half * np.asarray(scale, float))
     return middle - width, middle + width
 
 

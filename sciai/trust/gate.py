@@ -76,7 +76,9 @@ class Statement:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as JSON, replacing an older one."""
         with whole_file(path, overwrite=True) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+            temporary.write_text(
+                json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Statement:
@@ -89,7 +91,7 @@ class Statement:
             DamagedStore: where it is not of that form.
         """
         try:
-            statement = cls(**json.loads(Path(path).read_text()))
+            statement = cls(**json.loads(Path(path).read_text(encoding="utf-8")))
             for name, value in asdict(statement).items():
                 kind = dict if name in ("figures", "signatures") else str
                 if not isinstance(value, kind):
@@ -181,7 +183,8 @@ def figures_of(checkpoint: Checkpoint, audit: Mapping[str, Any] | None) -> dict[
     """
     found = dict(checkpoint.card.metrics)
     if audit is not None and audit.get("checkpoint") == checkpoint.hash:
-        found |= {f"audit/{name}": value for name, value in (audit.get("figures") or {}).items()}
+        told = audit.get("figures")
+        found |= {f"audit/{k}": v for k, v in told.items()} if isinstance(told, Mapping) else {}
     return found
 
 
@@ -190,24 +193,32 @@ def _audit_lacks(audit: Mapping[str, Any] | None, fingerprint: str, days: int, t
         return ["there is no audit: run `sciai audit`"]
     try:
         made = date.fromisoformat(str(audit["date"])[:10])
-        passed, of = bool(audit["passed"]), str(audit["checkpoint"])
-    except (KeyError, ValueError) as error:
-        return [f"the audit report cannot be read: {error}"]
+        passed, of = audit["passed"] is True, str(audit["checkpoint"])
+        sealed, saw = _texts(audit["seals"]["code"]), _texts(audit["saw"])
+    except (KeyError, ValueError, TypeError) as error:
+        return [f"the audit report cannot be read: {type(error).__name__} {error}"]
     lacks = []
+    if not sealed or not saw:
+        lacks.append("the audit does not say which code it was made with: run `sciai audit`")
     if of != fingerprint:
         lacks.append(f"the audit is of checkpoint {of[:12]}, not of {fingerprint[:12]}")
     if not passed:
         lacks.append(f"the audit of {made} failed")
     if audit.get("quick"):
         lacks.append("the audit was a quick look, which is no evidence: run it without --quick")
-    sealed = dict((audit.get("seals") or {}).get("code") or {})
     if edited := edited_code(sealed):
         lacks.append(f"the audit's metric code was edited since: {', '.join(edited)}; audit again")
-    if changed := changed_packages(dict(audit.get("saw") or {})):
+    if changed := changed_packages(saw):
         lacks.append(f"the audit saw other code of the model: {', '.join(changed)}; audit again")
     if made > today or today - made > timedelta(days):
         lacks.append(f"the audit is of {made}; it may be {days} days old")
     return lacks
+
+
+def _texts(content: Any) -> dict[str, str]:
+    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+        raise TypeError("where names and hashes should be")
+    return content
 
 
 def propose(
@@ -360,7 +371,7 @@ def load_audit(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DamagedStore(f"{file} is not an audit report: {error}") from error
     if not isinstance(content, dict):

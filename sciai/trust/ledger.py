@@ -27,6 +27,7 @@ import hmac
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -103,16 +104,10 @@ class Ledger:
             BadInput: where the folder exists or cannot be made.
         """
         path = Path(folder)
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise BadInput("the folder exists", file=path, fix="choose another name") from None
-        except OSError as error:
-            raise BadInput(f"cannot make the ledger: {error.strerror}", file=path) from error
-        handle = os.open(path / "salt", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32))
-        (path / "entries.jsonl").touch()
+        if path.exists() or path.is_symlink():
+            raise BadInput("the folder exists", file=path, fix="choose another name")
+        # made beside it and renamed: of one that was interrupted nothing stays that looks like a ledger
+        fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         about = {
             "format": FORMAT,
             "version": VERSION,
@@ -120,11 +115,20 @@ class Ledger:
             "public": signer.public,
             "begun": _now(),
         }
-        with whole_file(path / "ledger.json") as temporary:
-            temporary.write_bytes(canonical(about))
-        ledger = cls(path, signer)
-        ledger._write_head(0, 0, GENESIS)
-        return ledger
+        try:
+            fresh.mkdir(parents=True)
+            handle = os.open(fresh / "salt", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_hex(32))
+            (fresh / "entries.jsonl").touch()
+            (fresh / "ledger.json").write_bytes(canonical(about))
+            cls(fresh, signer)._write_head(0, 0, GENESIS)
+            os.rename(fresh, path)
+        except OSError as error:
+            raise BadInput(f"cannot make the ledger: {error.strerror}", file=path) from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return cls(path, signer)
 
     # ------------------------------------------------------------------------------------------------ writing
 
@@ -210,8 +214,11 @@ class Ledger:
             raise DamagedStore(f"{self.folder / 'head.json'}: {error}") from error
         return head
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self, until: int | None = None) -> Iterator[Entry]:
         """Every entry, oldest first, as it stands in the file; not verified.
+
+        Args:
+            until: bytes of the file to read; None reads on while others append.
 
         Raises:
             DamagedStore: at a line that is no entry, or where the file cannot be read.
@@ -219,8 +226,12 @@ class Ledger:
         path = self.folder / "entries.jsonl"
         try:
             with open(path, "rb") as file:
+                read = 0
                 for number, line in enumerate(file):
+                    if until is not None and read >= until:
+                        return
                     yield parsed(line, path, number)
+                    read += len(line)
         except OSError as error:
             raise DamagedStore(f"{path} cannot be read: {error.strerror}") from error
 
@@ -252,7 +263,22 @@ class Ledger:
         Returns:
             Findings that refuse, one for each thing that is wrong; or a single one that is OK.
         """
-        return examine(self.entries(), lambda: self.head, self.keyring, self.name, anchor)
+        end, read_head = self._moment()
+        return examine(self.entries(end), read_head, self.keyring, self.name, anchor)
+
+    def _moment(self) -> tuple[int | None, Callable[[], Head]]:
+        """Bytes and head between two entries: what others append meanwhile is neither forged nor cut off."""
+        try:
+            with self._locked():
+                size = (self.folder / "entries.jsonl").stat().st_size
+                try:
+                    head = self._read_head()
+                except DamagedStore as error:
+                    damaged = error  # told after the entries
+                    return size, lambda: _raise(damaged)
+                return size, lambda: head
+        except OSError:  # who may only read cannot wait for writers
+            return None, lambda: self.head
 
     # ---------------------------------------------------------------------------------------------- internals
 
@@ -263,7 +289,7 @@ class Ledger:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One writer at a time, across processes and threads; freed by the system when a writer dies."""
-        with open(self.folder / "lock", "a") as lock:
+        with open(self.folder / "lock", "a", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -337,6 +363,10 @@ class Ledger:
                 temporary.write_bytes(content)
         self._written = content, head
         return head
+
+
+def _raise(error: DamagedStore) -> Head:
+    raise error
 
 
 def _now() -> str:

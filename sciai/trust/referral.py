@@ -153,14 +153,14 @@ class Queue:
                 "insert into cases (time, domain, level, question, answer, needs) values (?, ?, ?, ?, ?, ?)",
                 row,
             )
-            number = cursor.lastrowid
-        case = self.case(int(number or 0))
-        if self.ledger is not None:
-            shown = self.ledger.hide(case.question) if personal else case.question
-            findings = [finding["check"] for finding in record["findings"]]
-            entry = {"case": case.id, "domain": domain, "question": shown, "checks": findings}
-            self.ledger.append("referral", entry)
-        return case
+            number = int(cursor.lastrowid or 0)
+            if self.ledger is not None:  # in the transaction: what the ledger did not take is not referred
+                told = json.loads(row[3])
+                shown = self.ledger.hide(told) if personal else told
+                findings = [finding["check"] for finding in record["findings"]]
+                entry = {"case": number, "domain": domain, "question": shown, "checks": findings}
+                self.ledger.append("referral", entry)
+        return self.case(number)
 
     def decide(self, id: int, decision: Decision, *, by: str, reason: str) -> Case:
         """Record what a human decided; once, and never silently changed.
@@ -184,14 +184,15 @@ class Queue:
                 "where id = ? and decision is null",
                 (decision, by, reason, _now(), id),
             ).rowcount
+            if changed and self.ledger is not None:  # as above: else it could never be recorded any more
+                entry = {"case": id, "decision": decision, "by": by, "reason": reason}
+                self.ledger.append("decision", entry)
         case = self.case(id)
         if not changed:
             raise BadInput(
                 f"case {id} was decided by {case.by} on {case.decided}: {case.decision}",
                 fix="refer the answer again if it has to be looked at once more",
             )
-        if self.ledger is not None:
-            self.ledger.append("decision", {"case": id, "decision": decision, "by": by, "reason": reason})
         return case
 
     def case(self, id: int) -> Case:

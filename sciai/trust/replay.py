@@ -11,10 +11,11 @@ from typing import Any
 from sciai.core.answer import Answer, Finding, Level, jsonable
 from sciai.core.errors import BadInput
 from sciai.core.listen import listening, quietly
-from sciai.core.resources import checkpoints_dir
+from sciai.core.resources import checkpoint_named, checkpoints_dir
 from sciai.trust.ledger import Entry, Ledger
 from sciai.trust.record import Question, checks_of, question_of, said_of
 from sciai.trust.said import differences
+from sciai.trust.sign import BadSignature
 from sciai.trust.stage import declared
 
 __all__ = ["checkpoint_folder", "compare", "match", "replay", "witness"]
@@ -109,7 +110,7 @@ def checkpoint_folder(domain: str, wanted: str, given: str | Path | None = None)
     """
     shipped = checkpoints_dir()
     if given is not None:
-        places = [Path(given) if Path(given).is_dir() else shipped / given]
+        places = [checkpoint_named(given)]
     else:
         places = sorted(shipped.glob(f"{domain}*"))
     for place in places:
@@ -174,6 +175,14 @@ def _answer_entry(ledger: Ledger, id: str) -> Entry:
             file=ledger.folder,
             fix="sciai ledger verify tells more",
         )
+    try:
+        ledger.keyring.check(entry.hash.encode(), entry.signature, next(iter(ledger.keyring.keys)))
+    except BadSignature as error:
+        raise BadInput(
+            f"entry {entry.id} was not signed by {ledger.name}: forged",
+            file=ledger.folder,
+            fix="sciai ledger verify tells more",
+        ) from error
     return entry
 
 

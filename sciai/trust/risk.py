@@ -114,7 +114,7 @@ class Register:
 
 def _read(file: Path) -> Any:
     try:
-        return yaml.safe_load(file.read_text())
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"cannot read the register: {error.strerror}", file=file) from error
     except yaml.YAMLError as error:

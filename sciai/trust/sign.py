@@ -100,6 +100,18 @@ class Signer:
             raise BadInput("the key is not of type Ed25519", file=file, fix="make one: sciai key new FILE")
         return cls(name or file.stem, private)
 
+    @staticmethod
+    def exposed(path: str | os.PathLike[str]) -> str:
+        """Who else may read a key, as a sentence; empty where its owner alone may.
+
+        Args:
+            path: the private key's file.
+        """
+        if os.name != "posix" or not (mode := os.stat(path).st_mode & 0o077):
+            return ""
+        who = "everybody" if mode & 0o007 else "a group"
+        return f"{path}: {who} may read or change this key, and sign with it; chmod 600 {path}"
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the private key, readable by its owner only; never over an existing file.
 
@@ -177,7 +189,7 @@ class Keyring:
         """
         file = Path(path)
         try:
-            content = yaml.safe_load(file.read_text())
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except OSError as error:
             raise BadInput(f"cannot read the trusted keys: {error.strerror}", file=file) from error
         except yaml.YAMLError as error:

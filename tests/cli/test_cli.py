@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sciai.cli import main
-from sciai.cli.show import cell, pairs
+from sciai.cli.show import cell, pairs, print_table
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -73,6 +74,25 @@ def test_a_fault_of_sciai_is_not_blamed_on_the_input(run: Run, monkeypatch: pyte
     assert code == 1
     assert "fault in sciai" in err
     assert "--debug" in err
+
+
+def test_a_terminal_without_unicode_gets_the_whole_answer() -> None:
+    """The verdict's first sign was missing there, and an answer that stood ended as a fault with code 1."""
+    code = "import sys; from sciai.cli import main; sys.exit(main({}))"
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for words in (["release", "radar"], ["release", "radar", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(words)], env=plain, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"pilot" in done.stdout
+    assert json.loads(done.stdout)["stage"] == "pilot"
+
+
+def test_what_users_wrote_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """A declared use of `[/x]` in a ledger ended every `ledger show` as a fault; `[v2]` was not shown."""
+    print_table("t", ["[pH]", "b"], [("[/x]", "[v2]")], notes="[/]")
+    assert {"[pH]", "[/x]", "[v2]", "[/]"} <= set(capsys.readouterr().out.split())
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
@@ -150,3 +170,24 @@ def test_a_target_that_is_no_number_is_a_wrong_command_line(run: Run) -> None:
 )
 def test_figures_read_well(value: object, text: str) -> None:
     assert cell(value) == text
+
+
+def test_a_domain_given_twice_is_said(run: Run) -> None:
+    """Figures of health stood under the title of the tutorial."""
+    code, out, err = run("train", "tutorial", "domain=health")
+    assert (code, out) == (1, "")
+    assert "given twice" in err
+
+
+@pytest.mark.slow
+def test_two_processes_print_one_document(tmp_path: Path) -> None:
+    """Each printed its own, and stdout was no JSON any more."""
+    script = tmp_path / "two.py"
+    script.write_text("import sys\nfrom sciai.cli import main\nsys.exit(main())\n")
+    words = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.max_epochs=1", "out=run"]
+    done = subprocess.run(
+        [sys.executable, str(script), "train", "tutorial", *words, "--json"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, check=True, timeout=240,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["path"] == "run/model"

@@ -73,3 +73,15 @@ def test_a_failed_demo_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFi
     Path("mine").mkdir()
     assert main(["demo", "--volume", "no.h5", "--out", "mine"]) == 1
     assert Path("mine").is_dir()
+
+
+@pytest.mark.parametrize("name", ["atoms/model", "people.csv", "radar.zarr/c", "report.html"])
+def test_what_is_not_a_demo_s_is_not_written_over(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--out runs` deleted runs/atoms, where training keeps its model."""
+    mine = Path("runs") / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert main(["demo", "--offline", "--out", "runs"]) == 1
+    assert "write over" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+    assert [p for p in Path("runs").rglob("*") if p.is_file()] == [mine]

@@ -82,6 +82,29 @@ def test_a_ledger_is_a_stream_though_it_keeps_digests(
     assert "has a distance" in capsys.readouterr().err
 
 
+def test_what_does_not_count_is_said(
+    human: VirtualHuman, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused at sight, answered by another model, altered: none of it changed the verdict OK."""
+    ledger = Ledger.create(tmp_path / "answers", Signer.new("service"))
+    body = {"age": 40, "sex": "male", "height_cm": 180, "weight_kg": 80, "sbp": 125, "dbp": 80}
+    with listening(Recorder(ledger)):
+        human.given(body).ask("egfr")
+        human.given({"age": 3, "sex": "male", "bmi": 25}).ask("egfr")
+    entry = ledger.find("0").body
+    ledger.append("answer", {**entry, "provenance": {**entry["provenance"], "checkpoint": "0" * 64}})
+    found = told(capsys, "health", tmp_path / "answers")
+    assert found["questions"] == 1
+    assert "1 more answers of health were answered by another checkpoint" in str(found["findings"])
+    assert "1 more answers of health were refused before" in str(found["findings"])
+    assert main(["drift", "health", str(tmp_path / "answers"), str(tmp_path / "people.csv")]) == 1
+    assert "one by one" in capsys.readouterr().err
+    lines = (tmp_path / "answers" / "entries.jsonl").read_text()
+    (tmp_path / "answers" / "entries.jsonl").write_text(lines.replace('"distance":', '"distance":0', 1))
+    assert main(["drift", "health", str(tmp_path / "answers")]) == 1
+    assert "does not hold" in capsys.readouterr().err
+
+
 def test_structures_unlike_those_learned_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     gas = [

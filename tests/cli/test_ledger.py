@@ -69,6 +69,31 @@ def test_replay_says_what_it_cannot(here: Path, capsys: pytest.CaptureFixture[st
     assert "cannot be asked again" in capsys.readouterr().err
 
 
+def test_a_forged_entry_is_not_replayed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever can write the file can make hashes that fit; the answer put in was "the same today"."""
+    from dataclasses import asdict, replace
+
+    from sciai.trust.ledger import Ledger
+    from sciai.trust.sign import canonical
+
+    fill(here)
+    kept = Ledger(here / "answers")
+    entry, *rest = kept.entries()
+    other = replace(entry, body={**entry.body, "level": "caution"})
+    other = replace(other, hash=other.expected_hash())
+    (here / "answers" / "entries.jsonl").write_bytes(
+        b"".join(canonical(asdict(each)) + b"\n" for each in (other, *rest))
+    )
+    assert main(["ledger", "replay", "answers", "0"]) == 1
+    assert "forged" in capsys.readouterr().err
+
+
+def test_a_key_that_others_can_read_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "service.pem").chmod(0o644)
+    assert main(["ledger", "new", "more", "--key", "service.pem"]) == 0
+    assert "chmod 600" in capsys.readouterr().err
+
+
 def test_a_case_is_decided(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(here)
     listed = figures(capsys, "refer", "list", "cases.db")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -251,3 +254,60 @@ def _forge(folder: Path, name: str, data: bytes) -> None:
     manifest = json.loads((folder / "MANIFEST.json").read_text())
     manifest["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+
+
+def test_another_save_while_loading_is_waited_for(saved: Path) -> None:
+    """Between its two renames there is no folder, and files read then may be of both."""
+    stop = threading.Event()
+
+    def save() -> None:
+        for number in range(10**6):
+            if stop.is_set():
+                return
+            Checkpoint({"w": np.full(3, number, "f4")}, CARD).save(saved, overwrite=True)
+
+    saving = threading.Thread(target=save)
+    saving.start()
+    try:
+        loaded = [Checkpoint.load(saved).arrays["w"].size for _ in range(150)]
+    finally:
+        stop.set()
+        saving.join()
+    assert set(loaded) <= {3, 6}
+
+
+def test_a_save_that_was_killed_says_where_the_earlier_one_is(saved: Path) -> None:
+    old = saved.with_name(".m.old.abc")
+    saved.rename(old)
+    with pytest.raises(CheckpointError, match=r"interrupted.*\.m\.old\.abc"):
+        Checkpoint.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("MANIFEST.json", b"[" * 200_000, "not a checkpoint manifest"),
+        ("MANIFEST.json", b'{"format": "sciai-checkpoint", "version": Infinity, "files": {}}', "manifest"),
+        ("card.yaml", b"name: a\ndomain: b\nextra: " + b"[" * 20_000, "cannot be parsed"),
+        (
+            "card.yaml",
+            b"name: a\ndomain: [b]\nmetrics: 7\nknown_limits: none",
+            "domain is no str; known_limits",
+        ),
+    ],
+)
+def test_odd_texts_are_named(saved: Path, name: str, content: bytes, message: str) -> None:
+    (saved / name).write_bytes(content)
+    manifest = json.loads((saved / "MANIFEST.json").read_text()) if name == "card.yaml" else None
+    if manifest is not None:
+        manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        (saved / "MANIFEST.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=message):
+        Checkpoint.load(saved)
+
+
+def test_arrays_that_have_no_place_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="cannot be stored"):
+        Checkpoint({"w": np.array(["a"])}, CARD).save(tmp_path / "m")
+    half = torch.nn.Linear(2, 2).to(torch.bfloat16)
+    assert Checkpoint.from_net(half, CARD).arrays["weight"].dtype == np.float32

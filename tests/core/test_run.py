@@ -160,6 +160,21 @@ def test_resuming_with_another_config_is_refused(tmp_path: Path) -> None:
     train(config(tmp_path, "domain.net.width=8", "resume=false"))
 
 
+def test_the_words_of_a_card_are_not_said_of_other_data(tmp_path: Path) -> None:
+    limits = {}
+    for setting in (
+        "data.batch_size",
+        "data.dataset.folder",
+    ):  # the tutorial sets the first, the other is none
+        more = f"+domain.card.unless=[{setting}]", "+domain.card.data.terms=free", "trainer.max_epochs=1"
+        card = Checkpoint.load(train(config(tmp_path / setting, *more)).path).card
+        limits[setting] = card.known_limits
+        assert ("terms" in card.data) == (setting == "data.dataset.folder")
+    own, packaged = limits.values()
+    assert own[0].startswith("It learned from data of its owner's")
+    assert own[1:] == packaged
+
+
 def test_a_run_goes_on_where_only_its_length_or_its_card_changed(tmp_path: Path) -> None:
     constant = ["~domain.lit.scheduler", "trainer.max_epochs=${domain.max_epochs}"]
     train(config(tmp_path, *constant, "domain.max_epochs=2"))
@@ -244,6 +259,31 @@ def test_what_cannot_be_saved_is_said_before_training(
         train(config(mine))
 
 
+@pytest.mark.parametrize("short", ["trainer.max_steps=0", "trainer.max_time=00:00:00:00"])
+def test_a_run_without_a_step_keeps_no_model(tmp_path: Path, short: str) -> None:
+    with pytest.raises(SciaiError, match="before its first step"):
+        train(config(tmp_path, short))
+    assert not (tmp_path / "model").exists()
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn = tutorial.loss
+    seen: list[str] = []
+
+    def meddle(net: Any, batch: Any) -> Any:
+        if not seen:
+            with pytest.raises(BadInput, match="another run is writing") as refused:
+                train(config(tmp_path, "seed=1", "resume=false"))
+            seen.append(str(refused.value))
+        return learn(net, batch)
+
+    monkeypatch.setattr(tutorial, "loss", meddle)
+    done = train(config(tmp_path, "trainer.max_epochs=1"))
+    assert seen
+    assert Checkpoint.load(done.path).card.seeds["run"] == 0
+    train(config(tmp_path, "trainer.max_epochs=2"))  # once it has ended the folder is free
+
+
 def test_a_state_that_was_cut_short_is_said_to_be(tmp_path: Path) -> None:
     train(config(tmp_path, "trainer.max_epochs=1"))
     last = tmp_path / "state" / "last.ckpt"
@@ -261,6 +301,11 @@ def test_a_state_that_was_cut_short_is_said_to_be(tmp_path: Path) -> None:
         ("seed=abc", "field seed"),
         ("trainer.max_time=90", "DD:HH:MM:SS"),
         ("trainer.precision=foo", "'foo' is invalid"),
+        ("trainer.precision=bf16-true", "weights cannot be kept in bf16-true"),  # failed after the training
+        ("trainer.precision=64", "weights cannot be kept in 64"),
+        ("+domain.data.hold_out={tests:[1]}", r"no part is called tests"),  # trained without, tested nowhere
+        ("domain.data.fractions=0.5", "fractions is 0.5"),
+        ("out=", "field out"),  # went into the working folder
         ("domain.lit.optimizer.lr=-1", "Invalid learning rate"),
         ("domain.lit.optimizer.lr=abc", r"domain\.lit\.optimizer"),
         ("domain.net._target_=sciai.nowhere", "sciai.nowhere"),
@@ -314,8 +359,11 @@ def test_keep_best_ships_the_best_validation_loss(tmp_path: Path) -> None:
 def test_compose_explains_what_it_does_not_know() -> None:
     with pytest.raises(BadInput, match="nonsense"):
         compose("nonsense")
-    with pytest.raises(BadInput, match="no_such_key"):
+    with pytest.raises(BadInput, match=r"no_such_key.*added with a \+ before it"):
         compose("tutorial", ["trainer.no_such_key=1"])
+    with pytest.raises(BadInput, match=r"nope.*health_dp") as refused:
+        compose("tutorial", ["+experiment=nope"])
+    assert "file://" not in str(refused.value)
     cfg = compose("tutorial")
     del cfg.domain.loss
     with pytest.raises(BadInput, match="loss"):

@@ -10,11 +10,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from sciai.core.answer import Level
 from sciai.core.data import DataModule
+from sciai.core.errors import CheckpointError
 from sciai.core.run import compose, evaluate, train
-from sciai.core.seal import compare, seal_code, seal_data
+from sciai.core.seal import compare, other_parts, same_groups, seal_code, seal_data
+from sciai.core.split import split_by_group
 from sciai.core.tutorial import Sine
 
 
@@ -88,3 +91,43 @@ def test_evaluate_says_when_the_metric_code_is_another(
     found = evaluate(cfg).findings
     assert [f.check for f in found] == ["evaluation-code"]
     assert "sciai.core.tutorial" in found[0].message
+
+
+def test_of_many_groups_those_that_were_trained_on_are_known(tmp_path: Path) -> None:
+    """The card names the first 200 only; a test part of others passed with a caution."""
+    names = [f"person {i:05}" for i in range(12_000)]
+    trained = split_by_group(names, {"train": 0.9, "test": 0.1}, seed=0)
+    card = trained.record()
+    assert len(card["parts"]["train"]["names"]) == 200
+    assert len(str(card)) < 80_000
+    known = set(card["parts"]["train"]["names"])
+    late = sorted({names[i] for i in trained.parts["train"]} - known)[-40:]
+    now = split_by_group(["new", *late], {"test": 1.0}, seed=0, hold_out={"train": ["new"]})
+    assert [f.level for f in same_groups(card, now)] == [Level.REFUSE]
+    fresh = split_by_group(["new", "newer", "newest"], {"test": 1.0}, seed=0, hold_out={"train": ["new"]})
+    assert [f.level for f in same_groups(card, fresh)] == [Level.CAUTION]
+
+
+def test_what_chose_the_weights_is_no_test() -> None:
+    split = split_by_group(list("abcdef"), {"train": 0.4, "val": 0.3, "test": 0.3}, seed=0)
+    used = [split.groups[i] for i in split.parts["val"]]
+    now = split_by_group(["x", *used], {"test": 1.0}, seed=0, hold_out={"train": ["x"]})
+    (found,) = same_groups(split.record(), now)
+    assert found.level is Level.CAUTION
+    assert "chose the weights" in found.message
+
+
+def test_settings_that_change_no_shape_are_named() -> None:
+    then = compose("tutorial", ["+domain.loss.weight=2"])
+    card = {"domain": OmegaConf.to_container(then.domain, resolve=True)}
+    assert other_parts(card, then) == []
+    (found,) = other_parts(card, compose("tutorial", ["+domain.loss.weight=3", "domain.max_epochs=1"]))
+    assert "loss.weight (2, now 3)" in found.message
+    assert other_parts(card, compose("tutorial")) == []  # a key that one of the two lacks may be younger
+
+
+def test_another_domain_s_checkpoint_is_named(tmp_path: Path) -> None:
+    quiet = ["trainer.enable_progress_bar=false", "trainer.max_epochs=1", f"out={tmp_path}"]
+    train(compose("tutorial", quiet))
+    with pytest.raises(CheckpointError, match="of tutorial, not of other"):
+        evaluate(compose("tutorial", [*quiet, "domain.name=other"]))

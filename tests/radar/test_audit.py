@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sciai.core.resources import checkpoints_dir
 from sciai.radar.checks import audit, defects
 from sciai.radar.checks.audit import Piece
 from sciai.trust.audit.exam import judge
@@ -98,3 +99,14 @@ def test_bands() -> None:
         "X",
         "unknown",
     ]
+
+
+@pytest.mark.parametrize("name", ["radar", "radar-transform"])
+def test_every_codec_that_ships_can_be_asked_for_a_patch(name: str) -> None:
+    """The transform codec asked its surroundings, and there were none: the audit ended with a traceback."""
+    from sciai.radar.api.audit import _codec, asking
+
+    patch = np.full(defects.PATCH, 10.0, np.float32)
+    patch[2:5, 2:5] = 50.0
+    told = asking(_codec(str(checkpoints_dir() / name)))(patch.reshape(1, -1), {})
+    assert abs(told[0] - 50.0) <= 1.0

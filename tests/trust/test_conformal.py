@@ -160,3 +160,9 @@ def test_online_follows_a_jump_that_split_does_not() -> None:
 def test_bad_input_is_named(call) -> None:
     with pytest.raises(BadInput):
         call()
+
+
+def test_an_infinite_quantile_is_infinite_also_where_no_difficulty_is_predicted() -> None:
+    """It was NaN to NaN, and NaN holds nothing."""
+    assert conformal.interval([1.0, 2.0], np.inf, [0.0, 1.0])[0].tolist() == [-np.inf, -np.inf]
+    assert conformal.interval([1.0], 2.0, [0.0])[1].tolist() == [1.0]

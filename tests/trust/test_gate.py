@@ -15,6 +15,7 @@ import yaml
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, DamagedStore
 from sciai.core.resources import checkpoints_dir, conf_dir
+from sciai.trust.audit import sealed
 from sciai.trust.conditions import Conditions, Limit
 from sciai.trust.gate import (
     Standing,
@@ -64,7 +65,11 @@ def checkpoint(tmp_path: Path) -> Checkpoint:
 
 
 def audit_of(checkpoint: Checkpoint, **changes: Any) -> dict[str, Any]:
-    return {"checkpoint": checkpoint.hash, "date": TODAY.isoformat(), "passed": True, **changes}
+    code = sealed.Seals.of(["sciai.trust.slices"], []).code
+    return {
+        "checkpoint": checkpoint.hash, "date": TODAY.isoformat(), "passed": True,
+        "seals": {"code": dict(code)}, "saw": sealed.packages_digest(["sciai.trust.audit"]), **changes,
+    }  # fmt: skip
 
 
 ADA, BOB, EVE = Signer.new("Ada"), Signer.new("Bob"), Signer.new("Eve")
@@ -177,8 +182,8 @@ def test_what_demotes(checkpoint: Checkpoint, conditions: Conditions, tmp_path: 
     assert "audit is of" in why(stand(checkpoint, statement, conditions, today=TODAY + timedelta(91)))
     quick = audit_of(checkpoint, quick=True)
     assert "quick look" in why(stand(checkpoint, statement, conditions, audit=quick))
-    sealed = audit_of(checkpoint, seals={"code": {"sciai.trust.slices": "0" * 64}})
-    assert "metric code was edited" in why(stand(checkpoint, statement, conditions, audit=sealed))
+    edited = audit_of(checkpoint, seals={"code": {"sciai.trust.slices": "0" * 64}})
+    assert "metric code was edited" in why(stand(checkpoint, statement, conditions, audit=edited))
     other_code = audit_of(checkpoint, saw={"sciai.trust.audit": "0" * 64})
     assert "other code of the model" in why(stand(checkpoint, statement, conditions, audit=other_code))
     failed = audit_of(checkpoint, passed=False)
@@ -269,3 +274,24 @@ def test_shipped_conditions_name_figures_that_exist(domain: str) -> None:
     card = Checkpoint.load(checkpoints_dir() / domain).card
     named = {limit.figure for asked in conditions.stages.values() for limit in asked.figures}
     assert {name for name in named if not name.startswith("audit/")} <= set(card.metrics)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"passed": "false"}, "failed"),  # any text is true
+        ({"passed": 1}, "failed"),
+        ({"seals": {"code": {}}}, "does not say which code"),
+        ({"saw": {}}, "does not say which code"),
+        ({"seals": [1]}, "cannot be read"),
+        ({"saw": "x"}, "cannot be read"),
+        ({"seals": {"code": {"sciai.trust.slices": 3}}}, "cannot be read"),
+        ({"figures": [1], "seals": None}, "cannot be read"),
+    ],
+)
+def test_an_audit_of_odd_content_is_no_evidence(
+    checkpoint: Checkpoint, conditions: Conditions, changes: dict[str, Any], said: str
+) -> None:
+    """One without seals counted, and so did one that had "passed": "false"."""
+    lacks = examine(checkpoint, "limited", conditions, audit=audit_of(checkpoint, **changes), today=TODAY)
+    assert said in " ".join(f.message for f in lacks)

@@ -7,13 +7,14 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sciai.core.answer import Level
+from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput, DamagedStore, SciaiError
 from sciai.trust.ledger import Head, Ledger
 from sciai.trust.sign import Signer
@@ -357,3 +358,39 @@ ledger.append("answer", {{"value": "x" * 200}})
     assert "it is as it was before" in done.stderr
     assert lines(ledger) == before
     assert complaints(ledger) == ""
+
+
+def test_verifying_while_others_write_raises_no_alarm(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nineteen of twenty looks at a ledger in use said that forged entries stood behind its head."""
+    reader, writes = Ledger(ledger.folder), ledger._write_head
+
+    def looked_at(*what: int | str) -> Head:
+        thread.start()  # between an entry and its head
+        thread.join(0.2)
+        return writes(*what)  # type: ignore[arg-type]
+
+    thread = threading.Thread(target=lambda: found.extend(reader.verify()))
+    found: list[Finding] = []
+    monkeypatch.setattr(ledger, "_write_head", looked_at)
+    ledger.append("answer", {"domain": "tutorial"})
+    thread.join(10)
+    assert [f.level for f in found] == [Level.OK]
+    size = (ledger.folder / "entries.jsonl").stat().st_size
+    monkeypatch.undo()
+    ledger.append("answer", {"domain": "tutorial"})
+    assert len(list(ledger.entries(size))) == 6
+
+
+def test_a_beginning_that_was_interrupted_leaves_no_ledger(
+    tmp_path: Path, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Ledger, "_write_head", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full"))
+    )
+    with pytest.raises(BadInput, match="cannot make the ledger"):
+        Ledger.create(tmp_path / "ledger", signer)
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+    assert Ledger.create(tmp_path / "ledger", signer).verify()[0].level is Level.OK

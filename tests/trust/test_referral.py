@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sciai.core.answer import Answer, Estimate, Finding, Level, Provenance
-from sciai.core.errors import BadInput, DamagedStore
+from sciai.core.errors import BadInput, DamagedStore, SciaiError
 from sciai.trust.ledger import Ledger
 from sciai.trust.referral import Queue
 from sciai.trust.sign import Signer
@@ -96,3 +96,25 @@ def test_a_file_that_is_no_queue(tmp_path: Path) -> None:
         Queue(tmp_path / "text.db")
     with pytest.raises(BadInput, match="cannot open"):
         Queue(tmp_path / "nowhere" / "queue.db")
+
+
+def test_what_the_ledger_cannot_take_is_not_decided_in_the_queue_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision stood, the ledger lacked it, and deciding again was refused."""
+    ledger = Ledger.create(tmp_path / "ledger", Signer.new("service"))
+    queue = Queue(tmp_path / "queue.db", ledger)
+    case = queue.refer("tutorial", {"x": 9}, doubted())
+
+    def full(kind: str, body: object) -> None:
+        raise SciaiError("the disk is full")
+
+    monkeypatch.setattr(ledger, "append", full)
+    with pytest.raises(SciaiError, match="full"):
+        queue.decide(case.id, "uphold", by="Ada", reason="rightly")
+    with pytest.raises(SciaiError, match="full"):
+        queue.refer("tutorial", {"x": 10}, doubted())
+    monkeypatch.undo()
+    assert [c.decision for c in queue.cases()] == [None]
+    assert queue.decide(case.id, "uphold", by="Ada", reason="rightly").decision == "uphold"
+    assert [e.kind for e in ledger.entries()] == ["referral", "decision"]

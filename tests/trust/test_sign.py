@@ -36,6 +36,9 @@ def test_a_saved_key_signs_the_same_and_is_private(tmp_path: Path) -> None:
     signer = Signer.new("Ada")
     signer.save(tmp_path / "ada.pem")
     assert (tmp_path / "ada.pem").stat().st_mode & 0o077 == 0
+    assert Signer.exposed(tmp_path / "ada.pem") == ""
+    (tmp_path / "ada.pem").chmod(0o644)
+    assert "everybody" in Signer.exposed(tmp_path / "ada.pem")
     again = Signer.load(tmp_path / "ada.pem")
     assert (again.name, again.sign(b"x")) == ("ada", signer.sign(b"x"))
     with pytest.raises(BadInput, match="exists"):

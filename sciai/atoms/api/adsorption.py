@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from sciai.atoms.api.differences import USELESS, difference_of, undecided
 from sciai.atoms.api.files import Structure
-from sciai.atoms.api.folder import RunFolder, Step, fingerprint, quiet
+from sciai.atoms.api.folder import RunFolder, Step, fingerprint, other_run, quiet
 from sciai.atoms.api.gaps import known_gaps
 from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import relax
-from sciai.atoms.api.vacuum import in_one_piece, vacuum
+from sciai.atoms.api.vacuum import in_one_piece, upright, vacuum
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -78,10 +78,11 @@ def adsorb(
     """Put a molecule on every kind of site of a slab, relax the best ones, keep the lowest.
 
     Args:
-        slab: a relaxed slab with its vacuum along c.
+        slab: a relaxed slab with its vacuum along c; turned, where its surface does not lie in the xy plane.
         molecule: what adsorbs; its lowest atom comes down first.
         potential: what computes.
-        out: folder for structures, JSON and a picture; None writes nothing.
+        out: folder for structures, JSON and a picture, with one for each relaxation and its trajectory. What
+            was stopped goes on when called again with the same folder. None writes nothing.
         height: where it starts above the top layer, Å.
         most: how many sites are relaxed; the lowest before relaxation.
         fix: share of the slab's height, from below, that does not move.
@@ -106,7 +107,7 @@ def adsorb(
             field="slab",
             fix="give a slab with a cell, such as one of `sciai atoms surface`",
         )
-    given, slab, tall = slab, in_one_piece(slab), vacuum(slab)[2]
+    given, slab, tall = slab, upright(in_one_piece(slab)), vacuum(slab)[2]
     if slab.pbc[2] and tall < 5:
         raise BadInput(
             f"the slab has {tall:.1f} Å of vacuum along c", field="slab", fix="give it 10 Å or more"
@@ -119,6 +120,9 @@ def adsorb(
     wrong = known_gaps(potential, "adsorption", slab, molecule)
     if any(finding.level >= Level.REFUSE for finding in wrong):
         return _refuse(wrong, potential, folder)
+    z = slab.positions[:, 2]
+    # settled once: a layer that moves across the limit must not be free in one energy and held in the other
+    held = np.flatnonzero(z < z.min() + fix * np.ptp(z) - 1e-9)
     clean = slab.copy()
     clean.set_constraint()
     gas = molecule.copy()
@@ -127,8 +131,8 @@ def adsorb(
         gas.center(vacuum=8.0)
     step(0.02, "slab and molecule apart")
     apart = [
-        _rest(clean, potential, fix, fmax, steps),
-        relax(gas, potential, cell=False, fmax=fmax, steps=steps),
+        _rest(clean, potential, folder.path("slab"), held, fmax, steps),
+        relax(gas, potential, folder.path("molecule"), cell=False, fmax=fmax, steps=steps),
     ]
     for answer in apart:
         if answer.estimate is None or answer.level >= Level.REFUSE:
@@ -145,7 +149,8 @@ def adsorb(
     for k, index in enumerate(order):
         kind, start = starts[index]
         step(0.1 + 0.85 * k / len(order), f"site {k + 1} of {len(order)}: {kind}")
-        answer = _rest(start, potential, fix, fmax, steps, slab=len(slab))
+        inner = folder.path(f"site-{k + 1}-{kind}")
+        answer = _rest(start, potential, inner, held, fmax, steps)
         if answer.estimate is None or answer.level >= Level.REFUSE:
             stopped = stopped or answer.findings
             continue
@@ -163,7 +168,7 @@ def adsorb(
     notes = [
         *wrong,
         *answer.findings,
-        *_of_parts(apart, answer.findings),
+        *of_parts(dict(zip(("slab", "molecule"), apart, strict=True)), answer.findings),
         said,
         *undecided(energy, sd, "adsorption energy", USELESS),
     ]
@@ -172,7 +177,8 @@ def adsorb(
         notes.append(Finding("desorbed", potential.guard.level("desorbed"), message))
     final = Answer(Estimate(value, {"energy": sd}, "eV"), tuple(notes), potential.provenance)
     folder.answer(final)
-    folder.structure("adsorbed.extxyz", value.atoms)
+    if folder.out is not None:
+        folder.structure("adsorbed.extxyz", value.atoms, potential(value.atoms))
     title = f"{molecule.get_chemical_formula()} on {slab.get_chemical_formula()}: {energy:+.2f} eV ({kind})"
     folder.picture(
         "adsorbed.png", structure_figure(value.atoms, answer.estimate.spread["forces"], title=title)
@@ -234,15 +240,19 @@ def _placed(slab: Atoms, molecule: Atoms, spot: Floats, height: float) -> Atoms:
 
 
 def _rest(
-    atoms: Atoms, potential: Potential, fix: float, fmax: float, steps: int, slab: int | None = None
+    atoms: Atoms,
+    potential: Potential,
+    out: Path | None,
+    held: npt.NDArray[np.int64],
+    fmax: float,
+    steps: int,
 ) -> Answer[Any]:
     from ase.constraints import FixAtoms
 
     frame = atoms.copy()
-    z = frame.positions[: slab if slab is not None else len(frame), 2]
-    low = z.min() + fix * np.ptp(z)
-    frame.set_constraint(FixAtoms(np.flatnonzero(z < low - 1e-9)))
-    return relax(frame, potential, cell=False, fmax=fmax, steps=steps, symmetry=False)
+    frame.set_constraint(FixAtoms(held))
+    again = other_run(out, frame)  # slab or molecule went on since, and the molecule starts elsewhere
+    return relax(frame, potential, out, cell=False, fmax=fmax, steps=steps, symmetry=False, overwrite=again)
 
 
 def _height(atoms: Atoms, slab: int) -> float:
@@ -265,12 +275,17 @@ def _distinct(answers: list[Answer[Any]], most: int) -> list[int]:
     return order[:most]
 
 
-def _of_parts(answers: list[Answer[Any]], said: Sequence[Finding]) -> list[Finding]:
-    """What is to be known of slab and molecule by themselves, where it was not said of both together."""
+def of_parts(parts: Mapping[str, Answer[Any]], said: Sequence[Finding]) -> list[Finding]:
+    """What is to be known of the parts of a difference by themselves, where it was not said of the whole.
+
+    Args:
+        parts: what each is -> what was answered of it.
+        said: findings on the whole.
+    """
     known = {(f.check, f.level) for f in said}
     return [
         replace(f, where=f"{name} by itself" + (f", {f.where}" if f.where else ""))
-        for name, answer in zip(("slab", "molecule"), answers, strict=True)
+        for name, answer in parts.items()
         for f in answer.findings
         if f.level > Level.OK and (f.check, f.level) not in known
     ]

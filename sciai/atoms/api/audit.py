@@ -19,7 +19,10 @@ from sciai.atoms.checks import actions
 from sciai.atoms.checks import audit as asked
 from sciai.atoms.checks import defects as probed
 from sciai.atoms.data.levels import answers_on_one_zero
+from sciai.atoms.data.readers import records_from
+from sciai.atoms.train.digests import learned_among
 from sciai.core.answer import Level, Refused
+from sciai.core.errors import BadInput
 from sciai.trust.audit.probe import probe
 from sciai.trust.audit.subject import Context, remembered
 from sciai.trust.audit.whole import Claim, Plan
@@ -213,12 +216,16 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         checkpoint: with its card.
         files: labelled structures (extxyz ...); where empty, the real DFT data beside the checkout, and
             without that textbook crystals, of which no truth is known.
+
+    Raises:
+        BadInput: the potential was trained on structures of these files.
     """
     chosen = [str(file) for file in files]
     if not chosen:
         root = os.environ.get("SCIAI_SHARED")
         folder = (Path(root) if root else Path(__file__).resolve().parents[4] / "shared") / "data" / "atoms"
         chosen = [str(folder / name) for name in asked.SHARED if (folder / name).is_file()]
+    _not_learned([file for file in files if Path(file).name not in asked.SHARED], checkpoint)
     metrics = checkpoint.card.metrics
     claims = []
     for source in ("alexandria", "mattersim"):  # of MPtrj the card's test part holds other frames too
@@ -231,7 +238,7 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         "No labelled structures were there (none ship): laws and motifs were tried on textbook crystals, so "
         "nothing is known of errors, of harm in any slice, or of the spread. Give a file with --data."
     )
-    own = "The card names only part of what was learned from: that these were not in it is yours to know."
+    own = "The card knows only part of what was learned from: that these were not in it is yours to know."
     foreign = bool(files) and not any(Path(file).name in asked.SHARED for file in files)
     return Plan(
         domain="atoms",
@@ -252,3 +259,17 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         claims=claims,
         cannot=(own,) if foreign else () if chosen else (nothing,),
     )
+
+
+def _not_learned(files: Sequence[str], checkpoint: Checkpoint) -> None:
+    """Structures that were trained on are no test of what they taught."""
+    learned = str(checkpoint.card.data.get("learned") or "")
+    for file in files if learned else ():
+        records = records_from(file, "yours", skip=lambda error: None)
+        if count := learned_among(records, learned):
+            raise BadInput(
+                f"{count} of {len(records)} structures were trained on: an audit wants some that were not",
+                file=file,
+                field="--data",
+                fix="give structures that were kept aside",
+            )

@@ -74,7 +74,7 @@ def spread_of(
     known = potential.related
     if known is None or any(value.descriptor is None for _, value in parts):
         if not isinstance(potential.engine, CalculatorEngine):
-            return whole, _independent(parts)
+            return _unknown() if math.isnan(whole) else (whole, _independent(parts))
         members = np.sum([factor * np.asarray(value.heads) for factor, value in parts], axis=0)
         message = (
             f"its spread is how far {len(members)} calculators disagree on the difference; not calibrated"

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from ase.data import atomic_masses
 
 from sciai.atoms.api.folder import RunFolder, Step, quiet
-from sciai.atoms.api.integrators import ENSEMBLES, THERMOSTATS, Settings, conserved, integrator, pack, unpack
+from sciai.atoms.api.integrators import (
+    ENSEMBLES,
+    THERMOSTATS,
+    Settings,
+    conserved,
+    freedom,
+    integrator,
+    pack,
+    start_velocities,
+    unpack,
+)
+from sciai.atoms.api.integrators import temperature as kelvin
 from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
@@ -62,7 +74,9 @@ def md(
         potential: what computes.
         out: folder for trajectory, table, JSON, picture and the state to go on from. None writes nothing.
         ensemble: nve, nvt or npt.
-        temperature: K; for nve that of the drawn velocities.
+        temperature: K; for nve that of the drawn velocities. Where the centre of mass stays at rest (all but
+            npt and langevin, nothing fixed) it counts three degrees of freedom less than
+            ``ase.Atoms.get_temperature``, which tells less by one in the number of atoms.
         steps: number of steps in all.
         timestep: fs; 1 with hydrogen, 2 is often fine without.
         thermostat: bussi, langevin or nose-hoover, for nvt (npt is a Langevin barostat).
@@ -96,7 +110,9 @@ def md(
     )
     _check(atoms, choice, steps, on_refusal)
     step = progress or quiet
-    job = {**choice.__dict__, "on_refusal": on_refusal, "velocities": _velocity_hash(atoms)}
+    job = {**choice.__dict__, "on_refusal": on_refusal, "velocities": _hash_of(atoms.get_momenta())}
+    if not np.array_equal(atoms.get_masses(), atomic_masses[atoms.numbers]):
+        job["masses"] = _hash_of(atoms.get_masses())  # deuterium is another run
     folder = RunFolder(out, "md", atoms, potential, job, overwrite=overwrite)
     run = _Run(atoms, potential, folder, choice, on_refusal)
     with terminable():
@@ -123,14 +139,19 @@ class _Run:
         self.potential.engine = self.calculator.potential.engine
         self.rows: list[list[float]] = []
         self.levels: list[int] = []
+        self.doubts: dict[str, list[Any]] = {}  # check -> first message, first frame, number of frames
         self.done = 0
         self.stop: Answer[Any] | None = None
         self.last: Answer[Any] | None = None
         saved = folder.load()
         if saved is None:
-            _velocities(self.atoms, settings.temperature, self.rng)
+            start_velocities(self.atoms, settings, self.rng)
+            self.free = freedom(self.atoms, settings)
         else:
             self._restore_atoms(saved)
+            # states of before counted the motion of the whole as well; they go on as they began
+            whole = self.atoms.get_number_of_degrees_of_freedom()
+            self.free = int(saved["free"]) if "free" in saved else int(whole)
         self.atoms.calc = self.calculator
         self.first = saved is None
         self.saved = saved
@@ -141,7 +162,10 @@ class _Run:
             if answer.level >= Level.REFUSE:
                 self.last = self.stop = answer  # nothing is integrated that starts where it may not be
                 return
-        dynamics = integrator(self.atoms, self.settings, self.rng)
+            if self.settings.ensemble == "npt" and answer.unwrap().stress is None:
+                problem = f"{self.potential.engine.name} gives no stress, which npt needs"
+                raise BadInput(problem, field="ensemble", fix="use nvt, or another potential")
+        dynamics = integrator(self.atoms, self.settings, self.rng, self.free)
         trajectory = self._trajectory()
         try:
             if self.saved is not None:
@@ -172,7 +196,7 @@ class _Run:
         answer = self.last = of_motion(self.potential(self.atoms))
         level, why = answer.level, "; ".join(str(f) for f in answer.findings if f.level >= Level.REFUSE)
         kinetic = float(self.atoms.get_kinetic_energy())
-        temperature = float(self.atoms.get_temperature())
+        temperature = kelvin(kinetic, self.free)
         # velocities that were given may be hotter than the temperature that was named
         begun = self.rows[0][1] if self.rows else temperature
         usual = max(self.settings.temperature, begun, 100.0)
@@ -187,6 +211,8 @@ class _Run:
             level, why = max(level, finding.level), f"{why}; {message}".strip("; ")
         self.rows.append(self._row(dynamics, answer, kinetic, temperature, level))
         self.levels.append(int(level))
+        for check, said in {f.check: f.message for f in answer.findings if f.level == Level.CAUTION}.items():
+            self.doubts.setdefault(check, [said, len(self.rows) - 1, 0])[2] += 1
         self._write(trajectory, why)
         if level >= Level.REFUSE and self.on_refusal == "stop":
             self.stop = answer
@@ -246,8 +272,10 @@ class _Run:
             "momenta": self.atoms.get_momenta(),
             "cell": np.asarray(self.atoms.cell[:]),
             "done": self.done,
+            "free": self.free,
             "rows": np.asarray(self.rows),
             "levels": np.asarray(self.levels),
+            "doubts": json.dumps(self.doubts),
             "rng": json.dumps(self.rng.bit_generator.state),
             **pack(dynamics),
         }
@@ -259,6 +287,7 @@ class _Run:
         self.atoms.set_momenta(saved["momenta"], apply_constraint=False)
         self.done = int(saved["done"])
         self.rows, self.levels = saved["rows"].tolist(), saved["levels"].tolist()
+        self.doubts = json.loads(str(saved.get("doubts", "{}")))
 
     def answer(self) -> Answer[Dynamics]:
         findings: list[Finding] = list(self.last.findings) if self.last is not None else []
@@ -280,6 +309,7 @@ class _Run:
             findings = [f for f in findings if f.level < Level.REFUSE]
             message = f"{len(marked)} of {value.frames} frames were refused and are marked in the trajectory"
             findings.append(Finding("left_domain", Level.CAUTION, message, f"first: frame {marked[0]}"))
+        findings += self._passed({f.check for f in findings})
         if value.drift is not None and abs(value.drift) > guard.limits.drift and value.time >= 0.2:
             message = (
                 f"the conserved energy drifts by {1000 * value.drift:+.2f} meV/atom/ps; take a shorter step"
@@ -293,6 +323,15 @@ class _Run:
         )
         return Answer(Estimate(value, spread, "K, eV/Å"), tuple(findings), origin)
 
+    def _passed(self, known: Collection[str]) -> list[Finding]:
+        """What was doubtful on the way and is not any more: averages hold those frames, too."""
+        found = []
+        for check, (said, first, count) in self.doubts.items():
+            if check not in known:
+                where = f"{count} of {len(self.rows)} frames, the first at {self.rows[first][0]:.3f} ps"
+                found.append(Finding(check, Level.CAUTION, f"{said} (on the way, not at the end)", where))
+        return found
+
     def draw(self, answer: Answer[Dynamics]) -> None:
         if self.folder.out is None or answer.estimate is None:
             return
@@ -303,7 +342,8 @@ class _Run:
                 np.savetxt(
                     temporary, value.table, delimiter=",", header=",".join(COLUMNS), comments="", fmt="%.10g"
                 )
-        self.folder.structure("last.extxyz", value.atoms)
+        # with velocities, energy and forces: another run may go on from it
+        self.folder.structure("last.extxyz", self.atoms)
         self.folder.picture("path.png", dynamics_figure(value))
         spread = None if self.last is None or self.last.estimate is None else self.last.estimate.spread
         forces = None if spread is None else spread["forces"]
@@ -346,6 +386,12 @@ def _check(atoms: Atoms, settings: Settings, steps: int, on_refusal: str) -> Non
         raise BadInput("npt needs a cell that is periodic in all directions", field="ensemble")
     if atoms.constraints and settings.ensemble == "npt":
         raise BadInput("npt with fixed atoms is not supported", field="ensemble", fix="use nvt")
+    if atoms.constraints and settings.ensemble == "nvt" and settings.thermostat == "nose-hoover":
+        raise BadInput(
+            "the Nose-Hoover chain moves and counts atoms that are fixed",
+            field="thermostat",
+            fix="use bussi or langevin",
+        )
     if len(atoms) and atoms.get_number_of_degrees_of_freedom() <= 0:
         raise BadInput(
             "every atom is fixed: nothing would move",
@@ -354,24 +400,8 @@ def _check(atoms: Atoms, settings: Settings, steps: int, on_refusal: str) -> Non
         )
 
 
-def _velocities(atoms: Atoms, temperature: float, rng: np.random.Generator) -> None:
-    from ase import units
-
-    if atoms.has("momenta") and np.abs(atoms.get_momenta()).max(initial=0.0) > 0:
-        return
-    masses = atoms.get_masses()[:, None]
-    momenta = rng.standard_normal((len(atoms), 3)) * np.sqrt(masses * units.kB * temperature)
-    if len(atoms) > 1 and not atoms.constraints:
-        momenta -= masses * momenta.sum(0) / masses.sum()  # the whole does not drift away
-    atoms.set_momenta(momenta)
-    found = atoms.get_temperature()
-    if found > 0:  # few atoms: what was drawn may be far from what was asked for
-        atoms.set_momenta(atoms.get_momenta() * np.sqrt(temperature / found))
-
-
-def _velocity_hash(atoms: Atoms) -> str:
+def _hash_of(values: npt.NDArray[np.float64]) -> str:
+    """A short hash; empty of zeros."""
     import hashlib
 
-    if not atoms.has("momenta"):
-        return ""
-    return hashlib.sha256(np.ascontiguousarray(atoms.get_momenta()).tobytes()).hexdigest()[:16]
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()[:16] if values.any() else ""

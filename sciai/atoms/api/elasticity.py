@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sciai.atoms.api.equation import _merge
+from sciai.atoms.api.equation import _merge, at_rest
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import INK, new_figure
 from sciai.atoms.api.record import recorded
@@ -87,7 +87,8 @@ def elastic(
         out: folder for JSON and a picture; None writes nothing.
         strain: largest strain.
         points: strains of each kind, half of them negative.
-        relax_atoms: let the atoms move in the strained cell, where the structure has such freedom.
+        relax_atoms: let the atoms move in the strained cell, where the structure has such freedom; those that
+            are fixed in it, too, which would make it stiffer than it is.
         axes: "standard" turns the crystal so that constants are along its conventional axes, as tables give
             them; "given" leaves it as it lies.
         overwrite: start again in a folder that holds another run.
@@ -124,16 +125,20 @@ def elastic(
     axes = "given" if turn is None else axes
     settings = {"strain": strain, "points": points, "relax_atoms": relax_atoms, "axes": axes}
     folder = RunFolder(out, "elastic", atoms, potential, settings, overwrite=overwrite)
+    atoms = atoms.copy()
+    atoms.set_constraint()
     if turn is not None:
-        atoms = atoms.copy()
         atoms.set_cell(atoms.cell[:] @ turn.T, scale_atoms=True)
     sizes = np.array([s for k in range(1, points // 2 + 1) for s in (-k, k)]) * strain / (points // 2)
     frames = [_strained(atoms, kind, size) for kind in range(6) for size in sizes]
+    unrest: tuple[Finding, ...] = ()
     if relax_atoms and len(atoms) > 1:
-        frames = _relaxed(frames, potential, step)
+        frames, unrest = _relaxed(frames, potential, step)
     answers = potential.batch([atoms, *frames])
-    findings = _merge(answers)
-    if any(a.estimate is None or a.level >= Level.REFUSE for a in answers):
+    findings = (*unrest, *_merge(answers))
+    if any(f.level >= Level.REFUSE for f in unrest) or any(
+        a.estimate is None or a.level >= Level.REFUSE for a in answers
+    ):
         refused: Answer[Elastic] = Answer(None, findings, potential.provenance)
         folder.answer(refused)
         return refused
@@ -208,15 +213,16 @@ def _strained(atoms: Atoms, kind: int, size: float) -> Atoms:
     return out
 
 
-def _relaxed(frames: list[Atoms], potential: Potential, step: Step) -> list[Atoms]:
+def _relaxed(
+    frames: list[Atoms], potential: Potential, step: Step
+) -> tuple[list[Atoms], tuple[Finding, ...]]:
     from sciai.atoms.api.relaxation import relax
 
-    out = []
+    rests = []
     for k, frame in enumerate(frames):
         step(k / len(frames), f"strain {k + 1} of {len(frames)}")
-        answer = relax(frame, potential, cell=False, fmax=0.002, steps=200, symmetry=False)
-        out.append(frame if answer.estimate is None else answer.estimate.value.atoms)
-    return out
+        rests.append(relax(frame, potential, cell=False, fmax=0.002, steps=200, symmetry=False))
+    return at_rest(frames, rests, potential)
 
 
 def _answer(

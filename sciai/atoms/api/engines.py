@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sciai.atoms.api.files import CHARGES
 from sciai.atoms.api.neighbours import SKIN, KeptPairs
 from sciai.core.errors import BadInput, SciaiError
 from sciai.core.shown import Brief
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["CalculatorEngine", "Calibration", "Dispersion", "Engine", "NetEngine", "Properties"]
 
 Floats = npt.NDArray[np.float64]
+DISPERSED: Final = 94
+"""Atomic number of the last element that D3 has parameters for."""
 NET_PAIR_BYTES: Final = 900.0
 """What a network needs for one directed pair, bytes, where the checkpoint does not say (measured: 720)."""
 
@@ -63,7 +66,8 @@ class Calibration:
 
     Attributes:
         edges: upper ends of the classes of predicted force spread but the last, eV/Å.
-        factors: conformal quantile of error over spread in each class.
+        factors: conformal quantile of error over spread in each class; NaN where none was measured: what a
+            network says of its own errors may be a fortieth of them.
         energy_factor: the same for energies per atom.
         floor: added to the predicted spread of energies, eV per atom.
         alpha: share that the quantiles leave out.
@@ -76,8 +80,8 @@ class Calibration:
     """
 
     edges: tuple[float, ...] = ()
-    factors: tuple[float, ...] = (1.0,)
-    energy_factor: float = 1.0
+    factors: tuple[float, ...] = (float("nan"),)
+    energy_factor: float = float("nan")
     floor: float = 0.0
     alpha: float = 0.1
     known: bool = False
@@ -87,22 +91,21 @@ class Calibration:
         """From a card's calibration.
 
         Args:
-            card: as the training of the potential writes it; without figures nothing is changed.
+            card: as the training of the potential writes it; without figures no spread is known.
         """
         from statistics import NormalDist
 
         alpha = float(card.get("alpha", 0.1))
         unit = NormalDist().inv_cdf(1 - alpha / 2)
-        force, energy = card.get("force"), card.get("energy")
-        if not force:
-            return cls()
+        # of few structures some classes, or all energies, may have no figure
+        force, energy = card.get("force") or {}, card.get("energy") or {}
         return cls(
-            tuple(float(x) for x in force["edges"]),
-            tuple(float(x) / unit for x in force["quantiles"]),
-            float(energy["quantiles"][0]) / unit if energy else 1.0,
-            float(energy.get("floor", 0.0)) if energy else 0.0,
+            tuple(float(x) for x in force.get("edges", ())),
+            tuple(float(x) / unit for x in force.get("quantiles", ())) or (float("nan"),),
+            float(energy["quantiles"][0]) / unit if energy else float("nan"),
+            float(energy.get("floor", 0.0)),
             alpha,
-            True,
+            bool(force or energy),
         )
 
     def forces(self, sd: Floats) -> Floats:
@@ -241,17 +244,22 @@ class CalculatorEngine:
     def __init__(self, members: Sequence[Calculator], name: str, cutoff: float | None = None) -> None:
         self.members, self.name, self.cutoff = list(members), name, cutoff
         self.pair_bytes = 0.0
+        self._charges: dict[str, Any] = {}
 
     def forget(self) -> None:
         """Make the calculators start afresh."""
         for member in self.members:
-            member.reset()
+            _reset(member)
 
     def compute(self, structures: Sequence[Atoms]) -> list[Properties]:
         """Answers for each structure, one after the other."""
         return [self._one(atoms) for atoms in structures]
 
     def _one(self, atoms: Atoms) -> Properties:
+        charges = {name: atoms.info[name] for name in CHARGES if name in atoms.info}
+        if charges != self._charges:  # ASE gives what it kept where only these differ
+            self.forget()
+            self._charges = charges
         found = [self._member(member, atoms) for member in self.members]
         if len(found) == 1:
             return found[0]
@@ -273,19 +281,35 @@ class CalculatorEngine:
         structure = atoms.copy()
         structure.set_constraint()
         structure.calc = calculator
+        stress = None
         try:
             energy = float(structure.get_potential_energy())
             forces = np.asarray(structure.get_forces(), float).copy()
+            if atoms.pbc.all():
+                try:
+                    stress = np.asarray(structure.get_stress(), float).copy()
+                except (PropertyNotImplementedError, NotImplementedError):
+                    stress = None  # many calculators have none; a relaxation of the cell will say so
         except PropertyNotImplementedError as error:
             raise BadInput(f"{self.name} gives no energy or no forces", field="calculator") from error
-        stress = None
-        if atoms.pbc.all():
-            try:
-                stress = np.asarray(structure.get_stress(), float).copy()
-            except (PropertyNotImplementedError, NotImplementedError):
-                stress = None  # many calculators have none; a relaxation of the cell will say so
+        except SciaiError:
+            raise
+        except Exception as error:  # codes of others raise anything: no convergence, an unknown element
+            told = f"{type(error).__name__}: {error}".strip().split("\n")[0]
+            formula = atoms.get_chemical_formula()
+            raise SciaiError(f"{self.name} failed on {formula} ({len(atoms)} atoms): {told}") from error
         nan = np.full(len(atoms), np.nan)
         return Properties(energy, forces, stress, force_sd=nan)
+
+
+def _reset(calculator: Any) -> None:
+    """Make a calculator forget; sums of calculators (a potential with dispersion) have no method for it."""
+    if hasattr(calculator, "reset"):
+        calculator.reset()
+        return
+    for part in getattr(getattr(calculator, "mixer", None), "calcs", ()):
+        _reset(part)
+    calculator.atoms, calculator.results = None, {}
 
 
 class Dispersion:
@@ -304,11 +328,18 @@ class Dispersion:
             ) from error
         import torch
 
+        functional = functional.lower()
         self.engine, self.name = engine, f"{engine.name} + D3({functional})"
         self.cutoff, self.pair_bytes = engine.cutoff, engine.pair_bytes
-        calculator = TorchDFTD3Calculator(
-            device=device, damping="bj", xc=functional, dtype=torch.float64, cutoff=30.0
-        )
+        try:
+            calculator = TorchDFTD3Calculator(
+                device=device, damping="bj", xc=functional, dtype=torch.float64, cutoff=30.0
+            )
+        except ValueError as error:
+            raise BadInput(
+                f"no D3(BJ) is known for the functional {functional!r}",
+                field="d3", fix="use a name of torch-dftd, such as pbe, pbesol, rpbe, revpbe, pbe0, b3-lyp",
+            ) from error  # fmt: skip
         self.correction = CalculatorEngine([calculator], "D3")
 
     def forget(self) -> None:
@@ -327,9 +358,21 @@ class Dispersion:
                 energies=None,
             )
             for base, more in zip(
-                self.engine.compute(structures), self.correction.compute(structures), strict=True
+                self.engine.compute(structures),
+                self.correction.compute([_with_vectors(atoms) for atoms in structures]),
+                strict=True,
             )
         ]
+
+
+def _with_vectors(atoms: Atoms) -> Atoms:
+    """The same with a vector where a layer or a chain has none; nothing repeats along it."""
+    if not atoms.pbc.any() or atoms.pbc.all() or np.linalg.matrix_rank(atoms.cell.array) == 3:
+        return atoms
+    out: Atoms = atoms.copy()
+    out.set_constraint()
+    out.set_cell(atoms.cell.complete())
+    return out
 
 
 def independent(engine: Engine) -> Engine:

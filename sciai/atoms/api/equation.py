@@ -75,7 +75,8 @@ def eos(
         out: folder for JSON and a picture; None writes nothing.
         strain: largest relative change of the volume.
         points: number of volumes.
-        relax_atoms: relax the atoms (not the cell) at every volume; needed where the basis has freedom.
+        relax_atoms: relax the atoms (not the cell) at every volume; needed where the basis has freedom. Those
+            that are fixed in the crystal move, too.
         overwrite: start again in a folder that holds another run.
         progress: called with the part done and what is being done.
 
@@ -107,20 +108,24 @@ def eos(
         )
     settings = {"strain": strain, "points": points, "relax_atoms": relax_atoms}
     folder = RunFolder(out, "eos", atoms, potential, settings, overwrite=overwrite)
+    unrest: tuple[Finding, ...] = ()
+    atoms = atoms.copy()
+    atoms.set_constraint()
     scaled = [_scaled(atoms, 1 + x) for x in np.linspace(-strain, strain, points)]
     if relax_atoms:
         from sciai.atoms.api.relaxation import relax
 
-        moved = []
+        rests = []
         for k, frame in enumerate(scaled):
             step(k / points, f"relaxing at volume {k + 1} of {points}")
-            rest = relax(frame, potential, cell=False)
-            moved.append(frame if rest.estimate is None else rest.estimate.value.atoms)
-        scaled = moved
+            rests.append(relax(frame, potential, cell=False))
+        scaled, unrest = at_rest(scaled, rests, potential)
     step(0.9, "energies")
     answers = potential.batch(scaled)
-    findings = _merge(answers)
-    if any(a.estimate is None or a.level >= Level.REFUSE for a in answers):
+    findings = (*unrest, *_merge(answers))
+    if any(f.level >= Level.REFUSE for f in unrest) or any(
+        a.estimate is None or a.level >= Level.REFUSE for a in answers
+    ):
         refused: Answer[EquationOfState] = Answer(None, findings, potential.provenance)
         folder.answer(refused)
         return refused
@@ -219,6 +224,29 @@ def _scaled(atoms: Atoms, volume: float) -> Atoms:
     out: Atoms = atoms.copy()
     out.set_cell(atoms.cell[:] * volume ** (1 / 3), scale_atoms=True)
     return out
+
+
+def at_rest(
+    frames: list[Atoms], rests: list[Answer[Any]], potential: Potential
+) -> tuple[list[Atoms], tuple[Finding, ...]]:
+    """The relaxed forms of strained cells, and what is to be said where some did not come to rest.
+
+    Args:
+        frames: as they were.
+        rests: answers of ``relax``, one for each.
+        potential: whose policy counts.
+    """
+    moved = [f if r.estimate is None else r.estimate.value.atoms for f, r in zip(frames, rests, strict=True)]
+    refused = tuple(f for r in rests if r.estimate is None for f in r.findings if f.level >= Level.REFUSE)
+    done = [r.estimate.value for r in rests if r.estimate is not None]
+    moving = [value.max_force for value in done if not value.converged]
+    if refused or not moving:
+        return moved, refused[:1]
+    message = (
+        f"in {len(moving)} of {len(frames)} cells the atoms did not come to rest (a force of "
+        f"{max(moving):.3f} eV/Å left): what follows is that of cells on their way"
+    )
+    return moved, (Finding("converged", potential.guard.level("converged"), message),)
 
 
 def _merge(answers: list[Answer[Any]]) -> tuple[Finding, ...]:

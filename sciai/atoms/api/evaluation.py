@@ -21,6 +21,7 @@ from sciai.atoms.api.labels import (
     odd_units,
     odd_zero,
 )
+from sciai.atoms.api.learned import lessons_among
 from sciai.atoms.api.pictures import ACCENT, QUIET, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
@@ -155,6 +156,12 @@ def evaluate(
         )
         findings.append(Finding("labels", potential.guard.level("labels"), message))
     odd = _odd(value)
+    given = [files] if isinstance(files, str | Path) else [f for f in files if isinstance(f, str | Path)]
+    if lessons := lessons_among(potential.card, [Path(f) for f in given]):
+        odd.append(
+            f"it learned from {', '.join(lessons)}, or a file of that name: how far it is off there says "
+            "little of anything else (`sciai evaluate atoms` asks about what was held out)"
+        )
     if not plus_u and potential.card is not None and answers_on_one_zero(potential.card.config):
         odd += _with_u(frames, labels, answers, good)
     findings += [Finding("labels", potential.guard.level("labels"), text) for text in odd]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,15 @@ from sciai.core.errors import BadInput
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Structure", "read", "read_all", "write"]
+__all__ = ["Structure", "files_of", "passed_over", "read", "read_all", "with_results", "write"]
+
+ENDINGS: Final = (
+    *(".cif", ".vasp", ".poscar", ".extxyz", ".xyz", ".traj", ".json", ".db", ".pdb", ".xsf"),
+    *(".data", ".lmp", ".res", ".cell", ".gen"),
+)
+CARRIED: Final = ("tags", "masses", "initial_magmoms", "initial_charges")
+CHARGES: Final = ("charge", "total_charge", "spin", "total_spin", "multiplicity")
+"""What of arrays and of ``info`` belongs to a structure wherever its atoms go."""
 
 _NO_FORMAT, _FORMATS = "the ending names no format", "use .cif, .extxyz or .vasp"
 _FIX = "give a file that ASE reads: CIF, POSCAR, extxyz, xyz, traj, PDB, ..."
@@ -26,6 +34,9 @@ _FIX = "give a file that ASE reads: CIF, POSCAR, extxyz, xyz, traj, PDB, ..."
 @dataclass(frozen=True)
 class Structure:
     """A structure as plain data, for JSON.
+
+    Not shown there, but in ``atoms`` again: tags, masses, moments and charges that were given, and names and
+    charges of ``info``. No labels: they would be those of other positions.
 
     Attributes:
         formula: such as Na4Cl4.
@@ -40,6 +51,7 @@ class Structure:
     positions: npt.NDArray[np.float64]
     cell: npt.NDArray[np.float64]
     pbc: tuple[bool, ...]
+    _carried: ClassVar[tuple[dict[str, Any], dict[str, Any]]] = {}, {}
 
     @classmethod
     def of(cls, atoms: Atoms) -> Structure:
@@ -50,20 +62,29 @@ class Structure:
             >>> Structure.of(molecule("CH4")).atoms.get_chemical_formula()
             'CH4'
         """
-        return cls(
+        made = cls(
             atoms.get_chemical_formula(),
             tuple(atoms.get_chemical_symbols()),
             np.array(atoms.positions, float),
             np.array(atoms.cell[:], float),
             tuple(bool(p) for p in atoms.pbc),
         )
+        arrays = {name: atoms.arrays[name].copy() for name in CARRIED if name in atoms.arrays}
+        info = {k: v for k, v in atoms.info.items() if isinstance(v, str | bool | int) or k in CHARGES}
+        object.__setattr__(made, "_carried", (arrays, info))  # beside the fields, which are what JSON shows
+        return made
 
     @property
     def atoms(self) -> Atoms:
         """As ASE atoms."""
         from ase import Atoms
 
-        return Atoms(list(self.symbols), positions=self.positions, cell=self.cell, pbc=self.pbc)
+        made = Atoms(list(self.symbols), positions=self.positions, cell=self.cell, pbc=self.pbc)
+        arrays, info = self._carried
+        for name, values in arrays.items():
+            made.set_array(name, values)
+        made.info.update(info)
+        return made
 
 
 def read(path: str | os.PathLike[str], index: int = -1) -> Atoms:
@@ -148,6 +169,63 @@ def write(atoms: Atoms, path: str | os.PathLike[str], *, overwrite: bool = True)
         except UnknownFileTypeError as error:
             raise BadInput(_NO_FORMAT, file=target, fix=_FORMATS) from error
     return target
+
+
+def files_of(files: Sequence[str | Path]) -> list[Path]:
+    """Every file that is meant, once: those given, and those in folders given.
+
+    Args:
+        files: files and folders; a file may be named from several places.
+
+    Raises:
+        BadInput: one that is not there, or no structure in any.
+    """
+    found: list[Path] = []
+    for given in files:
+        path = Path(given)
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.is_file() and _named_so(p))
+        elif path.exists():
+            found.append(path)
+        else:
+            raise BadInput("there is no such file or folder", file=path)
+    if not found:
+        raise BadInput("no structures to screen", field="files", fix=f"files end in {', '.join(ENDINGS)}")
+    once: dict[str, Path] = {}
+    for path in found:
+        once.setdefault(os.path.abspath(path), path)
+    return list(once.values())
+
+
+def _named_so(path: Path) -> bool:
+    """Whether a file's name is that of a structure."""
+    return path.suffix.lower() in ENDINGS or path.name.upper().startswith(("POSCAR", "CONTCAR"))
+
+
+def passed_over(files: Sequence[str | Path], out: Path) -> list[Path]:
+    """Files in the folders that were given that are not looked at, hidden ones and our own results aside."""
+    folders = [Path(given) for given in files if Path(given).is_dir()]
+    return sorted(
+        p
+        for folder in folders
+        for p in folder.rglob("*")
+        if p.is_file() and not _named_so(p) and not p.name.startswith(".") and out not in p.parents
+    )
+
+
+def with_results(atoms: Atoms, value: Any) -> Atoms:
+    """A copy that holds what was answered of it, for files.
+
+    Args:
+        atoms: a structure.
+        value: with ``energy`` (eV), ``forces`` (eV/Å) and ``stress`` (eV/Å^3 or None).
+    """
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    out: Atoms = atoms.copy()
+    known = {name: getattr(value, name) for name in ("energy", "forces", "stress")}
+    out.calc = SinglePointCalculator(out, **{k: v for k, v in known.items() if v is not None})
+    return out
 
 
 def _told(reading: Callable[[], list[Atoms]]) -> list[Atoms]:

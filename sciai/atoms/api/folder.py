@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sciai.atoms.api.potential import Potential
 
-__all__ = ["RunFolder", "Step", "quiet"]
+__all__ = ["RunFolder", "Step", "other_run", "quiet"]
 
 Step = Callable[[float, str], None]
 """Progress callback: part done (0 to 1, below 0 for unknown) and what is being done."""
@@ -113,8 +113,8 @@ class RunFolder:
     def _settings(self, there: Mapping[str, Any]) -> str:
         """Which settings differ, there and here."""
         old, new = there.get("settings") or {}, self.job["settings"]
-        names = [name for name in new if old.get(name) != new[name]]
-        told = ", ".join(f"{name} {old.get(name)} there, {new[name]} here" for name in names[:3])
+        names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        told = ", ".join(f"{name} {old.get(name)} there, {new.get(name)} here" for name in names[:3])
         return f" ({told})" if told else ""
 
     def path(self, name: str) -> Path | None:
@@ -168,34 +168,46 @@ class RunFolder:
             with whole_file(path, overwrite=True) as temporary:
                 figure.savefig(temporary, format="png", dpi=150)
 
-    def structure(self, name: str, atoms: Atoms) -> None:
-        """Write a structure."""
-        from sciai.atoms.api.files import write
+    def structure(self, name: str, atoms: Atoms, answer: Answer[Any] | None = None) -> None:
+        """Write a structure, with energy, forces and stress where they are given and the format has them."""
+        from sciai.atoms.api.files import with_results, write
 
         path = self.path(name)
         if path is not None:
-            write(atoms, path)
+            told = None if answer is None or answer.estimate is None else answer.estimate.value
+            write(atoms if told is None else with_results(atoms, told), path)
 
     def trajectory(self, name: str, frames: Sequence[Atoms], answers: Sequence[Answer[Any]]) -> None:
         """Write structures with what was answered of each, for ASE to read."""
-        from ase.calculators.singlepoint import SinglePointCalculator
         from ase.io.trajectory import Trajectory
+
+        from sciai.atoms.api.files import with_results
 
         path = self.path(name)
         if path is None:
             return
         with whole_file(path, overwrite=True) as temporary, Trajectory(str(temporary), "w") as trajectory:
             for atoms, answer in zip(frames, answers, strict=True):
-                frame = atoms.copy()
-                if answer.estimate is not None:
-                    value = answer.estimate.value
-                    known = {"energy": value.energy, "forces": value.forces, "stress": value.stress}
-                    frame.calc = SinglePointCalculator(frame, **known)
-                trajectory.write(frame)
+                told = answer.estimate
+                trajectory.write(atoms.copy() if told is None else with_results(atoms, told.value))
 
     def answer(self, answer: Answer[Any]) -> None:
         """Write the answer as ``result.json``."""
         self.json("result.json", answer.to_dict(max_items=100_000))
+
+
+def other_run(out: Path | None, atoms: Atoms) -> bool:
+    """Whether a folder holds a run that began elsewhere: what an earlier, shorter part of a run left.
+
+    Args:
+        out: the folder; None and one that is not there hold none.
+        atoms: where the run would begin.
+    """
+    try:
+        there = {} if out is None else json.loads((out / JOB).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(there) and there.get("structure") != fingerprint(atoms)
 
 
 def fingerprint(atoms: Atoms) -> str:

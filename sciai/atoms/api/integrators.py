@@ -16,10 +16,16 @@ from sciai.atoms.api.relaxation import GPA
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["ENSEMBLES", "THERMOSTATS", "Settings", "conserved", "integrator", "pack", "unpack"]
+__all__ = [
+    *("ENSEMBLES", "THERMOSTATS", "Settings", "conserved", "freedom", "integrator", "pack"),
+    *("start_velocities", "temperature", "unpack"),
+]
 
 ENSEMBLES: Final = ("nve", "nvt", "npt")
 THERMOSTATS: Final = ("bussi", "langevin", "nose-hoover")
+
+DRIFTS: Final = 1e-6
+"""Share of the kinetic energy in the motion of the whole from which it is meant, and no rounding."""
 
 _STATE: Final = {
     "Bussi": ("transferred_energy",),
@@ -57,7 +63,66 @@ class Settings:
     seed: int
 
 
-def integrator(atoms: Atoms, settings: Settings, rng: np.random.Generator) -> Any:
+def freedom(atoms: Atoms, settings: Settings) -> int:
+    """Degrees of freedom that share the kinetic energy of a run.
+
+    Where nothing kicks single atoms and nothing is fixed, the centre of mass stays at rest: three fewer than
+    three for each atom. Counted with them, two atoms at "300 K" move as at 600 K, eight as at 343 K.
+
+    Args:
+        atoms: with the velocities that it starts with.
+        settings: what will be integrated.
+
+    Example:
+        >>> from ase.build import bulk
+        >>> choice = Settings("nve", 300, 1, "bussi", 100, 0, 1000, 10, 0)
+        >>> freedom(bulk("Cu", cubic=True), choice)
+        9
+    """
+    free = int(atoms.get_number_of_degrees_of_freedom())
+    kicked = settings.ensemble == "npt" or (settings.ensemble == "nvt" and settings.thermostat == "langevin")
+    if atoms.constraints or kicked or len(atoms) < 2:
+        return free
+    whole = float((atoms.get_momenta().sum(0) ** 2).sum() / (2 * atoms.get_masses().sum()))
+    return free if whole > DRIFTS * float(atoms.get_kinetic_energy()) else free - 3
+
+
+def temperature(kinetic: float, free: int) -> float:
+    """K, of a kinetic energy in eV that so many degrees of freedom share.
+
+    Example:
+        >>> round(temperature(0.0387780, 3))
+        300
+    """
+    from ase import units
+
+    return 2 * kinetic / (free * units.kB) if free > 0 else 0.0
+
+
+def start_velocities(atoms: Atoms, settings: Settings, rng: np.random.Generator) -> None:
+    """Draw velocities for the temperature that is wanted, unless the atoms have some.
+
+    Args:
+        atoms: get them.
+        settings: of the run.
+        rng: the random numbers.
+    """
+    from ase import units
+
+    if atoms.has("momenta") and np.abs(atoms.get_momenta()).max(initial=0.0) > 0:
+        return
+    masses = atoms.get_masses()[:, None]
+    wanted = settings.temperature
+    momenta = rng.standard_normal((len(atoms), 3)) * np.sqrt(masses * units.kB * wanted)
+    if len(atoms) > 1 and not atoms.constraints:
+        momenta -= masses * momenta.sum(0) / masses.sum()  # the whole does not drift away
+    atoms.set_momenta(momenta)
+    found = temperature(float(atoms.get_kinetic_energy()), freedom(atoms, settings))
+    if found > 0:  # few atoms: what was drawn may be far from what was asked for
+        atoms.set_momenta(atoms.get_momenta() * np.sqrt(wanted / found))
+
+
+def integrator(atoms: Atoms, settings: Settings, rng: np.random.Generator, free: int) -> Any:
     """The integrator of an ensemble.
 
     NVE: velocity Verlet. NVT: stochastic velocity rescaling (Bussi, Donadio & Parrinello 2007, J. Chem. Phys.
@@ -69,6 +134,7 @@ def integrator(atoms: Atoms, settings: Settings, rng: np.random.Generator) -> An
         atoms: with calculator and velocities.
         settings: what and how.
         rng: the random numbers.
+        free: degrees of freedom that the thermostat heats, see ``freedom``.
     """
     from ase import units
     from ase.md.bussi import Bussi
@@ -93,10 +159,15 @@ def integrator(atoms: Atoms, settings: Settings, rng: np.random.Generator) -> An
                 rng=rng,
             )
         if settings.thermostat == "bussi":
-            return Bussi(atoms, dt, temperature_K=kelvin, taut=tau, rng=rng)
+            bussi = Bussi(atoms, dt, temperature_K=kelvin, taut=tau, rng=rng)
+            bussi.ndof, bussi.target_kinetic_energy = free, 0.5 * bussi.temp * free
+            return bussi
         if settings.thermostat == "langevin":
             return LangevinBAOAB(atoms, dt, temperature_K=kelvin, T_tau=tau, rng=rng)
-        return NoseHooverChainNVT(atoms, dt, temperature_K=kelvin, tdamp=tau)
+        chain = NoseHooverChainNVT(atoms, dt, temperature_K=kelvin, tdamp=tau)
+        heat: Any = chain._thermostat  # which counts three for each atom, whatever is free
+        heat._num_atoms_global, heat._Q[0] = free / 3, free * heat._kT * tau**2
+        return chain
 
 
 def conserved(dynamics: Any, energy: float) -> float:

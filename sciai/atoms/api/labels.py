@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from sciai.atoms.data.readers import named
 from sciai.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -53,17 +54,14 @@ def labels_of(atoms: Atoms) -> dict[str, Floats]:
     """Energy (eV), forces (eV/Å) and stress (eV/Å^3, Voigt) that a structure carries, as far as it does.
 
     Args:
-        atoms: with a calculator's results, or ``REF_energy``, ``dft_forces`` and so on.
+        atoms: with a calculator's results, or ``REF_energy``, ``dft_force``, ``virial`` and so on.
     """
     known: dict[str, Floats] = {}
     results = getattr(atoms.calc, "results", {}) or {}
     for name in ("energy", "forces", "stress"):
         value = results.get(name)
         if value is None:
-            for prefix in ("REF_", "ref_", "dft_", "DFT_"):
-                value = atoms.info.get(prefix + name, atoms.arrays.get(prefix + name))
-                if value is not None:
-                    break
+            value = named(atoms, name)
         if value is not None and np.isfinite(np.asarray(value, float)).all():
             known[name] = np.asarray(value, float)
     if "stress" in known and known["stress"].size == 9:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sciai.atoms.api.differences import USELESS, spread_of, undecided
 from sciai.atoms.api.equation import _merge
+from sciai.atoms.api.files import with_results
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
@@ -246,9 +247,10 @@ def _answer(
     if not done:
         message = f"the band did not converge (force {worst:.3f} eV/Å left); allow more steps"
         findings.append(Finding("converged", level("converged"), message))
-    for name, estimate in (("beginning", estimates[0]), ("end", estimates[-1])):
-        force = float(np.linalg.norm(estimate.value.forces, axis=1).max())
-        if force > AT_REST and not band[0].constraints:
+    for name, frame, estimate in (("beginning", band[0], estimates[0]), ("end", band[-1], estimates[-1])):
+        pull = with_results(frame, estimate.value).get_forces()  # on what is free
+        force = float(np.linalg.norm(pull, axis=1).max())
+        if force > AT_REST:
             message = f"the {name} is not at rest (a force of {force:.2f} eV/Å); relax it"
             findings.append(Finding("endpoint", level("endpoint"), message, name))
     if top in (0, len(band) - 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from sciai.atoms.api.engines import (
     Properties,
     independent,
 )
-from sciai.atoms.api.learned import evidence_of
+from sciai.atoms.api.learned import evidence_of, unmeasured, with_dispersion, with_energies, without_zero
 from sciai.atoms.api.record import Asked
 from sciai.atoms.api.typical import Typical, typical_of
 from sciai.atoms.checks import Evidence, Guard, Scene, after, before, govern
@@ -29,7 +30,7 @@ from sciai.core.answer import Answer, Estimate, Finding, Level, Policy, Provenan
 from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, CheckpointError
 from sciai.core.listen import heard, quietly, tell
-from sciai.core.resources import checkpoints_dir
+from sciai.core.resources import checkpoint_named, checkpoints_dir
 from sciai.trust.stage import stage_findings, standing_of, use_class
 from sciai.trust.support import KnnOfKind
 
@@ -79,7 +80,8 @@ class Potential:
         card: Card | None = None,
         standing: Standing | None = None,
     ) -> None:
-        self.engine, self.evidence, self.provenance, self.card = engine, evidence, provenance, card
+        self.engine, self.provenance, self.card = engine, provenance, card
+        self.evidence = with_dispersion(evidence) if isinstance(engine, Dispersion) else evidence
         self.guard, self.standing = _guard(guard), standing
 
     @classmethod
@@ -128,16 +130,19 @@ class Potential:
             net = net.double()
         card = checkpoint.card
         said = card.calibration
+        measured = Calibration.of(said)
         engine: Engine = NetEngine(
             net,
             card.name,
             device=where,
-            calibration=Calibration.of(said),
+            calibration=measured,
             pair_bytes=float(card.extra.get("pair_bytes", NET_PAIR_BYTES)),
         )
         if d3:
             engine = Dispersion(engine, "pbe" if d3 is True else str(d3), where)
-        calibration = str(said.get("set") or "none: the spread is the network's own, not calibrated")
+        calibration = (
+            str(said.get("set") or "") if measured.known else "none: not calibrated, so no spread is told"
+        )
         origin = Provenance(engine.name, checkpoint.hash, calibration=calibration)
         standing = standing_of(checkpoint, path)
         return cls(engine, evidence_of(net, card), origin, guard=guard, card=card, standing=standing)
@@ -229,6 +234,11 @@ class Potential:
         return typical_of(self.card) if isinstance(self.engine, NetEngine) else {}
 
     @cached_property
+    def _zeros(self) -> Any:
+        """Elements whose zero of energy was learned; None where that is not known."""
+        return with_energies(self.card)
+
+    @cached_property
     def related(self) -> Related | None:
         """How far differences of energies usually are off, as measured; None where they never were."""
         around = None if self.evidence.support is None else self.evidence.support.measure
@@ -314,7 +324,11 @@ class Potential:
 
     @cached_property
     def _checks(self) -> tuple[Any, Any]:
-        return before(self.guard, self.evidence), after(self.guard, self.evidence)
+        # of a calibration that misses one of both spreads, the same is said of every structure
+        net = self.engine.engine if isinstance(self.engine, Dispersion) else self.engine
+        half = unmeasured(net.calibration) if isinstance(net, NetEngine) else []
+        asked = after(self.guard, self.evidence)
+        return before(self.guard, self.evidence), (*asked, lambda *_: half) if half else asked
 
     @cached_property
     def _said(self) -> tuple[Standing | None, str | None, list[Finding]]:
@@ -340,10 +354,12 @@ class Potential:
     def _finish(self, scene: Scene, found: Sequence[Finding], value: Properties | None) -> Answer[Properties]:
         if value is None:
             return Answer(None, tuple(found), self.provenance)
-        estimate = _estimate(value)
+        guessed = without_zero(self._zeros, scene.numbers)
+        estimate = _estimate(replace(value, energy_sd=float("nan")) if guessed else value)
         if not self.guard.active:
             return Answer(estimate, tuple(found), self.provenance)
-        more = findings(self._checks[1], scene, estimate, policy=self.guard.policy)
+        checks = self._checks[1] if not guessed else (*self._checks[1], lambda *_: guessed)
+        more = findings(checks, scene, estimate, policy=self.guard.policy)
         return govern(scene, Answer(estimate, (*found, *more), self.provenance))
 
 
@@ -373,12 +389,9 @@ def _guard(guard: str | Guard) -> Guard:
 
 
 def _checkpoint_path(name: str | Path | None) -> Path:
-    given = Path(name) if name is not None else Path(SHIPPED)
+    given = checkpoints_dir() / SHIPPED if name is None else checkpoint_named(name)
     if given.is_dir():
         return given
-    shipped = checkpoints_dir() / given
-    if len(given.parts) == 1 and shipped.is_dir():
-        return shipped
     there = sorted(p.name for p in checkpoints_dir().glob("atoms*") if p.is_dir())
     fix = f"there are {', '.join(there)}; or give the folder of one" if there else "give the folder of one"
-    raise BadInput(f"there is no checkpoint {str(given)!r}", field="name", fix=fix)
+    raise BadInput(f"there is no checkpoint {str(name or SHIPPED)!r}", field="name", fix=fix)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import numpy as np
+from ase.data import atomic_masses
 
 from sciai.core.answer import Answer, jsonable
 from sciai.core.errors import BadInput
@@ -44,6 +45,9 @@ LARGEST: Final = 1000
 
 MOST_FILES: Final = 100
 """Files of a question that are kept one by one; of more only the digest of all is."""
+
+GIVEN: Final = ("masses", "initial_magmoms", "initial_charges")
+"""Arrays that dynamics, or calculators of others, go by."""
 
 NOT_ASKED: Final = ("out", "overwrite", "progress")
 LEAVE_OUT: Final = ("seconds", "path", "file", "key", "where", "skipped")
@@ -95,7 +99,7 @@ class Asked:
         """For the ledger: structures whole, files by path and sha256, the potential by its settings."""
         given = dict(self.arguments)
         if self.call == "screen":
-            from sciai.atoms.api.screening import files_of
+            from sciai.atoms.api.files import files_of
 
             given["files"] = files_of(given["files"])
         plain = {name: _plain(value) for name, value in given.items() if name not in NOT_ASKED}
@@ -153,7 +157,8 @@ def structure_record(atoms: Atoms) -> dict[str, Any]:
     """A structure as a question keeps it: whole up to ``LARGEST`` atoms, and its sha256.
 
     Args:
-        atoms: with constraints and momenta, which matter to relaxation and dynamics.
+        atoms: with constraints, momenta and isotopes, which matter to relaxation and dynamics, moments and
+            charges, which matter to other calculators.
     """
     content: dict[str, Any] = {
         "symbols": list(atoms.get_chemical_symbols()),
@@ -165,6 +170,7 @@ def structure_record(atoms: Atoms) -> dict[str, Any]:
     momenta = atoms.get_momenta()
     if momenta.any():
         content["momenta"] = momenta.tolist()
+    content |= {name: values.tolist() for name, values in _given(atoms).items()}
     sha256 = digest_of(atoms)
     if len(atoms) > LARGEST:
         content = {}
@@ -189,6 +195,9 @@ def structure_again(record: Mapping[str, Any], inputs: Sequence[Path] = ()) -> A
             record["symbols"], positions=record["positions"], cell=record["cell"], pbc=record["pbc"]
         )
         atoms.set_constraint([dict2constraint(c) for c in record["constraints"]])
+        for name in GIVEN:
+            if name in record:
+                atoms.set_array(name, np.asarray(record[name], float))
         if "momenta" in record:
             atoms.set_momenta(np.asarray(record["momenta"], float))
         return atoms
@@ -216,7 +225,7 @@ def files_again(record: Mapping[str, Any], inputs: Sequence[Path] = ()) -> list[
     Raises:
         BadInput: they are not there, not all of them, or changed.
     """
-    from sciai.atoms.api.screening import files_of
+    from sciai.atoms.api.files import files_of
 
     for places in ([Path(record["folder"])], list(inputs)):
         if places and all(place.exists() for place in places):
@@ -240,11 +249,23 @@ def _digest(files: Iterable[Mapping[str, Any]]) -> str:
 
 
 def digest_of(atoms: Atoms) -> str:
-    """Sha256 of elements, positions, cell, periodicity and momenta, bit for bit."""
+    """Sha256 of elements, positions, cell, periodicity, momenta and isotopes, bit for bit."""
     found = hashlib.sha256()
-    for part in (atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc, atoms.get_momenta()):
+    parts = [atoms.numbers, atoms.positions, atoms.cell[:], atoms.pbc, atoms.get_momenta()]
+    isotopes = _given(atoms).get("masses")
+    for part in parts if isotopes is None else [*parts, isotopes]:
         found.update(np.ascontiguousarray(np.asarray(part, np.float64) + 0.0).tobytes())
     return found.hexdigest()
+
+
+def _given(atoms: Atoms) -> dict[str, Any]:
+    """Masses that are not the elements' own, and moments and charges that are not zero."""
+    found: dict[str, Any] = {
+        name: atoms.arrays[name] for name in GIVEN if name in atoms.arrays and atoms.arrays[name].any()
+    }
+    if "masses" in found and np.array_equal(found["masses"], atomic_masses[atoms.numbers]):
+        del found["masses"]
+    return found
 
 
 def _distance(arguments: Mapping[str, Any]) -> float | None:

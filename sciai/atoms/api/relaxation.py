@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sciai.atoms.api.files import Structure
+from sciai.atoms.api.files import Structure, with_results
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import curves, structure_figure
 from sciai.atoms.api.record import recorded
@@ -46,7 +46,7 @@ class Relaxed:
         energy: eV.
         energy_per_atom: eV.
         energy_change: eV per atom, relaxed minus given; negative unless the given one was at rest.
-        max_force: largest force left, eV/Å.
+        max_force: largest force left on what may move, eV/Å.
         stress: GPa, Voigt; None where the cell was not periodic.
         volume: Å^3 per atom; None where the cell was not periodic.
         volume_change: relative, relaxed over given minus 1; None where the cell was kept.
@@ -169,6 +169,7 @@ class _Run:
         self.atoms = given.copy()
         self.history: list[tuple[float, float]] = []
         self.converged = False
+        self.last: Answer[Any] | None = None
         saved = folder.load()
         if saved is not None:
             self.atoms.set_cell(saved["cell"])
@@ -267,6 +268,7 @@ def _answer(
     last = potential(atoms)
     if last.estimate is None or last.level >= Level.REFUSE:
         return Answer(None, (*notes, *last.findings), potential.provenance)
+    run.last = last
     value, level = last.estimate.value, potential.guard.level
     before, after = spacegroup(given), spacegroup(atoms)
     change = atoms.get_volume() / given.get_volume() - 1 if with_cell else None
@@ -295,7 +297,7 @@ def _answer(
         energy=value.energy,
         energy_per_atom=value.energy / n,
         energy_change=(value.energy - run.start_energy) / n,
-        max_force=float(np.linalg.norm(value.forces, axis=1).max(initial=0.0)),
+        max_force=float(np.linalg.norm(with_results(atoms, value).get_forces(), axis=1).max(initial=0.0)),
         stress=None if value.stress is None else value.stress * GPA,
         volume=float(atoms.get_volume()) / n if atoms.pbc.all() else None,
         volume_change=None if change is None else float(change),
@@ -330,7 +332,7 @@ def _write(answer: Answer[Relaxed], run: _Run, folder: RunFolder) -> None:
     if folder.out is None or answer.estimate is None:
         return
     done = answer.estimate.value
-    folder.structure("relaxed.extxyz", done.atoms)
+    folder.structure("relaxed.extxyz", done.atoms, run.last)
     if done.volume is not None:
         folder.structure("relaxed.cif", done.atoms)
     title = f"{done.structure.formula}: relaxed, {answer.level.name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sciai.atoms.api.differences import between, kept
-from sciai.atoms.api.files import read_all
+from sciai.atoms.api.files import files_of, passed_over, read_all
 from sciai.atoms.api.folder import Step, fingerprint, quiet
 from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
 from sciai.core.answer import Answer, Estimate, Finding, Level, jsonable
 from sciai.core.atomic import terminable, whole_file
-from sciai.core.errors import BadInput
+from sciai.core.errors import BadInput, SciaiError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,10 +32,6 @@ __all__ = ["KEYS", "Screened", "screen"]
 
 KEYS: Final = ("energy", "force", "spread", "volume")
 """What rows can be ranked by."""
-ENDINGS: Final = (
-    *(".cif", ".vasp", ".poscar", ".extxyz", ".xyz", ".traj", ".json", ".db", ".pdb", ".xsf"),
-    *(".data", ".lmp", ".res", ".cell", ".gen"),
-)
 
 
 @dataclass(frozen=True)
@@ -102,8 +99,8 @@ def screen(
     paths = [path for path in files_of(files) if folder.resolve() not in path.resolve().parents]
     done = _open(folder, potential, {"fmax": fmax, "steps": steps} if relaxed else None)
     before: dict[str, set[str]] = {}
-    for key, row in done.items():
-        before.setdefault(row["file"], set()).add(key)
+    for key in done:
+        before.setdefault(_split(key)[0], set()).add(key)
     skipped = 0
     with terminable(), open(folder / "results.jsonl", "a", encoding="utf-8") as sink:
 
@@ -113,24 +110,25 @@ def screen(
                 done[row["key"]] = row
             sink.flush()
 
-        def replace(path: Path, keys: set[str]) -> None:
-            for key in sorted(before.pop(str(path), set()) - keys):
+        def replace(whole: str, keys: set[str]) -> None:
+            for key in sorted(before.pop(whole, set()) - keys):
                 sink.write(json.dumps({"key": key, "gone": True}) + "\n")
                 del done[key]
 
         waiting: list[tuple[str, int, str, Atoms]] = []
         for k, path in enumerate(paths):
             step(k / len(paths), f"{path.name}: {k + 1} of {len(paths)} files")
+            whole = os.path.abspath(path)  # one file, whatever the folder that it is named from
             try:
                 frames = read_all(path)
             except BadInput as error:
-                key = f"{path}#unreadable"
-                replace(path, {key})
+                key = f"{whole}#unreadable"
+                replace(whole, {key})
                 if key not in done:
                     note([{"key": key, "file": str(path), "frame": 0, "level": "refuse", "why": str(error)}])
                 continue
-            keys = [f"{path}#{number}#{fingerprint(atoms)}" for number, atoms in enumerate(frames)]
-            replace(path, set(keys))
+            keys = [f"{whole}#{number}#{fingerprint(atoms)}" for number, atoms in enumerate(frames)]
+            replace(whole, set(keys))
             for number, (key, atoms) in enumerate(zip(keys, frames, strict=True)):
                 if key in done:
                     skipped += 1
@@ -142,42 +140,10 @@ def screen(
         if waiting:
             note(_ask(waiting, potential, folder, relaxed, fmax, steps))
     rows = _ranked(list(done.values()), rank, potential.related)
-    answer = _answer(rows, skipped, potential, _passed_over(files, folder))
+    answer = _answer(rows, skipped, potential, passed_over(files, folder))
     _write(rows, answer, folder, rank)
     step(1.0, "done")
     return answer
-
-
-def files_of(files: Sequence[str | Path]) -> list[Path]:
-    """Every file that is meant: those given, and those in folders given."""
-    found: list[Path] = []
-    for given in files:
-        path = Path(given)
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.is_file() and _named_so(p))
-        elif path.exists():
-            found.append(path)
-        else:
-            raise BadInput("there is no such file or folder", file=path)
-    if not found:
-        raise BadInput("no structures to screen", field="files", fix=f"files end in {', '.join(ENDINGS)}")
-    return list(dict.fromkeys(found))
-
-
-def _named_so(path: Path) -> bool:
-    """Whether a file's name is that of a structure."""
-    return path.suffix.lower() in ENDINGS or path.name.upper().startswith(("POSCAR", "CONTCAR"))
-
-
-def _passed_over(files: Sequence[str | Path], out: Path) -> list[Path]:
-    """Files in the folders that were given that are not looked at, hidden ones and our own results aside."""
-    folders = [Path(given) for given in files if Path(given).is_dir()]
-    return sorted(
-        p
-        for folder in folders
-        for p in folder.rglob("*")
-        if p.is_file() and not _named_so(p) and not p.name.startswith(".") and out not in p.parents
-    )
 
 
 def _open(
@@ -212,16 +178,29 @@ def _open(
     if results.is_file():
         lines = results.read_bytes()
         whole = lines[: lines.rfind(b"\n") + 1]  # a run that was killed may have left half a line
-        if len(whole) < len(lines):
+        found = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+        for row in found:  # keys of earlier versions are as the file was named then
+            place, rest = _split(row["key"])
+            row["key"] = os.path.abspath(place) + rest
+        again = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found).encode("utf-8")
+        if again != lines:
             with whole_file(results, overwrite=True) as temporary:
-                temporary.write_bytes(whole)
-        for line in whole.decode("utf-8").splitlines():
-            row = json.loads(line)
+                temporary.write_bytes(again)
+        for row in found:
             if row.get("gone"):
                 done.pop(row["key"], None)
             else:
                 done[row["key"]] = row
     return done
+
+
+def _split(key: str) -> tuple[str, str]:
+    """The file of a row's key, and what follows it."""
+    place, _, last = key.rpartition("#")
+    if last == "unreadable":
+        return place, f"#{last}"
+    place, _, number = place.rpartition("#")
+    return place, f"#{number}#{last}"
 
 
 def _ask(
@@ -236,7 +215,7 @@ def _ask(
     if not relaxed:
         answers = _batch(frames, potential)
     else:
-        from sciai.atoms.api.files import write
+        from sciai.atoms.api.files import with_results, write
         from sciai.atoms.api.relaxation import relax
 
         answers = []
@@ -251,8 +230,9 @@ def _ask(
                 continue
             frames[k] = rest.estimate.value.atoms
             name = f"{Path(path).stem}-{number}-{fingerprint(atoms)[:6]}.extxyz"
-            write(frames[k], folder / "relaxed" / name)
             found = potential(frames[k])
+            told = frames[k] if found.estimate is None else with_results(frames[k], found.estimate.value)
+            write(told, folder / "relaxed" / name)
             # what the relaxation itself remarked (not converged, volume) belongs to the row too
             extra = tuple(f for f in rest.findings if f not in found.findings)
             answers.append(Answer(found.estimate, (*extra, *found.findings), found.provenance))
@@ -277,7 +257,8 @@ def _failed(error: Exception, potential: Potential) -> Answer[Any]:
     if isinstance(error, BadInput):
         raise error
     told = f"{type(error).__name__}: {error}".split("\n")[0]
-    said = f"{potential.provenance.model} failed ({told})"
+    ours = isinstance(error, SciaiError)  # which says who failed
+    said = str(error) if ours else f"{potential.provenance.model} failed ({told})"
     return Answer(None, (Finding("failed", Level.REFUSE, said),), potential.provenance)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from sciai.atoms.api.adsorption import of_parts
 from sciai.atoms.api.differences import difference_of, undecided
 from sciai.atoms.api.files import Structure
 from sciai.atoms.api.folder import RunFolder, Step, quiet
@@ -145,7 +146,7 @@ def surface(
         max_force=relaxed.max_force,
     )
     sd, said = difference_of(potential, [(1, relaxed.atoms), (-share, bulk)])
-    notes = [*rest.findings, said]
+    notes = [*rest.findings, *of_parts({"crystal": crystal}, rest.findings), said]
     sd *= J_PER_M2 / (2 * area)
     notes += undecided(value.energy, sd, "surface energy")
     level = potential.guard.level
@@ -165,7 +166,8 @@ def surface(
     )
     folder.answer(done)
     name = "".join(map(str, miller))
-    folder.structure(f"slab-{name}.extxyz", value.atoms)
+    if folder.out is not None:
+        folder.structure(f"slab-{name}.extxyz", value.atoms, potential(value.atoms))
     title = f"{bulk.get_chemical_formula('hill', empirical=True)} ({name}): {value.energy:.2f} J/m²"
     folder.picture("slab.png", structure_figure(value.atoms, rest.estimate.spread["forces"], title=title))
     return done

@@ -17,6 +17,9 @@ __all__ = ["SYMMETRY_TOLERANCE", "keep_symmetry", "spacegroup", "standard_rotati
 SYMMETRY_TOLERANCE: Final = 0.01
 """Distance, Å, within which atoms count as symmetric."""
 
+ROUNDING: Final = 2e-4
+"""Å; files with five digits of fractional coordinates are off by as much."""
+
 
 def spacegroup(atoms: Atoms) -> tuple[str, int] | None:
     """Symbol and number of a crystal's space group; None where it is not periodic in all directions.
@@ -60,9 +63,12 @@ def keep_symmetry(atoms: Atoms) -> str:
         return ""
     if others:
         return f"the symmetry {group[0]} ({group[1]}) was not kept, as {', '.join(others)} may break it"
+    given = atoms.positions.copy()
     keep = FixSymmetry(marked if fixed else atoms, symprec=SYMMETRY_TOLERANCE)
+    moved = float(np.linalg.norm(atoms.positions - given, axis=1).max(initial=0.0))
+    put = f"; atoms were put where it has them, up to {moved:.4f} Å away" if moved > ROUNDING else ""
     atoms.set_constraint([*own, keep])
-    return f"the symmetry {group[0]} ({group[1]}) was kept" + (", with the fixed atoms" if fixed else "")
+    return f"the symmetry {group[0]} ({group[1]}) was kept{', with the fixed atoms' if fixed else ''}{put}"
 
 
 def standard_rotation(atoms: Atoms) -> npt.NDArray[np.float64] | None:

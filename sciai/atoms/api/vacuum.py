@@ -10,7 +10,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["in_one_piece", "vacuum"]
+__all__ = ["in_one_piece", "upright", "vacuum"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -65,6 +65,30 @@ def in_one_piece(slab: Atoms) -> Atoms:
     out: Atoms = slab.copy()
     out.set_constraint()  # they say where atoms are, and would keep them there
     out.positions += (inside - up)[:, None] * np.asarray(slab.cell[2])
+    return out
+
+
+def upright(slab: Atoms) -> Atoms:
+    """A slab whose surface lies in the xy plane, turned there where it does not; else as it is.
+
+    Args:
+        slab: its surfaces across c.
+
+    Example:
+        >>> from ase.build import fcc111
+        >>> slab = fcc111("Cu", (1, 1, 3), vacuum=8.0)
+        >>> slab.rotate(40, "y", rotate_cell=True)
+        >>> [round(float(np.ptp(s.positions[:, 2])), 1) for s in (slab, upright(slab))]
+        [4.0, 4.2]
+    """
+    a, b, c = np.asarray(slab.cell.complete()[:])
+    normal = np.cross(a, b)
+    normal *= np.sign(normal @ c) / np.linalg.norm(normal)
+    if np.linalg.norm(normal[:2]) < 1e-6:
+        return slab
+    out: Atoms = slab.copy()
+    out.set_constraint()
+    out.rotate(normal, "z", rotate_cell=True)
     return out
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sciai.atoms.api.files import CARRIED
 from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import ACCENT, LINE, QUIET, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
@@ -29,6 +30,11 @@ IMAGINARY: Final = -0.1
 """THz; modes below are imaginary, those above are zero within what finite displacements resolve."""
 SMALLEST: Final = 8.0
 """Å; a supercell is repeated until it is at least so long in every direction."""
+NONMETALS: Final = frozenset(["H", "C", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "Te", "I"])
+POLAR: Final = (
+    "no charges are known here: where ions move, longitudinal optical modes near Γ lie higher than told (no "
+    "LO-TO splitting); add Born charges of a DFT code to phonopy.yaml"
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,8 @@ def phonons(
     Args:
         atoms: a relaxed crystal (forces below 0.001 eV/Å).
         potential: what computes; float64 where it is a checkpoint.
-        out: folder for force constants (``phonopy.yaml``), JSON and a picture; None writes nothing.
+        out: folder for force constants (``phonopy.yaml``), the displaced cells (``displacements.traj``), JSON
+            and a picture; None writes nothing.
         supercell: repetitions of the given cell; None takes as many as make it 8 Å long in every direction.
         displacement: Å.
         mesh: density of the mesh for the density of states, Å.
@@ -128,7 +135,7 @@ def phonons(
     if residual > 0.02:
         message = f"the structure is not at rest (a force of {residual:.3f} eV/Å); relax it to 0.001 first"
         findings.append(Finding("converged", potential.guard.level("converged"), message))
-    model, worst = _force_constants(atoms, potential, repeat, displacement, step, 0.0)
+    model, worst = _force_constants(atoms, potential, repeat, displacement, step, 0.0, folder)
     if worst is not None:
         refused = Answer(None, (*findings, *worst.findings), potential.provenance)
         folder.answer(refused)
@@ -144,6 +151,8 @@ def phonons(
     findings.append(own_error(known, "frequencies", highest, potential.guard))
     if known is not None:
         spread = known.spread(highest, spread)
+    if len(kinds := set(atoms.get_chemical_symbols())) > 1 and kinds & NONMETALS:
+        findings.append(Finding("polar", Level.OK, POLAR))
     if found.imaginary:
         message = (
             f"imaginary modes (down to {found.lowest:.2f} THz): the crystal lowers its energy by "
@@ -189,6 +198,13 @@ def _right_handed(atoms: Atoms) -> Atoms:
     return out
 
 
+def _alike(atoms: Atoms) -> bool:
+    """Whether atoms of one element have one mass, moment and charge."""
+    told = (atoms.get_masses(), atoms.get_initial_magnetic_moments(), atoms.get_initial_charges())
+    of = [atoms.numbers == z for z in set(atoms.numbers.tolist())]
+    return all(bool(np.ptp(values[mine], axis=0).max() < 1e-6) for values in told for mine in of)
+
+
 def _heights(atoms: Atoms) -> Floats:
     cell = np.asarray(atoms.cell[:], float)
     return np.asarray(1 / np.linalg.norm(np.linalg.inv(cell), axis=0))
@@ -201,8 +217,12 @@ def _force_constants(
     displacement: float,
     step: Step,
     begin: float,
+    folder: RunFolder | None = None,
 ) -> tuple[Any, Answer[Any] | None]:
-    """A phonopy object with symmetrised force constants; or the answer that was refused."""
+    """A phonopy object with symmetrised force constants; or the answer that was refused.
+
+    With a folder the displaced cells go there, as a trajectory.
+    """
     from ase import Atoms as AseAtoms
     from phonopy import Phonopy
     from phonopy.structure.atoms import PhonopyAtoms
@@ -215,21 +235,31 @@ def _force_constants(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that its default was another once; here it is chosen on purpose
-        model = Phonopy(cell, supercell_matrix=np.diag(repeat), primitive_matrix="auto", log_level=0)
+        # whose symmetry knows elements alone: isotopes it calls equal, and gives one mass
+        alike = _alike(atoms)
+        how: Any = {"primitive_matrix": "auto" if alike else "P", "is_symmetry": alike}
+        model = Phonopy(cell, supercell_matrix=np.diag(repeat), log_level=0, **how)
     model.generate_displacements(distance=displacement)
     frames = [
         AseAtoms(s.symbols, scaled_positions=s.scaled_positions, cell=s.cell, pbc=True)
         for s in model.supercells_with_displacements or []
         if s is not None
     ]
-    forces = []
+    unit = [model.supercell.u2u_map[k] for k in model.supercell.s2u_map]
+    for frame in frames:  # potentials of others may go by moments and charges
+        for name in set(CARRIED) & set(atoms.arrays):
+            frame.set_array(name, atoms.arrays[name][unit])
+    forces, answers = [], []
     for k, frame in enumerate(frames):
         step(begin + 0.45 * k / len(frames), f"displacement {k + 1} of {len(frames)}, {len(frame)} atoms")
         answer = potential(frame)
         if answer.estimate is None or answer.level >= Level.REFUSE:
             return None, answer
+        answers.append(answer)
         # what is left at rest acts on every displaced cell alike; phonopy symmetrises, but does not know it
         forces.append(answer.estimate.value.forces - answer.estimate.value.forces.mean(0))
+    if folder is not None:
+        folder.trajectory("displacements.traj", frames, answers)
     model.forces = np.array(forces)
     model.produce_force_constants()
     model.symmetrize_force_constants()

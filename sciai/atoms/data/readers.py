@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from sciai.atoms.data.records import Record, check_structure, from_atoms
 from sciai.core.errors import BadInput
@@ -15,9 +17,17 @@ from sciai.core.errors import BadInput
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["labelled", "read_structures", "records_from"]
+__all__ = ["NAMED", "PREFIXES", "labelled", "named", "read_structures", "records_from"]
 
 _EXTXYZ = (".xyz", ".extxyz", ".exyz")
+
+PREFIXES: Final = ("", "REF_", "ref_", "dft_", "DFT_")
+NAMED: Final[Mapping[str, tuple[str, ...]]] = {
+    "energy": ("energy",),
+    "forces": ("forces", "force"),
+    "stress": ("stress",),
+}
+"""Names of labels in extxyz files of MACE, NequIP, GAP and others, behind one of ``PREFIXES``."""
 
 
 def read_structures(path: str | Path, *, check: bool = True) -> list[Atoms]:
@@ -143,18 +153,44 @@ def _vasp(path: Path) -> str | None:
 
 
 def _adopt_labels(atoms: Atoms) -> None:
-    """Labels under the names that other training codes use become those of a calculator."""
-    if atoms.calc is not None:
-        return
+    """Labels under the names that other training codes use become those of a calculator.
+
+    Each by itself: a file may hold REF_energy beside magnetic moments, which the reader takes for results.
+    """
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    for prefix in ("REF_", "ref_", "dft_", "DFT_"):
-        results: dict[str, Any] = {}
-        for name in ("energy", "stress"):
-            if (value := atoms.info.get(prefix + name)) is not None:
-                results[name] = value
-        if (forces := atoms.arrays.get(prefix + "forces")) is not None:
-            results["forces"] = forces
-        if results:
-            atoms.calc = SinglePointCalculator(atoms, **results)
-            return
+    known = dict(getattr(atoms.calc, "results", None) or {})
+    found = {
+        name: value for name in NAMED if known.get(name) is None and (value := named(atoms, name)) is not None
+    }
+    if not found:
+        return
+    if atoms.calc is not None and atoms.calc.check_state(atoms):
+        known = {}  # the atoms were moved after the calculation
+    atoms.calc = SinglePointCalculator(atoms, **{k: v for k, v in known.items() if v is not None}, **found)
+
+
+def named(atoms: Atoms, name: str) -> Any:
+    """A label that goes by a name of another training code; None where there is none.
+
+    Args:
+        atoms: as read; extxyz keeps what it does not know in ``info`` and ``arrays``.
+        name: energy (eV), forces (eV/Å) or stress (eV/Å³; from a virial, eV, as -virial over the volume).
+
+    >>> from ase import Atoms
+    >>> told = {"dft_energy": -1.0, "virial": [1.0, 0, 0, 0, 1, 0, 0, 0, 1]}
+    >>> atoms = Atoms("He", info=told, cell=[2, 2, 2])
+    >>> named(atoms, "energy"), named(atoms, "forces"), round(float(named(atoms, "stress")[0, 0]), 3)
+    (-1.0, None, -0.125)
+    """
+    for prefix in PREFIXES:
+        for spelt in NAMED[name]:
+            value = atoms.info.get(prefix + spelt, atoms.arrays.get(prefix + spelt))
+            if value is not None:
+                return value
+    if name == "stress" and (volume := abs(float(np.linalg.det(atoms.cell.array)))) > 0:
+        for prefix in PREFIXES:
+            virial = atoms.info.get(prefix + "virial")
+            if virial is not None and np.size(virial) == 9:
+                return -np.asarray(virial, float).reshape(3, 3) / volume
+    return None

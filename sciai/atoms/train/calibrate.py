@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from torch import nn
 
@@ -23,7 +24,9 @@ from sciai.atoms.train.repulsion import ENCOUNTER, stiffen
 from sciai.core.data import DataModule
 from sciai.trust.conformal import quantile
 
-__all__ = ["Calibrate", "binned_quantiles"]
+__all__ = ["NOTHING_HELD", "Calibrate", "binned_quantiles"]
+
+NOTHING_HELD = "none: no labelled structure was left to measure the spread on; not calibrated"
 
 Floats = NDArray[np.float64]
 
@@ -64,7 +67,7 @@ class Calibrate:
         zero = self._zero(net, data)
         force, energy, held, told = self._held_out(net, data)
         result: dict[str, Any] = {
-            "set": "calibrate part of the split: chemical systems that were not trained on",
+            "set": _set(net, data, force, energy),
             "alpha": self.alpha,
             "zero": zero,
             "pairs": {"fell": fell, "still_fall": left},
@@ -86,6 +89,7 @@ class Calibrate:
         target: Any = net
         name = target.names[target.answers]
         records = data.dataset.records
+        asked = {"source": name, "elements": _with_energies(net, data)}
         numbers, errors, groups, held = [], [], [], []
         for part in ("train", "val", "calibrate"):
             rows = [k for k in map(int, data.split.parts.get(part, ())) if _at_rest(records[k], name)]
@@ -99,12 +103,12 @@ class Calibrate:
                     groups.append(record.group)
                     held.append(part != "train")
         if not errors:
-            return {"structures": 0}
+            return {**asked, "structures": 0}
         off, apart = np.array(errors), np.array(held)
         change = fit_zero(numbers, off, groups, apart)
         target.offsets[target.answers] -= torch.as_tensor(change).to(target.offsets)
         return {
-            "source": name,
+            **asked,
             "structures": len(off),
             "held_out": int(apart.sum()),
             "median_before": float(np.median(off[apart] if apart.any() else off)),
@@ -171,7 +175,10 @@ class Calibrate:
         room = len(target.support_known) // max(1, len(seen))
         rows = [own[int(i)] for own in seen.values() for i in rng.permutation(len(own))[:room]]
         known = np.array(rows)
-        k = 3
+        k = min(3, len(known))
+        if k < 2:  # a single atom has no scale
+            target.support_known.fill_(torch.nan)
+            return {"prototypes": 0, "elements": len(seen), "neighbours": 0, "held_out": 0}
         measure = KnnOfKind.fit(known, k)
         target.support_known[: len(known)] = torch.as_tensor(measure.known)
         target.support_known[len(known) :] = torch.nan
@@ -221,8 +228,37 @@ def _told(batch: Any, answer: Any, known: NDArray[np.bool_], net: nn.Module) -> 
     ]
 
 
-def _columns(rows: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    return np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows])
+def _columns(rows: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats] | None:
+    """None where no held-out structure had such a label."""
+    both = np.concatenate([row[0] for row in rows]), np.concatenate([row[1] for row in rows])
+    return both if len(both[0]) else None
+
+
+def _set(net: nn.Module, data: DataModule, force: Any, energy: Any) -> str:
+    """What intervals were measured on, in words."""
+    if force is None and energy is None:
+        return NOTHING_HELD
+    records, target = data.dataset.records, net
+    own = {records[k].source for k in data.part("calibrate").indices if records[k].group.startswith("own:")}
+    if getattr(target, "names", [""])[getattr(target, "answers", 0)] in own:
+        return "calibrate part of the split: blocks of the user's structures that were not trained on"
+    return "calibrate part of the split: chemical systems that were not trained on"
+
+
+def _with_energies(net: nn.Module, data: DataModule) -> list[str]:
+    """Elements of which training had energies at the level that predictions answer at.
+
+    Of others the zero of energy is a guess: their rest is learned from other levels, which count from
+    elsewhere.
+    """
+    target: Any = net
+    level = target.sources[target.names[target.answers]]
+    found: set[int] = set()
+    for index in data.split.parts.get("train", ()):
+        record = data.dataset.records[int(index)]
+        if record.energy is not None and target.sources[record.source] == level:
+            found.update(int(z) for z in record.numbers)
+    return [chemical_symbols[z] for z in sorted(found)]
 
 
 def binned_quantiles(spread: Floats, error: Floats, alpha: float, bins: int) -> dict[str, Any]:
@@ -246,7 +282,9 @@ def binned_quantiles(spread: Floats, error: Floats, alpha: float, bins: int) -> 
     """
     edges = np.quantile(spread, np.linspace(0, 1, bins + 1)[1:-1])
     place = np.searchsorted(edges, spread, side="right")
-    factors = np.array([_factor(error[place == b] / spread[place == b], alpha) for b in range(bins)])
+    of = [error[place == b] / spread[place == b] for b in range(bins)]
+    # a class that is empty, as all spreads are equal, is judged as all are together
+    factors = np.array([_factor(some if len(some) else error / spread, alpha) for some in of])
     inside = error <= factors[place] * spread
     return {
         "edges": edges.tolist(),

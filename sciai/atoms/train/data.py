@@ -13,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,10 @@ from sciai.atoms.data.graph import Graph, graph_of_arrays, join, neighbours
 from sciai.atoms.data.levels import on_one_zero, split
 from sciai.atoms.data.records import Record, is_dev
 from sciai.atoms.model.network import ELEMENTS
+from sciai.atoms.train import own as own_structures
+from sciai.atoms.train.digests import contents, twins_together
 from sciai.atoms.train.offsets import GPA, fit_offsets
+from sciai.atoms.train.repulsion import ENCOUNTER
 from sciai.core.data import DataModule
 from sciai.core.errors import BadInput
 
@@ -88,6 +92,7 @@ class Structures(Dataset[Batch]):
         self.sources, self.reach, self.most_pairs = dict(sources), tuple(reach), most_pairs
         self._order = {name: k for k, name in enumerate(self.sources)}
         self.dropped: Counter[str] = Counter()
+        self.contents: dict[str, Any] = {}
         self.records: list[Record] = []
         for record in thinned(list(records), most or {}):
             why = self._unfit(record, limits or {})
@@ -110,7 +115,7 @@ class Structures(Dataset[Batch]):
         """For the card: how many structures of which source, and what was left out."""
         counts = Counter(record.source for record in self.records)
         atoms = sum(len(record.numbers) for record in self.records)
-        return {"structures": dict(counts), "atoms": atoms, "left_out": dict(self.dropped)}
+        return {"structures": dict(counts), "atoms": atoms, "left_out": dict(self.dropped), **self.contents}
 
     def __len__(self) -> int:
         return len(self.records)
@@ -250,7 +255,8 @@ def load(
 
     Args:
         stores: folders that ``sciai atoms data build`` wrote.
-        files: each with ``path`` (extxyz, ase.db, OUTCAR ...), ``source``, and optionally ``weight``.
+        files: each with ``path`` (extxyz, ase.db, OUTCAR ..., or a store; several as a list), ``source``, by
+            which all of them go, and optionally ``weight``.
         encounters: close pairs of atoms for each pair of elements (``sciai.atoms.train.repulsion``).
         curves: tables of equations of state of the elements (``sciai.atoms.train.curves.unaries``).
 
@@ -264,7 +270,13 @@ def load(
 
     records: list[Record] = list(Store(*stores)) if stores else []
     for entry in files:
-        records += records_from(entry["path"], entry["source"], weight=float(entry.get("weight", 1.0)))
+        given = entry["path"]
+        for path in [given] if isinstance(given, str | Path) else given:
+            source, weight = entry["source"], float(entry.get("weight", 1.0))
+            if Path(path).is_dir():
+                records += [replace(record, source=source, weight=weight) for record in Store(path)]
+            else:
+                records += records_from(path, source, weight=weight)
     for path in curves:
         records += unaries(path)
     if not records:
@@ -333,9 +345,10 @@ def module(
                 field=f"domain.data.{field}", fix=f"there are {', '.join(sources)}",
             )  # fmt: skip
     records = [
-        *_in_blocks([r for r in records if r.source in own]),
+        *own_structures.in_blocks([r for r in records if r.source in own]),
         *(r for r in records if r.source not in own),
     ]
+    records = twins_together(records, own)
     records = [_without_energy(r) if r.source in forces_only else r for r in records]
     records = [
         on_one_zero(r) if r.source in one_zero else r
@@ -346,16 +359,27 @@ def module(
     home = {r.group: part_of(r.group, fractions) if r.group in real else "train" for r in records}
     keep = [r for r in records if r.source not in train_only or home[r.group] == "train"]
     dataset = Structures(keep, sources, reach, most_pairs, limits, most)
+    if all(record.kind == ENCOUNTER for record in dataset.records):
+        raise BadInput(
+            f"no structure to learn from; left out: {dict(dataset.dropped)}",
+            field="domain.data.records",
+            fix=f"sources are {', '.join(sources)}; your own go by +experiment=atoms_finetune mine=..."
+            if any(record.source not in sources for record in records)
+            else "give other structures, or other domain.data.limits or most_pairs",
+        )
+    home |= own_structures.parts(dataset.records, own, home)
     training = [r for r in dataset.records if home[r.group] == "train"]
     dataset.offsets = torch.as_tensor(fit_offsets(training, dataset.sources, same_zero=same_zero))
     dataset.forget_outliers(most_energy)
     again = [r for r in dataset.records if home[r.group] == "train"]
+    dataset.contents = contents(dataset.records, again)
     dataset.records += [r for r in again for _ in range(int((share or {}).get(r.source, 1)) - 1)]
     parts: dict[str, list[str]] = {}
     for group in sorted(set(dataset.groups)):
         parts.setdefault(home[group], []).append(group)
-    if dataset.dropped:
-        log.info("left out: %s", dict(dataset.dropped))
+    for why, count in dataset.dropped.items():
+        log.warning("left out, %d structures: %s", count, why)
+    own_structures.tell(dataset.records, own, home, dataset.dropped)
     return DataModule(
         dataset,
         batch_size,
@@ -371,12 +395,6 @@ def module(
 
 def _without_energy(record: Record) -> Record:
     return record.with_labels(None, record.forces, record.stress, record.source)
-
-
-def _in_blocks(records: Sequence[Record], blocks: int = 40) -> list[Record]:
-    """Records with blocks of neighbours as their groups: frames of a trajectory are alike."""
-    size = max(1, len(records) // blocks)
-    return [replace(record, group=f"own:{record.source}/{k // size}") for k, record in enumerate(records)]
 
 
 def without(batch: Batch, source: int) -> Batch:

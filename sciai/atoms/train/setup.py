@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,8 @@ import torch
 from sciai.atoms.model.network import Network
 from sciai.atoms.train.grow import grown
 from sciai.core.checkpoint import Checkpoint
-from sciai.core.resources import checkpoints_dir
+from sciai.core.errors import BadInput
+from sciai.core.resources import checkpoint_named
 
 __all__ = ["network"]
 
@@ -29,17 +29,14 @@ def network(start: str | None = None, sources: Mapping[str, int] | None = None, 
         sources: data source -> level of theory; the first is what predictions answer at. Sources that the
             checkpoint does not know get energy offsets of their own.
         options: see ``Network``.
+
+    Raises:
+        BadInput: the checkpoint's network is of another width, or no potential.
     """
     net = Network(sources=sources, **{key: _plain(value) for key, value in options.items()})
     if start is not None:
-        _take(net, Checkpoint.load(_found(start)), options.get("answers"))
+        _take(net, Checkpoint.load(checkpoint_named(start)), options.get("answers"))
     return net
-
-
-def _found(name: str) -> Path:
-    """The folder of a checkpoint: the one named, else the shipped one of that name."""
-    given, shipped = Path(name), checkpoints_dir() / name
-    return shipped if not given.is_dir() and len(given.parts) == 1 and shipped.is_dir() else given
 
 
 def _plain(value: Any) -> Any:
@@ -51,6 +48,19 @@ def _plain(value: Any) -> Any:
 def _take(net: Network, saved: Checkpoint, fresh_source: str | None) -> None:
     """Weights of a checkpoint; a user's source gets new offsets, as the same name may be another level."""
     own = net.state_dict()
+    if "level.weight" not in saved.arrays:
+        raise BadInput(
+            f"the checkpoint to start from is of {saved.card.domain}, and no potential of this kind",
+            field="domain.net.start", fix="give the folder of one that `sciai train atoms` wrote, or atoms",
+        )  # fmt: skip
+    told, width = saved.card.config.get("domain", {}).get("net", {}), own["level.weight"].shape[1]
+    if (theirs := saved.arrays["level.weight"].shape[1]) != width:
+        names = ("channels", "lmax", "carried", "triples")
+        like = " ".join(f"domain.net.{name}={told[name]}" for name in names if name in told)
+        raise BadInput(
+            f"the network to start from has {theirs} channels, this one {width}",
+            field="domain.net.start", fix=f"train one like it: {like}",
+        )  # fmt: skip
     arrays = {name: torch.as_tensor(array) for name, array in saved.arrays.items()}
     larger = grown(arrays, own)
     for name, value in larger.items():

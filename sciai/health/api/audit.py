@@ -5,7 +5,8 @@ Runs in a process of its own (``sciai.trust.audit.sealed``), apart from the one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -293,7 +294,7 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         files: a table of people, as parquet or CSV (and the file of deaths); where empty, the NHANES table
             beside the checkout, and without that the model's own virtual people, of whom nothing is true.
     """
-    parts = checkpoint.card.split.get("parts", {})
+    parts = _parts(checkpoint, files)
     data = checkpoint.card.config.get("domain", {}).get("data", {})
     chosen = [str(file) for file in files]
     if not chosen and shared_health() is not None:
@@ -327,6 +328,21 @@ def plan(checkpoint: Checkpoint, files: Sequence[str] = ()) -> Plan:
         ],
         cannot=() if chosen else (_NOBODY,),
     )
+
+
+def _parts(checkpoint: Checkpoint, files: Sequence[str]) -> Mapping[str, Any]:
+    """Groups by part, where they mean the same in these files as in the table that was learned from.
+
+    Places and cycles do. Where there were none, groups are numbers of rows: row 7 of another table is another
+    person, who would count as held out, or as one who was learned from, by accident.
+    """
+    parts: Mapping[str, Any] = checkpoint.card.split.get("parts", {})
+    numbers = all(str(name).isdecimal() for part in parts.values() for name in part.get("names", ()))
+    if not numbers or not files:
+        return parts
+    known = {table.get("sha256") for table in checkpoint.card.data.get("tables", ())}
+    with open(files[0], "rb") as table:
+        return parts if hashlib.file_digest(table, "sha256").hexdigest() in known else {}
 
 
 _NOBODY = (

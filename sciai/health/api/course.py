@@ -32,7 +32,7 @@ class Course:
         low: 5 % quantile of peers.
         high: 95 % quantile of peers.
         percentile: share of peers below the value, 0 to 100.
-        change: last against first, in %; None for one date.
+        change: last against first, in %; None for one date, and where a limit of detection hides it.
         limit: reference change value in %; None where no variation is known.
         slope: % per year of a straight line through the logarithms; None with fewer than three dates.
         slope_error: its standard error from within-person and analytical variation; None likewise.
@@ -89,7 +89,8 @@ class Course:
         'changed by +66 %, more than chance allows (26 %)'
         """
         if self.change is None:
-            return "measured once"
+            hidden = "beyond a limit of the laboratory lies the other value, too: a change cannot be told"
+            return "measured once" if len(self.values) == 1 else hidden
         if self.limit is None:
             return f"changed by {self.change:+.0f} %; no within-person variation known, so not judged"
         way = "" if not self.steady_trend or self.slope is None else "rising" if self.slope > 0 else "falling"

@@ -83,9 +83,12 @@ class Conditions:
                     raise BadInput("no level is allowed", field=name, fix="name at least one")
                 levels[name] = tuple(numbers)
             else:
-                if len(value) != 2:
+                if len(value) != 2 or isinstance(value, set | frozenset):
                     raise BadInput(f"{value!r} is no range", field=name, fix="give (low, high)")
-                low, high = sorted(_end(schema, name, v, s) for v, s in zip(value, (-1, 1), strict=True))
+                low, high = (_end(schema, name, v, s) for v, s in zip(value, (-1, 1), strict=True))
+                if low > high:
+                    problem = f"the range begins at {low:g} and ends at {high:g}"
+                    raise BadInput(problem, field=name, fix="give the lower end first")
                 (ranges if name in schema else derived)[name] = (low, high)
         return cls(Known.nothing(schema).add(exact), ranges, levels, derived)
 
@@ -213,7 +216,7 @@ class Crowd:
         if column.kind is Kind.BINARY:
             ends = (max(float(p[1] - half[1]), 0.0), min(float(p[1] + half[1]), 1.0))
             mean, sd = float(p[1]), math.sqrt(float(p[1] * p[0]))
-            return Distribution(name, column.label_en, "", kind, mean, sd, ends, probabilities=told)
+            return Distribution(name, column.label_en or name, "", kind, mean, sd, ends, probabilities=told)
         if column.kind is Kind.ORDINAL:
             place = np.arange(len(p))
             mean = float(p @ place)
@@ -222,10 +225,12 @@ class Crowd:
             sd = math.sqrt(max(float(p @ (place - mean) ** 2), 0.0))
             ends = (found[0.05], found[0.95])
             return Distribution(
-                name, column.label_en, "", kind, mean, sd, ends, quantiles=found, probabilities=told
+                name, column.label_en or name, "", kind, mean, sd, ends, quantiles=found, probabilities=told
             )
         nothing = (math.nan, math.nan)
-        return Distribution(name, column.label_en, "", kind, math.nan, math.nan, nothing, probabilities=told)
+        return Distribution(
+            name, column.label_en or name, "", kind, math.nan, math.nan, nothing, probabilities=told
+        )
 
     def correlation(self) -> pd.DataFrame:
         """Weighted rank correlation of the numeric columns (Spearman)."""

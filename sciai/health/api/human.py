@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from sciai.core.checkpoint import Card, Checkpoint
 from sciai.core.errors import BadInput, CheckpointError
 from sciai.core.resources import checkpoints_dir
 from sciai.health import checks
+from sciai.health.api import lessons
 from sciai.health.api.crowd import Conditions, Crowd, gather, where_state
 from sciai.health.api.distribution import HealthAnswer, Told
 from sciai.health.api.infer import tell
@@ -121,6 +123,11 @@ class VirtualHuman:
         """Release stage: pilot, limited or production."""
         return self.card.stage if self.standing is None else self.standing.stage
 
+    @cached_property
+    def before(self) -> tuple[lessons.Look, ...]:
+        """What is looked at before a question about one person is answered."""
+        return lessons.before(self, checks.BEFORE)
+
     def provenance(self, seed: int | None = None) -> Provenance:
         """Where its answers come from."""
         people = self.calibration.people
@@ -134,17 +141,18 @@ class VirtualHuman:
 
         free = [
             {
-                "name": c.name, "kind": str(c.kind), "unit": c.unit, "group": c.group, "label": c.label_en,
-                "label_ja": c.label_ja, "levels": ", ".join(c.levels), "low": c.low, "high": c.high,
-                "people": self.calibration.known.get(c.name), "calculated_from": "",
+                "name": c.name, "kind": str(c.kind), "unit": c.unit, "group": c.group,
+                "label": c.label_en or c.name, "label_ja": c.label_ja, "levels": ", ".join(c.levels),
+                "low": c.low, "high": c.high, "people": self.calibration.known.get(c.name),
+                "calculated_from": "",
             }
             for c in self.schema.columns
         ]  # fmt: skip
         derived = [
             {
                 "name": d.name, "kind": "continuous", "unit": d.unit, "group": "calculated",
-                "label": d.label_en, "label_ja": d.label_ja, "levels": "", "low": d.low, "high": d.high,
-                "people": None, "calculated_from": ", ".join(d.inputs),
+                "label": d.label_en or d.name, "label_ja": d.label_ja, "levels": "",
+                "low": d.low, "high": d.high, "people": None, "calculated_from": ", ".join(d.inputs),
             }
             for d in self.schema.derived
         ]  # fmt: skip
@@ -152,13 +160,13 @@ class VirtualHuman:
 
     def describe(self) -> str:
         """What it is, what it learned from and where it fails, in a few lines."""
-        card, c = self.card, self.calibration
+        card, c, own = self.card, self.calibration, lessons.own_tables(self)
         lines = [
             f"{card.name} ({self.stage}): {card.summary}".strip(),
             f"{len(self.schema)} free columns, {len(self.schema.derived)} calculated",
             f"learned from {c.trained_on} people, calibrated on {c.people}" if c.people else "not calibrated",
-            checks.MEANING,
-            *(f"limit: {limit}" for limit in card.known_limits),
+            lessons.meaning_of(self),
+            *(f"{'limit of its recipe' if own else 'limit'}: {limit}" for limit in card.known_limits),
         ]
         return "\n".join(lines)
 
@@ -265,9 +273,9 @@ class VirtualHuman:
             raise BadInput(f"{n} people", field="n", fix="ask for 1 or more")
         conditions = Conditions.read(self.schema, where or {})
         question = Person(self, conditions.known).question((target,), strange=False)
-        before = [*checks.OF_CROWDS, checks.on_the_way_in, checks.pregnant, checks.contradictions]
+        before: list[Any] = [*checks.OF_CROWDS, checks.on_the_way_in, checks.pregnant, checks.contradictions]
         # without an age of their own a crowd is not "adults of all ages": its condition may be a range
-        before += [checks.age] if "age" in conditions.known.given else []
+        before += [checks.age] if "age" in conditions.known.given else [lessons.ages_asked(self, conditions)]
 
         def predict(_: object) -> Estimate[Told]:
             if population or conditions.derived or target in conditions.names:
@@ -280,7 +288,7 @@ class VirtualHuman:
             ask(
                 question,
                 predict,
-                before=before,
+                before=lessons.before(self, before),
                 after=checks.AFTER,
                 policy=checks.policy(),
                 provenance=self.provenance(seed),

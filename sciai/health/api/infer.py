@@ -28,13 +28,27 @@ if TYPE_CHECKING:
     from sciai.health.model.calibration import Calibration
     from sciai.health.model.interface import Joint, Predictive
 
-__all__ = ["MANY", "State", "at_quantile", "calculated", "each", "state_of", "tell", "uniform"]
+__all__ = [
+    "DRAWS",
+    "MANY",
+    "SPARE",
+    "State",
+    "at_quantile",
+    "calculated",
+    "each",
+    "even_draws",
+    "state_of",
+    "tell",
+    "uniform",
+]
 
 Floats = npt.NDArray[np.float64]
 DRAWS: Final = 24  # rows that stand for a person with a constraint: more cost latency, fewer cost accuracy
-MANY: Final = 1024  # rows behind virtual people of whom a constraint is known
+MANY: Final = 256, 4096  # rows behind virtual people of whom a constraint is known: at least, at most
+SPARE: Final = 3  # such rows for each of the people, as the unlikely ones are not taken
 LEVELS: Final = 128  # of probability, at which many rows are drawn
 FINE: Final = 160  # rows behind a column that a constraint is about
+FEW: Final = 12  # quantiles of one row below which rows take different ones
 POINTS: Final = 400  # draws behind the distribution of a calculated quantity
 
 
@@ -47,12 +61,14 @@ class State:
         weights: shape (k,), summing to 1.
         filled: free columns that differ between the rows: the constraints are about them.
         finer: gives the same person as more rows, for questions about ``filled``.
+        evidence: log density of the constraints given what else is known, in nats; 0 without any.
     """
 
     rows: Floats
     weights: Floats
     filled: frozenset[str] = frozenset()
     finer: Callable[[int], State] | None = field(default=None, repr=False, compare=False)
+    evidence: float = 0.0
 
     def about(self, names: Iterable[str], draws: int) -> State:
         """The same person, as more rows where what is asked for is what a constraint is about."""
@@ -86,13 +102,14 @@ def state_of(joint: Joint, known: Known, draws: int = DRAWS, seed: int = 0) -> S
         return State(known.values[None, :], np.ones(1))
     schema = known.schema
     rows, log_w = np.repeat(known.values[None, :], draws, 0), np.zeros(draws)
-    for number, (name, wanted) in enumerate(known.waiting.items()):
-        derived = schema.derived_named(name)
-        open_ = [n for n in derived.inputs if np.isnan(rows[:, schema.index(n)]).any()]
-        free = [n for n in open_ if not measured_otherwise(name, n)]  # one at least: ``Known`` sees to it
-        last = derived.solved if derived.solved in free else free[-1]
-        first = [n for n in open_ if n != last]
-        rows = _fill(joint, rows, first, uniform(draws, max(len(first), 1), seed + number))
+    plan = _plan(known)
+    # of one set of points: two sets, however scrambled, run through the same order, and would tie inputs of
+    # one constraint to those of another
+    u = uniform(draws, max(sum(len(first) for first, _ in plan.values()), 1), seed)
+    for name, wanted in known.waiting.items():
+        derived, (first, last) = schema.derived_named(name), plan[name]
+        open_ = [*first, last]
+        rows, u = _fill(joint, rows, first, u[:, : len(first)]), u[:, len(first) :]
         inputs = {n: rows[:, schema.index(n)] for n in derived.inputs if n != last}
         found = solve_for(schema, derived, inputs, last, wanted)
         column = schema[last]
@@ -110,12 +127,43 @@ def state_of(joint: Joint, known: Known, draws: int = DRAWS, seed: int = 0) -> S
         log_w += np.where(good, density, -np.inf)
         rows[:, schema.index(last)] = safe
     weights = np.exp(log_w - log_w.max())
+    evidence = float(log_w.max() + np.log(weights.mean()))
     kept = weights > 1e-6
     weights = np.where(kept, weights, 0.0)[kept]
     filled = frozenset(np.array(schema.names)[np.isnan(known.values) & np.isfinite(rows).all(0)].tolist())
     return State(
-        rows[kept], weights / weights.sum(), filled, lambda n: state_of(joint, known, max(n, draws), seed)
+        rows[kept],
+        weights / weights.sum(),
+        filled,
+        lambda n: state_of(joint, known, max(n, draws), seed),
+        evidence,
     )
+
+
+def _plan(known: Known) -> dict[str, tuple[list[str], str]]:
+    """Of each constraint the inputs that are drawn, and the one that is solved for."""
+    schema, plan = known.schema, {}
+    unknown = {n for n, x in zip(schema.names, known.values.tolist(), strict=True) if math.isnan(x)}
+    for name in known.waiting:
+        derived = schema.derived_named(name)
+        open_ = [n for n in derived.inputs if n in unknown]
+        free = [n for n in open_ if not measured_otherwise(name, n)]  # one at least: ``Known`` sees to it
+        last = derived.solved if derived.solved in free else free[-1]
+        plan[name] = [n for n in open_ if n != last], last
+        unknown -= set(open_)
+    return plan
+
+
+def even_draws(state: State, n: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Which row stands for each of n people, by weight; none that weighs less than one is taken twice.
+
+    Systematic resampling (Kitagawa 1996, J. Computational and Graphical Statistics 5(1)), in random order.
+    """
+    if len(state.weights) == 1:
+        return rng.choice(1, n, p=state.weights)
+    steps = (rng.random() + np.arange(n)) / n
+    found = np.searchsorted(np.cumsum(state.weights), steps)
+    return rng.permutation(np.minimum(found, len(state.weights) - 1))
 
 
 def _log_slope(derived: Derived, inputs: Mapping[str, Floats], name: str, x: Floats) -> Floats:
@@ -181,6 +229,8 @@ def calculated(
         times = -(-DRAWS // len(weights))
         told = joint.predictive(rows, unknown[:1])[unknown[0]]
         u = uniform(len(weights) * times, len(unknown), seed)
+        if len(weights) > 1:  # in another order than that in which a constraint's inputs were drawn
+            u = np.random.default_rng(seed).permutation(u)
         first = np.asarray(told.quantile(u[:, 0]), float).reshape(len(weights), -1)
         picked = np.repeat(np.arange(len(weights)), times)
         rows, weights = rows[picked].copy(), weights[picked] / times
@@ -189,14 +239,24 @@ def calculated(
     if unknown:
         each = max(1, n // len(weights))
         told = joint.predictive(rows, unknown[-1:])[unknown[-1]]
-        levels = (np.arange(each) + 0.5) / each
-        last = np.asarray(told.quantile(levels), float).reshape(len(weights), each)
+        last = _spread(told, each, seed)
         picked = np.repeat(np.arange(len(weights)), each)
         rows, weights = rows[picked].copy(), weights[picked] / each
         rows[:, schema.index(unknown[-1])] = last.reshape(-1)
     drawn = derived.compute({name: rows[:, schema.index(name)] for name in derived.inputs})
     good = np.isfinite(drawn) & (weights > 0)
     return drawn[good], weights[good] / max(float(weights[good].sum()), 1e-300)
+
+
+def _spread(told: Predictive, k: int, seed: int) -> Floats:
+    """k evenly spread quantiles of each row, shape (n, k). Of few, each row has others, so that all rows
+    together reach into the tails, which everybody's quartiles do not."""
+    if k >= FEW:
+        return np.asarray(told.quantile((np.arange(k) + 0.5) / k), float).reshape(told.rows, k)
+    shift = np.random.default_rng(seed).permutation((np.arange(told.rows) + 0.5) / told.rows)
+    place = ((np.arange(k) + shift[:, None]) / k * LEVELS).astype(int)
+    every = np.asarray(told.quantile((np.arange(LEVELS) + 0.5) / LEVELS), float)
+    return np.take_along_axis(every, np.minimum(place, LEVELS - 1), 1)
 
 
 def tell(

@@ -230,7 +230,7 @@ def _age(number: float, findings: list[Finding]) -> tuple[float, list[Finding]]:
 
 def _level(column: Column, value: Any) -> tuple[float, list[Finding]]:
     if isinstance(value, bool):
-        if column.kind is not Kind.BINARY or column.levels != ("no", "yes"):
+        if column.kind is not Kind.BINARY or tuple(map(str.casefold, column.levels)) != ("no", "yes"):
             raise BadInput(
                 f"{value} is no level of {column.name}",
                 field=column.name,
@@ -263,19 +263,17 @@ def _number(column: Column | Derived, value: float | str) -> tuple[float, list[F
     """A number or a text with a unit, in the column's unit."""
     if not isinstance(value, str) and math.isinf(value):
         raise BadInput("the value is infinite", field=column.name, unit=column.unit)
-    from sciai.health.data.panels.analytes import analyte_of_column
-    from sciai.health.data.panels.units import parse_quantity
+    from sciai.health.api.own_units import quantity_of, test_of
 
-    if analyte_of_column(column.name) is not None:
+    test = test_of(column)
+    if test is not None:
         try:
-            read = parse_quantity(value, column.name)
+            read, said = quantity_of(column, test, value)
         except BadInput as error:
             raise BadInput(
                 error.problem, field=error.field or column.name, unit=error.unit or column.unit, fix=error.fix
             ) from None
-        if read is None:
-            return math.nan, []
-        return read.value, [dataclasses.replace(f, where=column.name) for f in read.findings]
+        return read, [dataclasses.replace(f, where=column.name) for f in said]
     try:
         return float(_bare(normal(value), column.unit)) if isinstance(value, str) else float(value), []
     except ValueError:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sciai.core.answer import Answer, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.api.distribution import HealthAnswer
+from sciai.health.api.own_units import reading_in
 from sciai.health.data.panels.panel import Panel
 
 if TYPE_CHECKING:
     from sciai.health.api.person import Person
-    from sciai.health.data.columns import Schema
+    from sciai.health.data.columns import Column, Derived, Schema
 
 __all__ = ["fitted", "latest", "person_at", "person_of", "with_findings"]
 
@@ -57,12 +58,14 @@ def _alone(panel: Panel, panels: Sequence[Panel]) -> Panel:
 
 def fitted(panel: Panel, schema: Schema) -> Panel:
     """The panel as a model sees it: readings of columns that it lacks are set aside, and said to be."""
-    there = {*schema.names, *(derived.name for derived in schema.derived)}
+    there: dict[str, Column | Derived] = {c.name: c for c in schema.columns}
+    there |= {d.name: d for d in schema.derived}
     why = "this model was trained without it"
     readings = tuple(
-        dataclasses.replace(r, column=None, used=False, why=why) if r.column and r.column not in there else r
+        r if not r.column else reading_in(there[r.column], r) if r.column in there
+        else dataclasses.replace(r, column=None, used=False, why=why)
         for r in panel.readings
-    )
+    )  # fmt: skip
     return dataclasses.replace(panel, readings=readings)
 
 
@@ -75,8 +78,9 @@ def person_at(person: Person, panel: Panel, last: dt.date | None = None) -> Pers
         last: the day to which the person's age belongs; on earlier days they were younger. None: that of
             the panel.
     """
-    known: dict[str, Any] = {k: v for k, v in panel.person.items() if person.known.value(k) is None}
-    age = person.known.value("age")
+    schema, given_now = person.schema, person.known.given
+    known: dict[str, Any] = {k: v for k, v in panel.person.items() if k in schema and k not in given_now}
+    age = given_now.get("age")
     if age is not None and last is not None and panel.date is not None:
         known["age"] = age - round((last - panel.date).days / 365.25)
     given = {name for name in person.known.given if name != "age"}

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sciai.core.answer import Estimate, Provenance, ask
+from sciai.core.answer import Estimate, Finding, Level, Provenance, ask
 from sciai.core.errors import BadInput
 from sciai.core.listen import quietly
 from sciai.health import checks
 from sciai.health.api.distribution import HealthAnswer, Told
-from sciai.health.api.infer import MANY, State, state_of, tell
+from sciai.health.api.infer import DRAWS, MANY, SPARE, State, even_draws, state_of, tell
 from sciai.health.api.known import Known
+from sciai.health.api.lessons import unheard
 from sciai.health.api.record import handed_out, recorded
 from sciai.health.api.seen import seen
+from sciai.health.api.table_notes import attach
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Schema
 from sciai.health.model.calibration import group_of
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from sciai.health.api.human import VirtualHuman
 
 __all__ = ["Person"]
+
+PEERS: Final = ("age", "sex")
+_FEW_DRAWS: Final = 6.0  # that carry an answer under constraints; of people as they are 1 in 100 has fewer
 
 
 class Person:
@@ -87,8 +92,9 @@ class Person:
 
     @cached_property
     def state(self) -> State:
-        """The person as the model sees them."""
-        return state_of(self.human.model, self.known)
+        """The person as the model sees them; more rows where several constraints thin them out."""
+        open_ = len(self.known.waiting)
+        return state_of(self.human.model, self.known, min(DRAWS * 2 ** max(open_ - 2, 0), MANY[0]))
 
     @cached_property
     def group(self) -> str:
@@ -124,7 +130,7 @@ class Person:
         )
 
     @recorded
-    def risks(self, peers: Sequence[str] = ("age", "sex"), drivers: int = 4) -> HealthAnswer:
+    def risks(self, peers: Sequence[str] = PEERS, drivers: int = 4) -> HealthAnswer:
         """Every disease: risk, 90 % interval, peers' risk, ratio, what drives it, or that it cannot be told.
 
         Args:
@@ -136,10 +142,11 @@ class Person:
         """
         from sciai.health.api.risks import risks
 
-        return HealthAnswer.of(self._answer((), lambda _: risks(self, peers, drivers)))
+        shared = self._peers(peers)
+        return HealthAnswer.of(self._answer((), lambda _: risks(self, shared, drivers)))
 
     @recorded
-    def unusual(self, peers: Sequence[str] = ("age", "sex"), seed: int = 0) -> HealthAnswer:
+    def unusual(self, peers: Sequence[str] = PEERS, seed: int = 0) -> HealthAnswer:
         """How usual the values are, one by one and together, among peers.
 
         Args:
@@ -151,9 +158,14 @@ class Person:
         """
         from sciai.health.api.unusual import unusual
 
+        shared = self._peers(peers)
         return HealthAnswer.of(
-            self._answer((), lambda _: unusual(self, peers, seed), strange=False, seed=seed)
+            self._answer((), lambda _: unusual(self, shared, seed), strange=False, seed=seed)
         )
+
+    def _peers(self, named: Sequence[str]) -> tuple[str, ...]:
+        """Age and sex, unless others were named, as far as the model has them."""
+        return tuple(n for n in named if n in self.schema or tuple(named) != PEERS)
 
     @recorded
     def what_if(self, targets: Sequence[str] = (), /, **changes: Any) -> HealthAnswer:
@@ -169,7 +181,7 @@ class Person:
         """
         from sciai.health.api.what_if import what_if
 
-        return what_if(self, tuple(targets), changes)
+        return what_if(self, (targets,) if isinstance(targets, str) else tuple(targets), changes)
 
     @handed_out
     def sample(self, n: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -179,25 +191,47 @@ class Person:
             n: how many.
             seed: of the draws.
         """
-        if n < 1:
-            raise BadInput(f"{n} people", field="n", fix="ask for 1 or more")
+        if n < 1 or n != int(n):
+            raise BadInput(f"{n} people", field="n", fix="ask for 1 or more, a whole number")
         self.let()
-        rng = np.random.default_rng(seed)
-        state = self.state.about(self.state.filled, min(n, MANY))
-        rows = state.rows[rng.choice(len(state.weights), n, p=state.weights)]
-        return self.schema.decode(self.human.model.sample(rows, rng))
+        n, rng = int(n), np.random.default_rng(seed)
+        state = self.state.about(self.state.filled, min(max(SPARE * n, MANY[0]), MANY[1]))
+        chosen = even_draws(state, n, rng)
+        told = self.schema.decode(self.human.model.sample(state.rows[chosen], rng))
+        again = n - len(np.unique(chosen))
+        found = []
+        if state.filled and again:
+            shared = ", ".join(sorted(state.filled))
+            said = f"{again} of {n} people share {shared} with another one, as few fit what was given"
+            found.append(Finding("repeated", Level.OK, said))
+        if empty := [name for name in unheard(self.human) if name not in self.known.given]:
+            told[empty] = np.nan
+            said = f"hardly anybody it learned from has {', '.join(empty)}: left empty"
+            found.append(Finding("few_cases", Level.CAUTION, said))
+        if found:
+            attach(found, told)
+        return told
 
     @handed_out
     def log_prob(self, given: Sequence[str] = (), orders: int = 1) -> float:
         """Log density of what is known, in nats: of the values together, given some of them.
+
+        Of calculated values whose inputs are not all known it is estimated, by weighted draws.
 
         Args:
             given: columns that are conditioned on instead of scored.
             orders: orders of the chain rule that are averaged.
         """
         schema = self.schema
-        mask = np.isin(schema.names, [column_named(schema, name) for name in given])
-        return float(self.human.model.log_prob(self.known.values[None, :], mask, orders)[0])
+        named = [column_named(schema, name) for name in given]
+        own = self.human.model.log_prob(self.known.values[None, :], np.isin(schema.names, named), orders)[0]
+        # calculated values whose inputs are open are no columns, but known all the same
+        told = [n for n in self.known.waiting if n in named]
+        some = self.without(*(n for n in self.known.given if n not in named)) if told else None
+        return float(own) + self._evidence() - (some._evidence() if some is not None else 0.0)
+
+    def _evidence(self) -> float:
+        return state_of(self.human.model, self.known, MANY[0]).evidence
 
     # ---- how
 
@@ -214,7 +248,7 @@ class Person:
         return ask(
             question,
             predict,
-            before=checks.BEFORE,
+            before=self.human.before,
             after=checks.AFTER,
             policy=checks.policy(),
             provenance=self._provenance(seed),
@@ -230,10 +264,24 @@ class Person:
         """
         return checks.Question(
             self.schema, self.known.free, self.known.given, targets, self.human.calibration,
-            self.known.findings, self.group, (lambda: self.strangeness) if strange else None,
+            (*self.known.findings, *self._thin()), self.group,
+            (lambda: self.strangeness) if strange else None,
             (lambda: self.similar) if self.human.calibration.population else None, self.known.waiting,
             self.human.standing, (lambda: seen(self.human.model).surely_usual(self.known.free)),
         )  # fmt: skip
+
+    def _thin(self) -> tuple[Finding, ...]:
+        """Whether few draws carry the weight where calculated values are constraints."""
+        if not self.known.waiting:
+            return ()
+        carried = 1 / float((self.state.weights**2).sum())
+        if carried >= _FEW_DRAWS:
+            return ()
+        names = ", ".join(self.known.waiting)
+        said = (
+            f"hardly any body drawn fits {names} (some {carried:.0f} carry the answer): its figures are rough"
+        )
+        return (Finding("constraint", Level.CAUTION, f"{said}; give what they are calculated from"),)
 
     @cached_property
     def strangeness(self) -> float:

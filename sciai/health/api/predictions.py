@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from sciai.core.errors import BadInput
 from sciai.health.data.leaks import inputs_of, leaks_of
+from sciai.health.model.calibration import groups_of
 
 if TYPE_CHECKING:
     from sciai.health.data.columns import Schema
@@ -125,7 +126,7 @@ def predict(
             some = rows[start : start + rows_at_once]
             known = np.where(shown, values[some], np.nan)
             found = joint.predictive(known, members)
-            who = _groups(schema, values[some]) if calibration is not None else ()
+            who = list(groups_of(schema, values[some])) if calibration is not None else ()
             for target, column in zip(members, columns, strict=True):
                 part = _predicted(found[target], some, values[some, column], edges.get(target))
                 parts[target].append(_calibrated(part, found[target], calibration, who, schema, known))
@@ -185,17 +186,6 @@ def _calibrated(
     names = ("rows", "truth", "bins")
     kept = {name: getattr(part, name)[keep] for name in names}
     return replace(part, probabilities=p[keep], lower=lower[keep], upper=upper[keep], **kept)
-
-
-def _groups(schema: Schema, values: Floats) -> list[str]:
-    from sciai.health.model.calibration import group_of
-
-    names, sex = schema["sex"].levels, values[:, schema.index("sex")]
-    age = values[:, schema.index("age")]
-    return [
-        group_of(None if np.isnan(s) else names[int(s)], None if np.isnan(a) else float(a))
-        for s, a in zip(sex, age, strict=True)
-    ]
 
 
 def _joined(parts: Sequence[Prediction]) -> Prediction:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sciai.core.answer import Level
 from sciai.health.api.distribution import HealthAnswer
+from sciai.health.api.lessons import own_tables
 from sciai.health.api.panel import with_findings
 from sciai.health.api.report_charts import course_grid, peer_grid, risk_bars, risk_courses
 from sciai.health.api.unusual import enough
@@ -60,8 +61,9 @@ class PanelReport:
                 found.append((risk_bars(outcomes), words))
         if self.peers:
             values = {name: self.person.values[name] for name in self.peers if name in self.person.values}
+            who = "people it learned from" if own_tables(self.person.human) else "US adults"
             words = (
-                "Where each value lies among US adults of the same age and sex. The reference range is the "
+                f"Where each value lies among {who} of the same age and sex. The reference range is the "
                 "sheet's own where it prints one, else the common one (JCCLS, or a guideline)."
             )
             found.append((peer_grid(self.peers, values, self.references), words))
@@ -85,14 +87,17 @@ def panel_report(person: Person, panel: Panel | None = None) -> PanelReport:
         among["sex"] = person.schema["sex"].levels[int(known["sex"])]
     answer = person.human.given(among).ask(*names) if names else None
     peers = {} if answer is None or answer.level >= Level.REFUSE else dict(answer.unwrap())
-    letter = None if "sex" not in known else {0: "F", 1: "M"}[int(known["sex"])]
+    letter = None if "sex" not in known else {0: "F", 1: "M"}.get(int(known["sex"]))
     references = {}
     for name in names:
         analyte = analyte_of_column(name)
         printed = next((r.range for r in panel.readings if r.column == name), None) if panel else None
+        schema = person.schema
+        column = schema[name] if name in schema else schema.derived_named(name)
+        same = analyte is not None and analyte.unit == column.unit  # as the shipped model has it
         own = printed is not None and any(end is not None for end in printed)
         references[name] = (
-            printed if own and printed else analyte.range_of(letter) if analyte else (None, None)
+            printed if own and printed else analyte.range_of(letter) if same and analyte else (None, None)
         )
     return PanelReport(person, risks, unusual, peers, references)
 

@@ -17,6 +17,7 @@ from sciai.health import checks
 from sciai.health.api.describe import Blend, line_of, risk_of
 from sciai.health.api.distribution import percent
 from sciai.health.api.infer import State, state_of
+from sciai.health.api.lessons import everybody
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Kind
 
@@ -194,13 +195,15 @@ def risks(person: Person, peers: Sequence[str], drivers: int) -> Estimate[RiskLi
         if known is not None:
             reason = f"given: {column.levels[int(known)]}"
             told.append(
-                Risk(name, column.label_en, None, None, None, other, None, (), "known", reason, outcome)
+                Risk(
+                    name, column.label_en or name, None, None, None, other, None, (), "known", reason, outcome
+                )
             )
         elif reasons[name]:
             told.append(
                 Risk(
                     name,
-                    column.label_en,
+                    column.label_en or name,
                     None,
                     None,
                     None,
@@ -219,7 +222,7 @@ def risks(person: Person, peers: Sequence[str], drivers: int) -> Estimate[RiskLi
             doubts += own
             told.append(
                 Risk(
-                    name, column.label_en, p, low, high, other, p / other if other else None,
+                    name, column.label_en or name, p, low, high, other, p / other if other else None,
                     moved.get(name, ()), "treated" if revealed else "estimated",
                     "; ".join(f.message for f in own), outcome,
                 )
@@ -248,7 +251,7 @@ def _kept(person: Person, names: Sequence[str]) -> Floats:
 
 def _peers(person: Person, shared: Sequence[str]) -> str:
     known = [f"{name} {person.known.shown(name)}" for name in shared if person.known.value(name) is not None]
-    return "people of the same " + ", ".join(known) if known else "all adults"
+    return "people of the same " + ", ".join(known) if known else f"all {everybody(person.human)}"
 
 
 def _drivers(
@@ -293,4 +296,4 @@ def _only(person: Person, names: Sequence[str]) -> Person:
 def _label(person: Person, name: str) -> str:
     schema = person.schema
     column: Any = schema[name] if name in schema else schema.derived_named(name)
-    return str(column.label_en or name)
+    return str(column.label_en or name or name)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sciai.core.resources import checkpoint_named
 from sciai.health.api.record import distance_of
 from sciai.health.data.tables import read_table
 
@@ -30,11 +31,8 @@ def distances(files: Sequence[Path], model: str | None = None) -> tuple[list[flo
     """
     from sciai.health import VirtualHuman
 
-    human = (
-        VirtualHuman.load(path=model)
-        if model and Path(model).is_dir()
-        else VirtualHuman.load(model or "health")
-    )
+    folder = checkpoint_named(model or "health")
+    human = VirtualHuman.load(path=folder) if folder.is_dir() else VirtualHuman.load(model or "health")
     known = ((np.arange(HELD_OUT) + 0.5) / HELD_OUT).tolist()
     found: list[float | None] = []
     for file in files:

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from sciai.core.answer import Finding, Level, jsonable
 from sciai.core.errors import BadInput
 from sciai.health.api.constraints import apart
-from sciai.health.checks import YOUNGEST
 from sciai.health.data.columns import Schema
 
 if TYPE_CHECKING:
@@ -60,13 +59,18 @@ def found_in(table: Any, key: str = "findings") -> list[Finding]:
 
 
 def too_young(
-    schema: Schema, part: pd.DataFrame, start: int, notes: Notes, so: str = "so nothing is told"
+    schema: Schema,
+    part: pd.DataFrame,
+    youngest: float,
+    start: int,
+    notes: Notes,
+    so: str = "so nothing is told",
 ) -> npt.NDArray[np.intp]:
     """Rows of people who are too young to be answered for; ``so`` says what that does to them."""
     if "age" not in schema or "age" not in part:
         return np.empty(0, int)
-    young = np.flatnonzero(schema["age"].encode(part["age"]) < YOUNGEST)
-    message = f"under {YOUNGEST:g} years nobody was learned from, {so}"
+    young = np.flatnonzero(schema["age"].encode(part["age"]) < youngest)
+    message = f"under {youngest:g} years nobody was learned from, {so}"
     notes.count("age", "age", young, start, message)
     return young
 

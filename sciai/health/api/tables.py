@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sciai.core.errors import BadInput
 from sciai.health.api.known import OLDEST
+from sciai.health.api.lessons import ages_of, unheard
 from sciai.health.api.record import handed_out
 from sciai.health.api.table_constraints import StandIn, constrain, expected
 from sciai.health.api.table_notes import Notes, at_odds, attach, checked, possible, too_young
@@ -42,13 +43,16 @@ def predict(human: VirtualHuman, table: pd.DataFrame, column: str, *, progress: 
     free = column in schema
     notes = Notes(checked(schema, table, column))
     told: list[Floats] = []
-    names = _columns(human, column)
+    if column in unheard(human):
+        problem = f"hardly anybody that this model learned from has {column}"
+        raise BadInput(problem, field=column, fix="train it on a table that has it")
+    names, youngest = _columns(human, column), ages_of(human)[0]
     with _bar(len(table), progress, f"predict {column}") as advance:
         for start in range(0, len(table), CHUNK):
             part = table.iloc[start : start + CHUNK]
             rows = encode(schema, part, column, start, notes, expected(human.model))
             values = _one(human, rows, column) if free else _calculated(human, rows, column)
-            values[too_young(schema, part, start, notes)] = np.nan
+            values[too_young(schema, part, youngest, start, notes)] = np.nan
             told.append(values)
             advance(len(part))
     result = pd.DataFrame(
@@ -135,11 +139,12 @@ def impute(
     rng = np.random.default_rng(seed)
     stand_in = expected(human.model, None if seed is None else rng)
     filled: list[Floats] = []
+    youngest = ages_of(human)[0]
     with _bar(len(table), progress, "impute") as advance:
         for start in range(0, len(table), CHUNK):
             part = table.iloc[start : start + CHUNK]
             rows = encode(schema, part, None, start, notes, stand_in)
-            young = too_young(schema, part, start, notes, "so their gaps stay")
+            young = too_young(schema, part, youngest, start, notes, "so their gaps stay")
             whole = human.model.sample(rows, rng) if seed is not None else _expected(human, rows, wanted)
             whole[young] = rows[young]
             filled.append(whole)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sciai.core.answer import Estimate, Finding, Level
 from sciai.core.errors import BadInput
+from sciai.health.api.constraints import measured_otherwise
 from sciai.health.api.course import Course, RiskCourse, Timeline
 from sciai.health.api.distribution import HealthAnswer
+from sciai.health.api.lessons import everybody
 from sciai.health.api.panel import fitted, person_at, with_findings
 from sciai.health.api.record import recorded
 from sciai.health.data.panels.analytes import analyte_of_column
@@ -49,7 +51,7 @@ def timeline(human: VirtualHuman, panels: Sequence[Panel], person: Person) -> He
         BadInput: fewer than two dated panels, two of one date.
     """
     dated = _dated([fitted(panel, human.schema) for panel in panels])
-    for name in ("age", "sex"):
+    for name in (n for n in ("age", "sex") if n in human.schema):
         stated = [visit.panel.person[name] for visit in dated if name in visit.panel.person]
         if person.known.value(name) is None and stated:
             person = person.given({name: stated[-1]})
@@ -80,19 +82,40 @@ def _risks_at(person: Person, visits: Sequence[_Visit]) -> tuple[list[str], list
     """Risks at each date, from its values and, where a value was not measured again, the latest earlier one.
 
     Without that a risk would move because a test was left out. Calculated values are not carried: what they
-    follow from is.
+    follow from is. What would contradict a calculated value that was measured now is not carried either: a
+    new BMI beside the weight of last year is a new weight.
     """
     answers, carried = [], []
     known: dict[str, float] = {}
     for visit in visits:
         values = visit.panel.values
-        old = {name: value for name, value in known.items() if name not in values}
+        now = person_at(person, visit.panel, visits[-1].date)
+        for stale in _outdated(now, known):
+            del known[stale]
+        old = {name: value for name, value in known.items() if name not in now.known.free}
         if old:
             carried.append(f"{visit.date}: {', '.join(old)}")
-        now = person_at(person, visit.panel, visits[-1].date)
-        answers.append((now.given(old) if old else now).risks(drivers=0))
+            now = now.given(old)
+        answers.append(now.risks(drivers=0))
         known |= {name: value for name, value in values.items() if name in person.schema}
+        known |= {name: now.known.free[name] for name in now.known.solved}
     return carried, answers
+
+
+def _outdated(now: Person, known: Mapping[str, float]) -> set[str]:
+    """Earlier values that a calculated one of today leaves no room for: one input of it has to follow."""
+    schema, stale = now.schema, set[str]()
+    for derived in (d for d in schema.derived if d.name in now.known.given):
+        earlier = [n for n in derived.inputs if now.known.value(n) is None and n in known]
+        if (
+            not earlier
+            or stale & set(earlier)
+            or any(now.known.value(n) is None and n not in known for n in derived.inputs)
+        ):
+            continue
+        free = [n for n in earlier if not measured_otherwise(derived.name, n)] or earlier
+        stale.add(derived.solved if derived.solved in free else free[-1])
+    return stale
 
 
 @dataclass(frozen=True)
@@ -137,13 +160,17 @@ def _course(peers: _Peers, name: str, visits: Sequence[_Visit], people: Sequence
     # a value below a limit of detection may be anything below it: at the limit the change is least
     least = [v * math.sqrt(2) if b == "<" else v for v, b in zip(values, bounds, strict=True)]
     slope, error = _slope(dates, least, None if limit is None else limit / 100 / 2.77)
-    change = 100 * (least[-1] / least[0] - 1) if len(least) > 1 and least[0] > 0 else None
+    if any(_hidden(least, bounds, k, j) for k in range(len(least)) for j in range(len(least))):
+        slope, error = None, None
+    hidden = _hidden(least, bounds, 0, -1) or _hidden(least, bounds, -1, 0)
+    change = 100 * (least[-1] / least[0] - 1) if len(least) > 1 and least[0] > 0 and not hidden else None
     printed = next((r.range for r in visits[-1].panel.readings if r.column == name), (None, None))
-    sex = people[-1].known.value("sex")
-    letter = None if sex is None else {0.0: "F", 1.0: "M"}[sex]
-    common = (None, None) if analyte is None else analyte.range_of(letter)
+    sex = people[-1].known.value("sex") if "sex" in people[-1].schema else None
+    letter = None if sex is None else {0.0: "F", 1.0: "M"}.get(sex)
     schema = peers.human.schema
     column = schema[name] if name in schema else schema.derived_named(name)
+    same = analyte is not None and analyte.unit == column.unit  # as the shipped model has it
+    common = analyte.range_of(letter) if analyte is not None and same else (None, None)
     return Course(
         name,
         str(column.label_en or name),
@@ -161,6 +188,13 @@ def _course(peers: _Peers, name: str, visits: Sequence[_Visit], people: Sequence
         printed if any(end is not None for end in printed) else common,
         bounds,
     )
+
+
+def _hidden(values: Sequence[float], bounds: Sequence[str], one: int, other: int) -> bool:
+    """Whether one value is only known to lie beyond a limit, and the other lies there, too."""
+    if bounds[one] == "<":
+        return values[other] < values[one]
+    return bounds[one] == ">" and values[other] > values[one]
 
 
 def _bound(panel: Panel, name: str) -> str:
@@ -234,8 +268,8 @@ def _risks(dates: Sequence[dt.date], answers: Sequence[HealthAnswer]) -> tuple[R
 
 
 def _peers(person: Person) -> str:
-    known = [f"{k} {person.known.shown(k)}" for k in ("age", "sex") if person.known.value(k) is not None]
-    return "people of the same " + ", ".join(known) if known else "all adults"
+    known = [f"{k} {person.known.shown(k)}" for k in ("age", "sex") if k in person.known.given]
+    return "people of the same " + ", ".join(known) if known else f"all {everybody(person.human)}"
 
 
 def _findings(

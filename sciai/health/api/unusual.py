@@ -24,6 +24,7 @@ from sciai.health.api.beside import Peers, Placed, draws_of, inputs_of
 from sciai.health.api.constraints import show
 from sciai.health.api.describe import Blend, line_of, risk_of
 from sciai.health.api.infer import State, each, state_of
+from sciai.health.api.lessons import everybody
 from sciai.health.api.seen import seen
 from sciai.health.api.typicality import Pair, Resemblance, Typicality, ValueCheck
 from sciai.health.api.words import column_named
@@ -92,7 +93,7 @@ def unusual(person: Person, peers: Sequence[str], seed: int) -> Estimate[Typical
     value = Typicality(
         p, float(scores[0]), (low, high), tuple(sorted(values, key=lambda v: -v.surprise)),
         tuple(sorted(pairs, key=lambda p: -p.nats)[:_SHOWN]), _resembles(person, row, beside, shared),
-        f"virtual people of the same {who}" if who else "virtual adults",
+        f"virtual people of the same {who}" if who else f"virtual {everybody(person.human)}",
     )  # fmt: skip
     half = 1.645 * math.sqrt(p * (1 - p) / VIRTUAL)
     return Estimate(value, {"p_value": (max(p - half, 0.0), min(p + half, 1.0))})
@@ -253,7 +254,7 @@ def _in_words(person: Person, a: str, b: str, x: float, middle: float) -> str:
     own = schema[a] if a in schema else schema.derived_named(a)
     way = "high" if x > middle else "low"
     return (
-        f"{own.label_en or a} {show(schema, a, x)} is {way} for {schema[b].label_en} "
+        f"{own.label_en or a} {show(schema, a, x)} is {way} for {schema[b].label_en or b} "
         f"{person.known.shown(b)} (half of such peers are below {show(schema, a, middle)})"
     )
 
@@ -295,7 +296,8 @@ def _resembles(
                 strict=True,
             )
             found += [
-                Resemblance(name, f"{column.label_en}: {level}", float(p), float(q)) for level, p, q in pairs
+                Resemblance(name, f"{column.label_en or name}: {level}", float(p), float(q))
+                for level, p, q in pairs
             ]
     risen = [r for r in found if _risen(r.share, r.peers)]
     return tuple(sorted(risen, key=lambda r: -_logit(r.share) + _logit(r.peers))[:most])

@@ -116,6 +116,8 @@ def column_named(schema: Schema, text: str) -> str:
     >>> [column_named(default_schema(), name) for name in ("尿酸", "BMI", "γ-GTP")]
     ['uric_acid', 'bmi', 'ggt']
     """
+    if not isinstance(text, str):
+        raise BadInput(f"{text!r} is no name of a column", field="column", fix="name one, such as 'egfr'")
     if text in schema or any(text == derived.name for derived in schema.derived):
         return text
     names = _names(schema)

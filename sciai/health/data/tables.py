@@ -254,6 +254,7 @@ class People:
         frame = read_table(path)
         if not any(name in frame for name in schema.names):
             raise BadInput("none of the schema's columns is in the table", file=path, field="columns")
+        _has_what_is_named(table, frame, path)
         known = np.ones(len(frame))
         if deaths is not None and outcome in schema and table.key in frame:
             linked = frame[[table.key]].merge(read_table(deaths), on=table.key, how="left")
@@ -271,7 +272,8 @@ class People:
             raise BadInput(
                 error.problem, file=path, field=error.field, unit=error.unit, fix=error.fix
             ) from error
-        by = [c for c in table.group_by if c in frame]
+        wanted = [table.group_by] if isinstance(table.group_by, str) else table.group_by
+        by = [c for c in wanted if c in frame]
         groups = ["/".join(_short(v) for v in row) for row in frame[by].itertuples(index=False)] if by else []
         weight = frame[table.weight].to_numpy(float) if table.weight in frame else np.ones(len(frame))
         return {
@@ -296,6 +298,23 @@ class People:
         if self._outcome >= 0:
             weight[self._outcome] = self.outcome_weights[index]
         return {"values": self.values[index].astype("f4"), "weight": weight}
+
+
+def _has_what_is_named(table: Table, frame: pd.DataFrame, path: Path) -> None:
+    """Columns that somebody named have to be there: split by row, visits of one person are on both sides."""
+    usual = Table()
+    for field in ("group_by", "weight", "key", "era"):
+        wanted, default = getattr(table, field), getattr(usual, field)
+        columns = [wanted] if isinstance(wanted, str) else list(wanted or ())
+        if columns == ([default] if isinstance(default, str) else list(default)):
+            continue
+        if missing := [c for c in columns if c not in frame]:
+            raise BadInput(
+                f"there is no column {', '.join(map(str, missing))}",
+                file=path,
+                field=field,
+                fix=f"name one of {', '.join(map(str, list(frame)[:20]))}",
+            )
 
 
 def _short(value: Any) -> str:

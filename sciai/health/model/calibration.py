@@ -28,6 +28,7 @@ __all__ = [
     "Calibration",
     "Group",
     "age_band",
+    "ages",
     "decade",
     "group_of",
     "groups_of",
@@ -89,6 +90,8 @@ class Calibration:
         known: column -> how many of those the model learned from have a value.
         population: "sex|decade|ethnicity" -> (people, mean survey weight) of those the model learned from.
         strangeness: quantiles of the model's p-value of held-out people's combinations, at ``SHARES``.
+        apart: column -> columns that (nearly) nobody learned from has together with it, as tables that were
+            put under each other have.
     """
 
     people: int = 0
@@ -102,6 +105,7 @@ class Calibration:
     known: Mapping[str, int] = field(default_factory=dict)
     population: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     strangeness: tuple[float, ...] = ()
+    apart: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, card: Mapping[str, Any]) -> Calibration:
@@ -134,6 +138,7 @@ class Calibration:
                 {c: int(n) for c, n in content["known"].items()},
                 {g: (int(n), float(w)) for g, (n, w) in content["population"].items()},
                 tuple(float(q) for q in content.get("strangeness", ())),
+                {c: frozenset(map(str, others)) for c, others in content.get("apart", {}).items()},
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the calibration on the card cannot be read: {error!r}") from error
@@ -284,10 +289,17 @@ def groups_of(schema: Schema, values: Floats) -> npt.NDArray[np.str_]:
     """The group of each row, as ``group_of`` names it, shape (n,).
 
     Args:
-        schema: the columns, with age and sex among them.
+        schema: the columns; without age or sex among them everybody is of one group.
         values: shape (n, d).
     """
-    sex, age = level_names(schema, values, "sex"), values[:, schema.index("age")]
+    if "sex" not in schema:
+        return np.full(len(values), "all")
+    sex, age = level_names(schema, values, "sex"), ages(schema, values)
     return np.array(
         [group_of(None if s == "unknown" else str(s), a) for s, a in zip(sex, age, strict=True)], dtype=str
     )
+
+
+def ages(schema: Schema, values: Floats) -> Floats:
+    """Age in years of each row, NaN where it is not known or there is no such column, shape (n,)."""
+    return values[:, schema.index("age")] if "age" in schema else np.full(len(values), np.nan)

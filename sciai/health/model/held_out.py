@@ -21,6 +21,7 @@ from sciai.health.model.calibration import (
     JUDGED,
     SHARES,
     VERSION,
+    ages,
     decade,
     groups_of,
     illness_known,
@@ -45,6 +46,7 @@ _PANELS = {"basic": "", "check-up": "|measured"}  # what people come with, and t
 # A model's log-odds are trusted to about a tenth: people of one place are alike, so the few places of the
 # calibration part tell less than their number of people does, and a freer line fitted new places worse.
 _PRIOR = (0.1, 0.1)
+FEWEST_TOGETHER = 20  # people who have both of two columns
 _FEWEST_STRANGE = 300  # people behind the scale of strange combinations
 
 
@@ -70,7 +72,7 @@ def hide_like_a_panel(
         share = 0.75 if group in ("diagnosis", "medication", "outcome") else 0.4
         away = rng.random(n) < share
         hidden |= away[:, None] & np.array([g == group for g in groups])
-    for name in always:
+    for name in (n for n in always if n in schema):
         hidden[:, schema.index(name)] = False
     return np.where(hidden, np.nan, values)
 
@@ -154,6 +156,8 @@ def calibrate(
         "population": _population(schema, train, weights),
         "strangeness": _strangeness(joint, hidden),
     }
+    if apart := _apart(schema, train):
+        content["apart"] = apart
     return {"health": content}
 
 
@@ -328,14 +332,22 @@ def _fits(
     return told
 
 
+def _apart(schema: Schema, train: Floats) -> dict[str, list[str]]:
+    """Of each column those that too few people have together with it: nothing tells how they go together."""
+    there = np.isfinite(train).astype(float)
+    few = there.T @ there < FEWEST_TOGETHER
+    pairs = {c: [schema.names[j] for j in np.flatnonzero(few[i])] for i, c in enumerate(schema.names)}
+    return {name: others for name, others in pairs.items() if others}
+
+
 def _population(schema: Schema, train: Floats, weights: Floats | None) -> dict[str, list[float]]:
     sex, ethnic = level_names(schema, train, "sex"), level_names(schema, train, "race_eth")
-    age = train[:, schema.index("age")]
+    age = ages(schema, train)
     heavy = np.ones(len(train)) if weights is None else np.asarray(weights, float)
     cells: dict[str, list[float]] = {}
     for s, a, e, w in zip(sex, age, ethnic, heavy / heavy.mean(), strict=True):
-        if np.isfinite(a) and s != "unknown":
-            cell = cells.setdefault(f"{s}|{decade(a)}|{e}", [0, 0.0])
+        if (np.isfinite(a) or "age" not in schema) and s != "unknown":
+            cell = cells.setdefault(f"{s}|{decade(a) if np.isfinite(a) else 'all'}|{e}", [0, 0.0])
             cell[0] += 1
             cell[1] += float(w)
     return {name: [n, round(w / n, 5)] for name, (n, w) in sorted(cells.items())}

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.health.data.columns import Schema
+from sciai.health.train.own_table import agreed
 
 __all__ = ["TrainingPeople", "training_people", "training_rows"]
 
@@ -34,12 +35,15 @@ def training_people(data: Mapping[str, Any]) -> TrainingPeople:
 
     Args:
         data: its config, with ``_target_``; or the data module itself.
+
+    Raises:
+        BadInput: a table or schema that answers could not rely on (``own_table.agreed``).
     """
     from hydra.utils import instantiate
 
     module: Any = data if hasattr(data, "split") else instantiate(data)
     rows = training_rows(module)
-    return TrainingPeople(module.dataset.schema, module.dataset.values[rows])
+    return TrainingPeople(agreed(module.dataset).schema, module.dataset.values[rows])
 
 
 def training_rows(module: Any) -> npt.NDArray[np.int64]:

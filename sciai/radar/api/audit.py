@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.core.answer import Level
-from sciai.core.checkpoint import Checkpoint
 from sciai.radar import checks
 from sciai.radar.api.reading import decompress
 from sciai.radar.api.strong import STRONG_BOUND, corrected, side_of, snapped
@@ -25,6 +24,7 @@ from sciai.radar.api.writing import compress
 from sciai.radar.checks import audit as asked
 from sciai.radar.checks import defects as probed
 from sciai.radar.data.names import PSNR_PEAK
+from sciai.radar.model.registry import trained_codec
 from sciai.radar.train.volumes import shared_radar, volume_sets
 from sciai.trust.audit.probe import probe
 from sciai.trust.audit.subject import Context, remembered
@@ -33,6 +33,7 @@ from sciai.trust.audit.whole import Claim, Plan
 if TYPE_CHECKING:
     import xarray as xr
 
+    from sciai.core.checkpoint import Checkpoint
     from sciai.radar.model.interface import SweepCodec
 
 __all__ = ["answers", "asking", "defects", "plan"]
@@ -41,17 +42,6 @@ Floats = npt.NDArray[np.float64]
 Step = Callable[[float, str], None]
 Volumes = Mapping[str, Mapping[str, Any]]
 _QUICK = ("KLOT20210729_123848", "Aleria_frale_20151010", "DX50_20231127_1740", "SUR210819000227")
-
-
-def _codec(checkpoint: str) -> SweepCodec:
-    saved = Checkpoint.load(checkpoint)
-    if "context" in saved.card.name:
-        from sciai.radar.model.context import ContextCodec
-
-        return ContextCodec.from_checkpoint(saved)
-    from sciai.radar.model.transform import TransformCodec
-
-    return TransformCodec.from_checkpoint(saved)
 
 
 def answers(
@@ -66,7 +56,7 @@ def answers(
         quick: fewer variables.
         step: progress.
     """
-    codec = _codec(checkpoint)
+    codec = trained_codec(checkpoint)
     values, validity, error = [], [], []
     levels = {level.name.lower(): 0 for level in Level}
     times: list[float] = []
@@ -141,7 +131,7 @@ def defects(
     step(0.0, "patches")
     chosen = dict(list(volumes.items())[: 3 if quick else 8])
     own = [piece for _, parts in asked.pieces(chosen, True).values() for piece in parts]
-    of = probed.subject(own, asking(_codec(checkpoint)), quick)
+    of = probed.subject(own, asking(trained_codec(checkpoint)), quick)
     return probe({"strongest echo": (of, probed.UNUSED)}, times=1 if quick else 3, step=step)
 
 
@@ -165,15 +155,30 @@ def asking(codec: SweepCodec) -> Callable[[Floats, Context], Floats]:
     return remembered(answer)
 
 
+@dataclass(frozen=True)
+class _Alone:
+    """A patch by itself: no circle, no other variable, nothing below it or before."""
+
+    shape: tuple[int, ...]
+    full_circle = False
+    variables = ("DBZH",)
+    below = previous = None
+
+    def _none(self, var: str) -> Any:
+        raise KeyError(var)
+
+    mask = indices = spec = _none
+
+
 def _decoded(codec: SweepCodec, patch: npt.NDArray[np.float32]) -> float:
-    nothing: Any = None
+    alone: Any = _Alone(patch.shape)
     validity = np.zeros(patch.shape, np.uint8)
     peak = PSNR_PEAK["DBZH"]
     spec = codec.plan("DBZH", [(patch, validity)], psnr=asked.PSNR, peak=peak, period=None)
     near = snapped(patch, validity, spec, STRONG_BOUND)
-    payload, _ = codec.encode_values("DBZH", near, validity, spec, nothing)
-    indices = codec.decode_indices("DBZH", payload, validity, spec, nothing)
-    back = codec.reconstruct("DBZH", indices, validity, spec, nothing)
+    payload, _ = codec.encode_values("DBZH", near, validity, spec, alone)
+    indices = codec.decode_indices("DBZH", payload, validity, spec, alone)
+    back = codec.reconstruct("DBZH", indices, validity, spec, alone)
     side = side_of(patch, back, validity, STRONG_BOUND)
     return float(np.max(corrected(back, validity, side)))
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from sciai.core.answer import Estimate, Finding, Level
 from sciai.core.errors import DamagedStore
+from sciai.radar.api.chain import LONG
 from sciai.radar.data.build import sweeps_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def _seen(variable: xr.Variable) -> int:
 
 
 def concerning_previous(previous: PlaneReader | None) -> Callable[[Source], Iterable[Finding]]:
-    """A check that says where the volume before looks like none: elsewhere, later, or of another geometry."""
+    """A check that says where the volume before looks like none: elsewhere, later, or of another geometry.
+
+    Or where it needs many others.
+    """
 
     def before(source: Source) -> Iterable[Finding]:
         if previous is None or previous.root is None:
@@ -50,12 +54,23 @@ def concerning_previous(previous: PlaneReader | None) -> Callable[[Source], Iter
         with xr.open_datatree(previous.root, engine="zarr", chunks=None) as tree:
             try:
                 found = [*_elsewhere(tree, source), *_not_before(tree, source), *_unlike(tree, source)]
+                found += _far_back(previous)
             except DamagedStore as err:
                 found = [str(err)]
         for message in found:
             yield Finding("geometry", Level.CAUTION, message, "previous")
 
     return before
+
+
+def _far_back(previous: PlaneReader) -> Iterable[str]:
+    needed = len(previous.chain())
+    if needed >= LONG:
+        yield (
+            f"it needs {needed - 1} volumes before it, one by one, and so will this one: reading any of it "
+            "decodes them all, and where one is lost all after it are; leave `previous` out in every "
+            f"{LONG}th volume"
+        )
 
 
 def _elsewhere(tree: xr.DataTree, source: Source) -> Iterable[str]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from sciai.core.errors import BadInput
 from sciai.radar.api.standalone import encode_standalone
+from sciai.radar.data.arguments import shown
 from sciai.radar.data.text import unicode_of
 
 __all__ = ["concerning", "dataset_nodes", "field_node", "group_node", "root_document", "validity_node"]
@@ -69,6 +70,8 @@ def group_node(attrs: Mapping[Any, Any], name: str = "") -> Node:
 
 def field_node(variable: xr.Variable) -> Node:
     """Metadata of a coded field."""
+    _without_meaning(variable)
+    _date_of(variable.attrs, np.zeros(1, np.float32), "")
     return _node(variable.shape, "float32", "NaN", _CODEC, variable.dims, variable.attrs)
 
 
@@ -103,22 +106,70 @@ def concerning(name: str) -> Iterator[None]:
 
 def _cf_encoded(name: str, variable: xr.Variable) -> xr.Variable:
     """Dates as numbers with units, as xarray writes them; all else as it is (no packing, no fill value)."""
+    _without_meaning(variable)
     plain = xr.Variable(variable.dims, variable.values, dict(variable.attrs))
     if plain.dtype.kind in "mM":
         kept = {k: v for k, v in variable.encoding.items() if k in ("units", "calendar")}
         for encoding in (kept, {}) if _in_units(plain.values, str(kept.get("units", ""))) else ({},):
             plain.encoding = dict(encoding)
-            coded = xr.conventions.encode_cf_variable(plain, name=name)
-            back = xr.conventions.decode_cf_variable(
-                name, xr.Variable(coded.dims, coded.values, dict(coded.attrs))
-            )
+            try:
+                coded = xr.conventions.encode_cf_variable(plain, name=name)
+                back = xr.conventions.decode_cf_variable(
+                    name, xr.Variable(coded.dims, coded.values, dict(coded.attrs))
+                )
+            except (KeyError, TypeError, ValueError, OverflowError):
+                if not encoding:
+                    raise
+                continue  # the units that it came with are none
             # the source's own units may be too coarse for what the array now holds
             if np.array_equal(back.values.astype(plain.dtype), plain.values, equal_nan=True):
                 break
         if coded.dtype.kind == "f":  # NaN is no date without being said; in Zarr the attribute is base64
             coded.attrs.pop("_FillValue", None)
         return coded
+    _date_of(plain.attrs, plain.values, name)
     return plain
+
+
+def _without_meaning(variable: xr.Variable) -> None:
+    """Refuse attributes by which xarray would open another variable than this, or none."""
+    attrs, kind = variable.attrs, variable.dtype.kind
+    wrong = {
+        "_Encoding": "_Encoding" in attrs,
+        "dtype": isinstance(attrs.get("dtype"), str) and attrs["dtype"] == "bool" and kind != "b",
+        "coordinates": "coordinates" in attrs and not isinstance(attrs["coordinates"], str),
+        "units": kind in "mM" and "units" in attrs,
+        "calendar": kind in "mM" and "calendar" in attrs,
+    }
+    for key in (k for k, is_wrong in wrong.items() if is_wrong):
+        raise BadInput(
+            f"the attribute {key} ({shown(attrs[key])}) of {variable.dtype} would change what xarray opens",
+            fix="take it away, or give it another name",
+        )
+
+
+def _date_of(attrs: Mapping[Any, Any], values: NDArray[Any], name: str) -> None:
+    """Refuse numbers that call themselves times since a date that is none: xarray opens no store with them.
+
+    Args:
+        attrs: of the variable.
+        values: some or all of its numbers.
+        name: for the message.
+    """
+    units = attrs.get("units")
+    if not isinstance(units, str) or " since " not in units or values.dtype.kind not in "iuf":
+        return
+    kept = {k: attrs[k] for k in ("units", "calendar") if k in attrs}
+    try:
+        plain = xr.Variable([f"d{k}" for k in range(values.ndim)], values, kept)
+        np.asarray(xr.conventions.decode_cf_variable(name, plain).values)
+    except (KeyError, TypeError, ValueError, OverflowError) as err:
+        told = ", ".join(f"{k} {v!r}" for k, v in kept.items())
+        raise BadInput(
+            f"times that cannot be read as dates ({told})",
+            field=name,
+            fix="set units to such as 'seconds since 2020-02-07T13:00:00Z', or take them away",
+        ) from err
 
 
 _NANOSECONDS: Final = {
@@ -272,7 +323,7 @@ def _json_attrs(attrs: Mapping[Any, Any], where: str) -> dict[str, Any]:
 
 def _json_value(value: Any, where: str) -> Any:
     if isinstance(value, np.ndarray):
-        return [_json_value(item, where) for item in value.tolist()]
+        return _json_value(value.tolist(), where)
     if isinstance(value, np.generic):
         return _json_value(value.item(), where)
     if isinstance(value, bytes):

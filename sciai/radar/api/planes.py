@@ -13,15 +13,15 @@ import itertools
 import json
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import numpy as np
 
 from sciai.core.errors import CheckpointError, DamagedStore, SciaiError
 from sciai.radar.api import chunk as chunks
+from sciai.radar.api.cache import PlaneCache
 from sciai.radar.api.common import Table, read_table
 from sciai.radar.api.stored import StoredSweep
 from sciai.radar.api.strong import corrected
@@ -75,46 +75,7 @@ def file_fetcher(root: str | os.PathLike[str]) -> Fetch:
     return fetch
 
 
-class _Cache:
-    """Least recently used planes, bounded in bytes; one thread decodes a plane, others wait for it."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
-        self._planes: OrderedDict[tuple[Any, ...], np.ndarray] = OrderedDict()
-        self._busy: dict[tuple[Any, ...], threading.RLock] = {}
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[Any, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
-        with self._lock:
-            if key in self._planes:
-                self._planes.move_to_end(key)
-                return self._planes[key]
-            busy = self._busy.setdefault(key, threading.RLock())
-        with busy:
-            with self._lock:
-                if key in self._planes:
-                    return self._planes[key]
-            try:
-                plane = make()
-            finally:
-                with self._lock:
-                    self._busy.pop(key, None)
-            plane.setflags(write=False)
-            with self._lock:
-                self._planes[key] = plane
-                self._size += plane.nbytes
-                while self._size > self._limit and len(self._planes) > 1:
-                    self._size -= self._planes.popitem(last=False)[1].nbytes
-            return plane
-
-    def clear(self) -> None:
-        with self._lock:
-            self._planes.clear()
-            self._size = 0
-
-
-_CACHE = _Cache(CACHE_BYTES)
+_CACHE = PlaneCache(CACHE_BYTES)
 _COUNTER = itertools.count()
 _CODECS: dict[tuple[str, str], SweepCodec] = {}
 _TABLES: dict[str, Table] = {}
@@ -235,6 +196,26 @@ class PlaneReader:
             lambda: corrected(codec.reconstruct(var, indices, validity, spec, view), validity, found.side),
         )
         return cast(F32, self._shaped(plane, np.float32, sweep, var, found))
+
+    def holds(self, sweep: int, var: str, kind: Kind) -> bool:
+        """Whether a plane (mask or indices) is in memory, decoded."""
+        crc = self.chunk(sweep, var, kind).crc
+        return _CACHE.holds((self.label, self.version, sweep, var, kind, crc))
+
+    def coded_with(self, sweep: int, var: str, kind: Kind) -> list[tuple[str, Kind]]:
+        """A plane, and the planes of its own sweep that it may have been coded with, in order of decoding."""
+        found = self.chunk(sweep, var, kind)
+        codec, names = self._codec(found), self.names(sweep, found.names)
+        needed: dict[tuple[str, Kind], None] = {}
+
+        def add(plane: tuple[str, Kind]) -> None:
+            for other, its, where in codec.depends(*plane, names):
+                if where == "here" and (other, its) not in needed:
+                    add((other, its))
+            needed[plane] = None
+
+        add((var, kind))
+        return list(needed)
 
     def names(self, sweep: int, check: int) -> tuple[str, ...]:
         """Fields of a sweep, sorted; `check` (`names_hash`) tells whether a cached list is it."""

@@ -100,7 +100,9 @@ def asked(call: str, volume: Any, source: Source, options: Mapping[str, Any]) ->
     for name in ("store", "previous"):
         if told.get(name) is not None:
             told[name] = file_record(Path(told[name]) / RECORD)
-    if not isinstance(told.get("codec", ""), str):
+    if isinstance(told.get("codec"), os.PathLike):
+        told["model"], told["codec"] = os.path.abspath(told["codec"]), "auto"
+    elif not isinstance(told.get("codec", ""), str):
         told["codec"] = told["codec"].name
     return Asked(call, jsonable(told), distance(source))
 

@@ -27,7 +27,8 @@ def replay(
 
     Args:
         question: with its arguments.
-        model: not used; codecs come with the package, and ``trust.replay`` compares their hashes.
+        model: folder of the checkpoint that answered, where it was none of the package's and was moved;
+            ``trust.replay`` compares its hash.
         inputs: files of the volume, where they were moved.
         checkpoint: not used; see ``model``.
 
@@ -42,7 +43,10 @@ def replay(
     asked = dict(question.arguments)
     if question.call not in CALLS:
         raise BadInput(f"radar {question.call!r} cannot be asked again", field="call")
-    if model is not None:
+    trained = asked.pop("model", None)
+    if trained is not None:
+        asked["codec"] = Path(model or trained)
+    elif model is not None:
         raise BadInput("codecs come with the package", field="--model", fix="install the sciai that answered")
     if question.call == "decompress":
         store = found_again(asked["store"], tuple(inputs)).parent

@@ -21,8 +21,8 @@ from sciai.radar.data.categories import why_category
 from sciai.radar.data.heritage import heritage_of, history_lines, with_heritage
 from sciai.radar.data.loops import settle
 from sciai.radar.data.names import PSNR_PEAK, base_name, circular_period, fm301_names, is_reflectivity
-from sciai.radar.data.tidy import canonical_names
-from sciai.radar.data.undecoded import UNDETECT, is_decoded, loaded
+from sciai.radar.data.tidy import canonical_names, check_names
+from sciai.radar.data.undecoded import UNDETECT, is_decoded, loaded, number_of
 from sciai.radar.data.validity import attributes, companion, validity_of
 from sciai.radar.model.interface import F32, U8
 
@@ -171,9 +171,9 @@ class Source:
         found = []
         for sweep in self.having(var):
             encoding = sweep.variable(var).encoding
-            pair = encoding.get("scale_factor"), encoding.get("add_offset", 0.0)
-            if pair[0] is not None and (float(pair[0]), float(pair[1])) not in found:
-                found.append((float(pair[0]), float(pair[1])))
+            scale, offset = (number_of(encoding.get(k)) for k in ("scale_factor", "add_offset"))
+            if scale is not None and (scale, offset or 0.0) not in found:
+                found.append((scale, offset or 0.0))
         return found[:8]
 
     def below(self, sweep: SweepSource, var: str) -> SweepSource | None:
@@ -248,12 +248,22 @@ def open_source(volume: Any) -> Source:
         raise BadInput(
             "no data variable", file=name, fix="a sweep needs a float variable over (azimuth, range)"
         )
-    wide = sorted({v for s in sweeps for v in s.fields if s.variable(v).dtype.itemsize > 4})
+    wide = sorted({v for s in sweeps for v in s.fields if _is_wide(s.variable(v))})
     return Source(volume, sweeps, name, wide, opened_here=from_files)
+
+
+def _is_wide(variable: xr.Variable) -> bool:
+    """Whether a field has more digits than float32, or had them in the file or tree that it was read from."""
+    try:
+        source = np.dtype(variable.encoding.get("dtype") or variable.dtype)
+    except TypeError:  # a name that numpy does not know
+        source = variable.dtype
+    return bool(variable.dtype.itemsize > 4 or (source.kind == "f" and source.itemsize > 4))
 
 
 def _is_tidy(tree: xr.DataTree) -> bool:
     """Whether names and dimensions are as `open_volume` makes them, so that nothing need be loaded."""
+    check_names(tree)
     names = sweeps_of(tree)
     if any(old != new for old, new in canonical_names(names).items()):
         return False

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sciai.core.errors import DamagedStore
 from sciai.radar.api import chunk as chunks
+from sciai.radar.api.chain import decode_chain
 from sciai.radar.model.interface import I32, U8, QuantSpec
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class StoredSweep:
         if not self._near or not self._chunk.previous:
             return None
         reader = self._reader.previous()
+        decode_chain(reader, self._sweep, self._var, self._chunk.kind)
         return StoredSweep(
             reader, self._sweep, self._var, reader.chunk(self._sweep, self._var, "mask"), near=False
         )

@@ -19,7 +19,7 @@ from sciai.radar.api.store import check_store
 from sciai.radar.api.strong import LEAST_BOUND
 from sciai.radar.data.arguments import path_of, shown
 from sciai.radar.model.interface import SweepCodec
-from sciai.radar.model.registry import CODECS, available_codecs, shipped_codec
+from sciai.radar.model.registry import CODECS, available_codecs, shipped_codec, trained_codec
 
 __all__ = ["DEFAULT_PSNR", "EFFORTS", "PerVariable", "codecs_of", "previous_of", "targets_of"]
 
@@ -102,8 +102,8 @@ def _of(given: PerVariable, var: str, default: float | None) -> float | None:
     return default if given is None else float(given)
 
 
-def codecs_of(codec: str | SweepCodec, effort: str = "best") -> list[SweepCodec]:
-    """The codecs that ``codec=`` and ``effort=`` name.
+def codecs_of(codec: str | os.PathLike[str] | SweepCodec, effort: str = "best") -> list[SweepCodec]:
+    """The codecs that ``codec=`` and ``effort=`` name; a path is the folder of a checkpoint.
 
     Raises:
         BadInput: no codec or effort is called so, or the two do not go together.
@@ -117,13 +117,17 @@ def codecs_of(codec: str | SweepCodec, effort: str = "best") -> list[SweepCodec]
                 "effort='fast' chooses the codec", field="codec", fix="leave codec= out, or use effort='best'"
             )
         codec = "quick"
+    if isinstance(codec, os.PathLike):
+        return [trained_codec(codec)]
     if not isinstance(codec, str):
         _must_be_codec(codec)
         return [codec]
     if codec == "auto":
         return available_codecs()
     if codec not in CODECS:
-        raise BadInput(f"no codec is called {codec!r}", field="codec", fix=f"use auto, {', '.join(CODECS)}")
+        own = f"; one of your own as a path (Path({codec!r}), --model)" if os.path.isdir(codec) else ""
+        fix = f"use auto, {', '.join(CODECS)}{own}"
+        raise BadInput(f"no codec is called {codec!r}", field="codec", fix=fix)
     try:
         return [shipped_codec(codec)]
     except CheckpointError as err:
@@ -133,7 +137,8 @@ def codecs_of(codec: str | SweepCodec, effort: str = "best") -> list[SweepCodec]
 def _must_be_codec(given: Any) -> None:
     if isinstance(given, type) or not isinstance(given, SweepCodec):
         names = ", ".join(CODECS)
-        raise BadInput(f"codec of {shown(given)}", field="codec", fix=f"use auto, {names}, or a codec object")
+        fix = f"use auto, {names}, the Path of a checkpoint, or a codec object"
+        raise BadInput(f"codec of {shown(given)}", field="codec", fix=fix)
 
 
 def previous_of(store: str | os.PathLike[str] | None, target: Path) -> PlaneReader | None:

@@ -53,7 +53,7 @@ def compress(
     lossless: bool | Collection[str] = False,
     strong_echo: float | None = STRONG_BOUND,
     previous: str | os.PathLike[str] | None = None,
-    codec: str | SweepCodec = "auto",
+    codec: str | os.PathLike[str] | SweepCodec = "auto",
     effort: str = "best",
     overwrite: bool = False,
     embed_model: bool | None = None,
@@ -81,7 +81,8 @@ def compress(
         previous: Store of the volume before this one. It saves bits; reading this store will need that one
             (unless nothing of it was of use: the answer's `previous` is None then).
         codec: ``auto`` takes for each variable what measures smallest; or ``context``, ``transform``,
-            ``plain``, ``quick``, or a codec object.
+            ``plain``, ``quick``, a codec object, or the path of a checkpoint that ``sciai train radar`` wrote
+            (a ``Path``: a text is a name).
         effort: ``best`` takes the time that the smallest store needs; ``fast`` leaves networks out (codec
             ``quick``): some 60 % of the time, some 5 % more bits, the same promises, all of it decoded and
             measured too.

@@ -14,6 +14,11 @@ Specification: Zarr v3 core, "codecs"; zarr-python 3.1 (`zarr.abc.codec`).
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["RadarCodec"]
 
 _SUFFIX = "_validity"
+_pool: ThreadPoolExecutor | None = None
+_POOL_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,8 @@ class RadarCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
             got = asyncio.run_coroutine_threadsafe(store.get(key, default_buffer_prototype()), loop).result()
             return None if got is None else bytes(got.to_bytes())
 
-        plane = await asyncio.to_thread(_read_plane, fetch, store, path, chunk_spec)
+        read = functools.partial(_read_plane, fetch, store, path, chunk_spec)
+        plane = await loop.run_in_executor(_readers(), contextvars.copy_context().run, read)
         return _select(chunk_spec.prototype.nd_buffer.from_numpy_array(plane), selection)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
@@ -85,6 +93,28 @@ class RadarCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
 
         data = await asyncio.to_thread(encode_standalone, chunk_data.as_numpy_array())
         return chunk_spec.prototype.buffer.from_bytes(data)
+
+
+def _readers() -> ThreadPoolExecutor:
+    """Threads that read planes.
+
+    Not the event loop's own: stores fetch keys on those, and readers that wait for them would leave none.
+    """
+    global _pool
+    with _POOL_LOCK:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4), "sciai_radar")
+        return _pool
+
+
+def _after_fork() -> None:
+    """Threads stay behind in the process that forked."""
+    global _pool, _POOL_LOCK
+    _pool, _POOL_LOCK = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _read_plane(fetch: Any, store: Any, path: str, chunk_spec: ArraySpec) -> np.ndarray[Any, Any]:

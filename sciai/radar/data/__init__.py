@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sciai.radar.data.archive import fetch
     from sciai.radar.data.cfradial1_write import write_cfradial1
+    from sciai.radar.data.odim_write import write_odim
     from sciai.radar.data.pawr_write import write_pawr
     from sciai.radar.data.simulator import simulate
     from sciai.radar.data.volume import open_volume
-    from sciai.radar.data.write import write_cfradial2, write_odim
+    from sciai.radar.data.write import write_cfradial2
 
 __all__ = [
     "BASE_URL",
@@ -37,7 +38,7 @@ _HOME = {
     "simulate": "sciai.radar.data.simulator",
     "write_cfradial1": "sciai.radar.data.cfradial1_write",
     "write_cfradial2": "sciai.radar.data.write",
-    "write_odim": "sciai.radar.data.write",
+    "write_odim": "sciai.radar.data.odim_write",
     "write_pawr": "sciai.radar.data.pawr_write",
 }
 

@@ -111,7 +111,14 @@ def _utc(time: Any) -> datetime:
             ) from None
     if not isinstance(time, datetime):
         raise BadInput(f"{shown(time)} is not a time", field="time", unit="UTC", fix="give 2013-05-20T20:00")
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        wanted = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        wanted - timedelta(days=1), wanted + timedelta(days=1)
+    except OverflowError:
+        raise BadInput(
+            f"no archive has {time}", field="time", unit="UTC", fix="give 2013-05-20T20:00"
+        ) from None
+    return wanted
 
 
 def _nearest(site: str, wanted: datetime, base_url: str) -> Listed:
@@ -146,12 +153,17 @@ def list_volumes(site: str, day: str, base_url: str = BASE_URL) -> list[Listed]:
             {"continuation-token": token} if token else {}
         )
         url = f"{base_url}/?{urllib.parse.urlencode(query)}"
-        with _open(url) as answer:
-            body = answer.read()
+        try:
+            with _open(url) as answer:
+                body = answer.read()
+        except (OSError, http.client.HTTPException) as e:
+            raise FetchFailed(f"{base_url}: the connection broke ({e}); try again") from e
         try:
             root = ET.fromstring(body)
         except ET.ParseError as e:
             raise FetchFailed(f"{base_url} did not answer with an S3 listing ({e}); check base_url") from e
+        if root.tag.rpartition("}")[2] != "ListBucketResult":
+            raise FetchFailed(f"{base_url} did not answer with an S3 listing ({root.tag}); check base_url")
         space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
         for item in root.iter(f"{space}Contents"):
             key = item.findtext(f"{space}Key", "")
@@ -159,8 +171,11 @@ def list_volumes(site: str, day: str, base_url: str = BASE_URL) -> list[Listed]:
             # _MDM files hold only metadata
             if match is None or match["rest"].endswith("MDM"):
                 continue
-            when = datetime.strptime(match["time"], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
-            size = int(item.findtext(f"{space}Size", "0"))
+            try:
+                when = datetime.strptime(match["time"], "%Y%m%d_%H%M%S").replace(tzinfo=UTC)
+                size = int(item.findtext(f"{space}Size", "0"))
+            except ValueError:  # a name like a volume's, with a time that is none: nothing to choose by
+                continue
             found.append(Listed(key, when, size, item.findtext(f"{space}ETag", "").strip('"')))
         token = root.findtext(f"{space}NextContinuationToken", "")
         if root.findtext(f"{space}IsTruncated", "false") != "true" or not token:

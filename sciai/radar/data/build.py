@@ -58,7 +58,10 @@ class Field:
 
 @dataclass
 class Sweep:
-    """One decoded sweep: angles in degrees [rays], times UTC [rays], gate centres in metres [gates]."""
+    """One decoded sweep: angles in degrees [rays], times UTC [rays], gate centres in metres [gates].
+
+    ``beside`` holds what else the source says of its rays (over one dimension) and of the sweep (none).
+    """
 
     azimuth: Array
     elevation: Array
@@ -69,6 +72,7 @@ class Sweep:
     mode: str = "azimuth_surveillance"
     nyquist: float | None = None
     attrs: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, xr.Variable] = field(default_factory=dict)
 
 
 def from_codes(
@@ -200,6 +204,10 @@ def sweep_dataset(sweep: Sweep, number: int) -> xr.Dataset:
     if sweep.nyquist is not None and np.isfinite(sweep.nyquist) and sweep.nyquist > 0:
         attrs = {"units": "meters per second", "long_name": "unambiguous_doppler_velocity"}
         variables["nyquist_velocity"] = ((), np.float64(round(float(sweep.nyquist), 4)), attrs)
+    for name, v in sweep.beside.items():
+        if name not in coords and name not in variables:
+            where = coords if name in _PLACE else variables
+            where[name] = (ray_dim, rays(v.values), v.attrs) if v.ndim else ((), v.values, v.attrs)
     renamed = fm301_names(sweep.fields)
     for old, new in renamed.items():
         f = sweep.fields[old]
@@ -217,6 +225,7 @@ def sweep_dataset(sweep: Sweep, number: int) -> xr.Dataset:
     return ds
 
 
+_PLACE = ("latitude", "longitude", "altitude")
 _AZIMUTH = {"standard_name": "ray_azimuth_angle", "units": "degrees", "axis": "radial_azimuth_coordinate"}
 _ELEVATION = {
     "standard_name": "ray_elevation_angle",

@@ -20,9 +20,8 @@ from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput
 from sciai.radar.data.arguments import path_of
 from sciai.radar.data.build import Array, fields_of
-from sciai.radar.data.undecoded import UNDETECT
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, attributes, companion, validity_of
-from sciai.radar.data.write import attributes_of, checked_sweeps, netcdf_file, pack
+from sciai.radar.data.write import OF_CODES, attributes_of, checked_sweeps, netcdf_file, number_in, pack
 
 __all__ = ["write_cfradial1"]
 
@@ -121,9 +120,13 @@ def _write_header(nc: Any, volume: xr.DataTree, sweeps: list[xr.Dataset], gates:
     _put(nc, "volume_number", (), np.int32(0))
     _text(nc, "time_coverage_start", (), [f"{start}Z"])
     _text(nc, "time_coverage_end", (), [f"{times.max().astype('datetime64[s]')}Z"])
+    beside = _of_rays(sweeps)
+    for name, v in beside.items():
+        _put(nc, name, ("time",), v.values, _classic(v.attrs))
     for name, units in (("latitude", "degrees_north"), ("longitude", "degrees_east"), ("altitude", "meters")):
-        known = float(volume[name]) if name in volume else np.nan
-        _put(nc, name, (), np.float64(known), {"standard_name": name, "units": units})
+        if name in beside:
+            continue
+        _put(nc, name, (), np.float64(number_in(volume, name)), {"standard_name": name, "units": units})
     since = {"standard_name": "time", "units": f"seconds since {start}Z", "calendar": "standard"}
     seconds = (times - start.astype("datetime64[ms]")).astype("timedelta64[ms]").astype(np.float64) / 1e3
     _put(nc, "time", ("time",), seconds, since)
@@ -149,14 +152,29 @@ def _write_header(nc: Any, volume: xr.DataTree, sweeps: list[xr.Dataset], gates:
     _put(nc, "sweep_number", ("sweep",), np.arange(len(sweeps), dtype=np.int32))
     modes = [str(ds["sweep_mode"].values) if "sweep_mode" in ds else "" for ds in sweeps]
     _text(nc, "sweep_mode", ("sweep",), modes)
-    angles = [float(ds["sweep_fixed_angle"]) if "sweep_fixed_angle" in ds else np.nan for ds in sweeps]
+    angles = [number_in(ds, "sweep_fixed_angle") for ds in sweeps]
     _put(nc, "fixed_angle", ("sweep",), np.array(angles, np.float32), {"units": "degrees"})
     _put(nc, "sweep_start_ray_index", ("sweep",), (np.cumsum(rays) - rays).astype(np.int32))
     _put(nc, "sweep_end_ray_index", ("sweep",), (np.cumsum(rays) - 1).astype(np.int32))
-    nyquist = [np.nanmedian(ds["nyquist_velocity"]) if "nyquist_velocity" in ds else np.nan for ds in sweeps]
-    if np.isfinite(nyquist).any():
+    nyquist = [number_in(ds, "nyquist_velocity", apart=0.01) for ds in sweeps]
+    if "nyquist_velocity" not in beside and np.isfinite(nyquist).any():
         attrs = {"units": "meters per second", "meta_group": "instrument_parameters"}
         _put(nc, "nyquist_velocity", ("time",), np.repeat(nyquist, rays).astype(np.float32), attrs)
+
+
+def _of_rays(sweeps: list[xr.Dataset]) -> dict[str, xr.Variable]:
+    """Numbers of each ray that all sweeps have, one below the other: pulses, places of a moving platform."""
+    rays = [ds["time"].dims for ds in sweeps]
+    found = {}
+    for name, v in sweeps[0].variables.items():
+        if name in ("time", "azimuth", "elevation") or v.dtype.kind not in "iuf":
+            continue
+        if all(name in ds.variables and ds[name].dims == ray for ds, ray in zip(sweeps, rays, strict=True)):
+            values = np.concatenate([ds[name].values for ds in sweeps])
+            if values.dtype.kind in "iu":  # the classic model has no wider integers
+                values = values.astype(np.int32 if (np.abs(values) < 2**31).all() else np.float64)
+            found[str(name)] = xr.Variable(("time",), values, v.attrs)
+    return found
 
 
 def _write_field(nc: Any, field: str, sweeps: list[xr.Dataset], gates: int) -> None:
@@ -179,7 +197,7 @@ def _write_field(nc: Any, field: str, sweeps: list[xr.Dataset], gates: int) -> N
         for k, a in given[0].attrs.items()
         if all(k in v.attrs and np.array_equal(v.attrs[k], a) for v in given)
     }
-    attrs = _classic(agreed, ("_FillValue", UNDETECT))  # codes of the source's packing, not of this one
+    attrs = _classic(agreed, ("_FillValue", *OF_CODES))
     if codes.dtype.kind in "iu":
         attrs |= {"scale_factor": packed.scale, "add_offset": packed.offset}
     _put(nc, field, ("time", "range"), codes, attrs | {"coordinates": "elevation azimuth range"}, fill)

@@ -18,12 +18,20 @@ import numpy as np
 import xarray as xr
 
 from sciai.core.errors import BadInput
-from sciai.radar.data.build import Array, Field, Sweep, from_codes, seconds_after, sweep_dataset, volume_tree
+from sciai.radar.data.build import Array, Field, Sweep, sweep_dataset, volume_tree
 from sciai.radar.data.inflate import Inflater
 from sciai.radar.data.loops import settle
 from sciai.radar.data.memory import hand_back
-from sciai.radar.data.text import unicode_of
-from sciai.radar.data.validity import BELOW_NOISE, MISSING, SUFFIX, VALID, is_companion
+from sciai.radar.data.netcdf_values import (
+    attributes_in,
+    field_of,
+    of_rays,
+    of_sweep,
+    scalar_of,
+    text_of,
+    times_of,
+)
+from sciai.radar.data.validity import MISSING, SUFFIX, VALID, is_companion
 
 _SOME = 16  # sweeps after which memory that reading them has left is handed back
 
@@ -51,101 +59,6 @@ def read_netcdf(data: bytes, name: str) -> xr.DataTree:
         file=name,
         fix="convert it to CfRadial",
     )
-
-
-def _string(value: Any) -> str:
-    a = np.asarray(value)
-    if a.dtype.kind == "S" and a.dtype.itemsize == 1:
-        a = np.asarray(b"".join(a.ravel().tolist()))
-    item = a.item() if a.ndim == 0 else a.ravel()[0]
-    return unicode_of(item if isinstance(item, bytes) else str(item)).strip("\0 ")
-
-
-def _attrs(v: Any) -> dict[str, Any]:
-    return {k: v.getncattr(k) for k in v.ncattrs()}
-
-
-def _scalar(nc: Any, names: Iterable[str]) -> float:
-    for n in names:
-        if n in nc.variables:
-            a = np.asarray(nc.variables[n][...]).ravel()
-            if a.size:
-                return float(a[0])
-    return float("nan")
-
-
-def _times(v: Any) -> Array:
-    attrs = _attrs(v)
-    unit, _, since = str(attrs.get("units")).partition(" since ")
-    calendar = str(attrs.get("calendar", "standard"))
-    try:
-        start: Any = netCDF4.num2date(
-            np.zeros(1), "seconds since " + since.replace("Z", ""), calendar, only_use_cftime_datetimes=False
-        )
-    except ValueError as e:
-        raise BadInput(
-            f"times in {attrs.get('units')!r}, which names no date",
-            field=v.name,
-            fix="set its units to 'seconds since 2020-02-07T13:00:00Z', with the date of the scan",
-        ) from e
-    factor = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-    unit = unit.strip().lower()
-    scale = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}.get(unit) or factor.get(
-        unit[:1], 1.0
-    )
-    values = np.asarray(v[...], np.float64)
-    return seconds_after(
-        str(start[0]).replace(" ", "T")[:26], np.where(np.isfinite(values), values, 0.0) * scale
-    )
-
-
-_PACKING = {
-    "_FillValue",
-    "missing_value",
-    "scale_factor",
-    "add_offset",
-    "coordinates",
-    "valid_range",
-    "valid_min",
-}
-_PACKING |= {"valid_max", "_Undetect", "_Unsigned", "ancillary_variables", "below_threshold", "flag_values"}
-_PACKING |= {"grid_mapping", "flag_meanings_not-CF", "sweep_variables_comment"}
-
-
-def _field(attrs: dict[str, Any], codes: Array) -> Field:
-    """Decode a variable: fill, missing values, ``_Undetect``, ``below_threshold``, Meteo-France flags."""
-    if str(attrs.get("_Unsigned", "")).lower() == "true" and codes.dtype.kind == "i":
-        codes = codes.view(codes.dtype.str.replace("i", "u"))
-    scale, offset = float(attrs.get("scale_factor", 1.0)), float(attrs.get("add_offset", 0.0))
-    missing = [float(x) for k in ("_FillValue", "missing_value") if k in attrs for x in np.ravel(attrs[k])]
-    if not missing and codes.dtype.str[1:] in ("f4", "f8", "i2", "i4"):
-        # what the library fills unwritten gates with when the file names no fill value
-        missing = [float(netCDF4.default_fillvals[codes.dtype.str[1:]])]
-    below = next((float(np.ravel(attrs[k])[0]) for k in ("_Undetect", "below_threshold") if k in attrs), None)
-    meanings = [m.strip() for m in str(attrs.get("flag_meanings_not-CF", "")).split(";")]
-    if below is None and meanings[0].startswith("value<noise"):
-        # Meteo-France: the first flag value, given in the field's unit, stands for everything under the noise
-        below = round((float(np.ravel(attrs["flag_values"])[0]) - offset) / scale)
-    kept = {
-        k: a for k, a in attrs.items() if k not in _PACKING and isinstance(a, str | int | float | np.number)
-    }
-    if "flag_meanings" in attrs:  # CF: the values are categories, and these say which
-        kept |= {k: np.ravel(attrs[k]).tolist() for k in ("flag_values", "flag_masks") if k in attrs}
-    f = from_codes(
-        codes,
-        scale=scale,
-        offset=offset,
-        below_noise=below,
-        missing=missing[0] if missing else None,
-        attrs=kept,
-    )
-    for extra in missing[1:]:
-        other = from_codes(codes, scale=scale, offset=offset, below_noise=None, missing=extra)
-        invalid = (other.validity != VALID) & (f.validity != BELOW_NOISE)
-        f.validity[invalid], f.values[invalid] = MISSING, np.nan
-    if below is not None and below not in missing:
-        f.comment = None
-    return f
 
 
 def _read(v: Any, pick: slice) -> Array:
@@ -181,8 +94,8 @@ def _raw(group: Any, pick: Any, gates: str, chunks: Inflater | None = None) -> _
             continue
         beside = shaped.get(n + SUFFIX)
         flags = _later(beside, pick, chunks) if beside is not None else None
-        comment = _attrs(beside).get("comment") if beside is not None else None
-        raw[n] = _attrs(v), _later(v, pick, chunks), flags, comment
+        comment = attributes_in(beside).get("comment") if beside is not None else None
+        raw[n] = attributes_in(v), _later(v, pick, chunks), flags, comment
     return raw
 
 
@@ -190,7 +103,7 @@ def _decoded(raw: _Raw) -> dict[str, Field]:
     """Fields of what `_raw` gave; does not touch the file."""
     fields = {}
     for n, (attrs, codes, flags, comment) in raw.items():
-        f = _field(attrs, codes())
+        f = field_of(attrs, codes())
         if flags is not None:
             stated = flags()
             if stated.shape != f.values.shape:
@@ -230,9 +143,9 @@ def _mode(stated: str, azimuth: Array, elevation: Array) -> str:
 
 def _site(nc: Any) -> dict[str, float]:
     return {
-        "latitude": _scalar(nc, ("latitude", "siteLat")),
-        "longitude": _scalar(nc, ("longitude", "siteLon")),
-        "altitude": _scalar(nc, ("altitude", "siteAlt")),
+        "latitude": scalar_of(nc, ("latitude", "siteLat")),
+        "longitude": scalar_of(nc, ("longitude", "siteLon")),
+        "altitude": scalar_of(nc, ("altitude", "siteAlt")),
     }
 
 
@@ -250,7 +163,7 @@ _ROOT = (
 
 
 def _root_attrs(nc: Any) -> dict[str, Any]:
-    return {k: a for k, a in _attrs(nc).items() if k in _ROOT and str(a).strip()}
+    return {k: a for k, a in attributes_in(nc).items() if k in _ROOT and str(a).strip()}
 
 
 def _finish(sweeps: Iterable[Sweep], nc: Any, name: str) -> xr.DataTree:
@@ -259,14 +172,16 @@ def _finish(sweeps: Iterable[Sweep], nc: Any, name: str) -> xr.DataTree:
         raise BadInput(
             "no data variable in this radar file", file=name, fix="it needs fields over rays and range"
         )
-    return volume_tree(found, **_site(nc), attrs=_root_attrs(nc))
+    tree = volume_tree(found, **_site(nc), attrs=_root_attrs(nc))
+    tree.dataset = tree.to_dataset().assign({n: v for n, v in of_sweep(nc).items() if n not in tree})
+    return tree
 
 
 def _cfradial1(nc: Any, name: str) -> xr.DataTree:
     start = np.asarray(nc.variables["sweep_start_ray_index"][...]).astype(int)
     end = np.asarray(nc.variables["sweep_end_ray_index"][...]).astype(int)
     azimuth, elevation = (np.asarray(nc.variables[k][...], np.float64) for k in ("azimuth", "elevation"))
-    time = _times(nc.variables["time"])
+    time = times_of(nc.variables["time"])
     fixed = nc.variables["fixed_angle"][...] if "fixed_angle" in nc.variables else None
     modes = nc.variables.get("sweep_mode")
     ragged = _RaggedGates(nc) if "n_points" in nc.dimensions else None
@@ -281,7 +196,7 @@ def _cfradial1(nc: Any, name: str) -> xr.DataTree:
                 field="sweep_start_ray_index",
                 fix="the index is damaged",
             )
-        mode = _mode(_string(modes[i]) if modes is not None else "", azimuth[pick], elevation[pick])
+        mode = _mode(text_of(modes[i]) if modes is not None else "", azimuth[pick], elevation[pick])
         angle = azimuth[pick] if mode == "rhi" else elevation[pick]
         sweeps.append(
             Sweep(
@@ -293,6 +208,7 @@ def _cfradial1(nc: Any, name: str) -> xr.DataTree:
                 fixed_angle=float(fixed[i]) if fixed is not None else float(np.median(angle)),
                 mode=mode,
                 nyquist=_nyquist(nc, pick),
+                beside=of_rays(nc, pick) | of_sweep(nc, ("sweep",), i),
             )
         )
     return _finish(sweeps, nc, name)
@@ -315,12 +231,13 @@ def _gates(ranges: Array, pick: slice, sweep: int, name: str) -> Array:
 
 
 def _nyquist(group: Any, pick: Any) -> float | None:
+    """That of all rays; None where it is not told, or not the same for all (`of_rays` keeps it then)."""
     if "nyquist_velocity" not in group.variables:
         return None
     v = np.asarray(group.variables["nyquist_velocity"][...], np.float64)
     v = np.ravel(v if v.ndim == 0 else v[pick])
     v = v[np.isfinite(v) & (v > 0) & (v < 1e3)]
-    return float(np.median(v)) if v.size else None
+    return float(np.median(v)) if v.size and np.ptp(v) <= 0.01 * v.max() else None
 
 
 class _RaggedGates:
@@ -340,7 +257,7 @@ class _RaggedGates:
         for n, v in self._nc.variables.items():
             if v.dimensions != ("n_points",) or np.dtype(v.dtype).kind not in "fiu":
                 continue
-            f = _field(_attrs(v), np.asarray(v[...])[where])
+            f = field_of(attributes_in(v), np.asarray(v[...])[where])
             f.values[~inside], f.validity[~inside] = np.nan, MISSING
             fields[n] = f
         return fields
@@ -358,7 +275,7 @@ def _cfradial2(nc: Any, name: str, chunks: Inflater) -> xr.DataTree:
                 fix="open it with xarray, and give what is missing",
             )
     if "sweep_group_name" in nc.variables:
-        listed = [_string(g) for g in nc.variables["sweep_group_name"][...]]
+        listed = [text_of(g) for g in nc.variables["sweep_group_name"][...]]
         names = [g for g in listed if g in names] or names
     # the library reads on this thread only; what it found or has read is unpacked and decoded on others,
     # while this one goes on with the sweeps that are ready
@@ -377,21 +294,22 @@ def _sweep(group: Any, fields: Future[dict[str, Field]]) -> Sweep:
     """A sweep of CfRadial 2, once its fields are there."""
     azimuth, elevation = (np.asarray(group.variables[k][...], np.float64) for k in ("azimuth", "elevation"))
     mode = _mode(
-        _string(group.variables["sweep_mode"][...]) if "sweep_mode" in group.variables else "",
+        text_of(group.variables["sweep_mode"][...]) if "sweep_mode" in group.variables else "",
         azimuth,
         elevation,
     )
     angle = azimuth if mode == "rhi" else elevation
-    fixed = _scalar(group, ("sweep_fixed_angle", "fixed_angle"))
+    fixed = scalar_of(group, ("sweep_fixed_angle", "fixed_angle"))
     return Sweep(
         azimuth=azimuth,
         elevation=elevation,
-        time=_times(group.variables["time"]),
+        time=times_of(group.variables["time"]),
         range=np.asarray(group.variables["range"][...]),
         fixed_angle=fixed if np.isfinite(fixed) else float(np.median(angle)),
         mode=mode,
         nyquist=_nyquist(group, slice(None)),
         fields=fields.result(),
+        beside=of_rays(group, slice(None)) | of_sweep(group),
     )
 
 
@@ -399,15 +317,15 @@ def _imd(nc: Any, name: str) -> xr.DataTree:
     """India Meteorological Department: one sweep per file, exported from IRIS."""
     gates = len(nc.dimensions["bin"])
     elevation = np.asarray(nc.variables["radialElev"][...], np.float64)
-    first, step = _scalar(nc, ("firstGateRange",)), _scalar(nc, ("gateSize",))
-    nyquist = _scalar(nc, ("nyquist",))
+    first, step = scalar_of(nc, ("firstGateRange",)), scalar_of(nc, ("gateSize",))
+    nyquist = scalar_of(nc, ("nyquist",))
     sweep = Sweep(
         azimuth=np.asarray(nc.variables["radialAzim"][...], np.float64),
         elevation=elevation,
-        time=_times(nc.variables["radialTime"]),
+        time=times_of(nc.variables["radialTime"]),
         range=first + step * np.arange(gates),
         fields=_fields(nc, slice(None), gates="bin"),
-        fixed_angle=_scalar(nc, ("elevationAngle",)),
+        fixed_angle=scalar_of(nc, ("elevationAngle",)),
         nyquist=nyquist,
     )
     return _finish([sweep], nc, name)

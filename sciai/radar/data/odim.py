@@ -162,8 +162,8 @@ def _sweep(h5: h5py.File, group: h5py.Group, name: str) -> Sweep | None:
     if elevation is None:
         elevation = _middle(how, "startelA", "stopelA", rays)
     fixed = float(where["elangle"])
-    # ODIM ranges: rstart is the near edge of the first gate, in km, although some centres write metres
-    start = float(where.get("rstart", 0.0)) * 1000.0
+    # the near edge of the first gate, not its middle
+    start = float(where.get("rstart", 0.0)) * (1.0 if _rstart_in_metres(h5, how) else 1000.0)
     return Sweep(
         azimuth=azimuth,
         elevation=np.full(rays, fixed) if elevation is None else elevation,
@@ -177,6 +177,19 @@ def _sweep(h5: h5py.File, group: h5py.Group, name: str) -> Sweep | None:
 
 def _code(what: dict[str, Any], key: str) -> float | None:
     return float(what[key]) if key in what else None
+
+
+def _rstart_in_metres(h5: h5py.File, how: dict[str, Any]) -> bool:
+    """Whether ``rstart`` is in metres, as from ODIM_H5 2.4 on; before it was in km.
+
+    An earlier `write_odim` stated version 2.4 and wrote km. Its rays begin and end at one azimuth, as no
+    radar's do.
+    """
+    version = re.search(r"V(\d+)_(\d+)", _text(h5.attrs.get("Conventions", "")))
+    if version is None or (int(version[1]), int(version[2])) < (2, 4):
+        return False
+    begin, end = np.asarray(how.get("startazA", ())), np.asarray(how.get("stopazA", ()))
+    return not (begin.size > 0 and np.array_equal(begin, end))
 
 
 def _ray_values(how: dict[str, Any], keys: tuple[str, ...], rays: int, default: Array | None) -> Array | None:

@@ -18,6 +18,7 @@ against this table.
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Any, Final
 
@@ -141,11 +142,12 @@ def read_pawr(data: bytes, name: str) -> xr.DataTree:
         "source": "MP-PAWR",
         "status": "abnormal" if status & 3 else None,
     }
+    placed = bool(latitude or longitude)  # the format has no word for a place that is not known
     return volume_tree(
         sweeps,
-        latitude=latitude * 1e-6,
-        longitude=longitude * 1e-6,
-        altitude=(ground + tower) * 0.01,
+        latitude=latitude * 1e-6 if placed else math.nan,
+        longitude=longitude * 1e-6 if placed else math.nan,
+        altitude=(ground + tower) * 0.01 if placed else math.nan,
         attrs=attrs,
     )
 

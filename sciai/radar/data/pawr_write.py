@@ -16,11 +16,11 @@ import xarray as xr
 from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput
 from sciai.radar.data.arguments import path_of
-from sciai.radar.data.build import Array, fields_of, sweeps_of
+from sciai.radar.data.build import Array, fields_of
 from sciai.radar.data.names import PHASES, base_name
 from sciai.radar.data.pawr import BELOW_NOISE_VALUE, BLOCK, CELL_DTYPE, HEADER, LIGHT, LSB, MISSING_VALUE
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, validity_of
-from sciai.radar.data.write import check_maps, checked_sweeps
+from sciai.radar.data.write import check_maps, checked_sweeps, number_in
 
 __all__ = ["write_pawr"]
 
@@ -68,7 +68,8 @@ def write_pawr(
         (36, 60)
     """
     target = path_of(path, "path", "raw/")
-    found = checked_sweeps(volume, ("azimuth", "elevation", "range", "time"))
+    every = checked_sweeps(volume, ("azimuth", "elevation", "range", "time"))
+    found = {name: ds for name, ds in every.items() if fields_of(ds)}
     check_maps(found)
     names, sweeps = list(found), list(found.values())
     present = list(dict.fromkeys(f for ds in sweeps for f in fields_of(ds)))
@@ -135,6 +136,13 @@ def _gates_before(ds: xr.Dataset, name: str) -> int:
     """
     gates = ds["range"].values.astype(np.float64)
     if gates.size < 2:
+        if not 0 < 2.0 * gates[0] <= 65535:
+            raise BadInput(
+                f"{name} has one gate, at {gates[0]:g}",
+                field="range",
+                unit="m",
+                fix="write CfRadial2 instead",
+            )
         return 0
     step = round(float(gates[1] - gates[0]))
     before = (gates[0] - 0.5 * step) / step
@@ -157,8 +165,8 @@ def _encoded(volume: xr.DataTree, sweeps: Sequence[xr.Dataset], variable: str) -
     """The bytes of one file: header, then ray by ray."""
     rays = sweeps[0]["azimuth"].size
     words = [
-        np.pad(_words(ds, variable), ((0, 0), (_gates_before(ds, name), 0)))  # word 0 is missing
-        for name, ds in zip(sweeps_of(volume), sweeps, strict=True)
+        np.pad(_words(ds, variable), ((0, 0), (_gates_before(ds, "a sweep"), 0)))  # word 0 is missing
+        for ds in sweeps
     ]
     heads = [_cell_headers(ds, w.shape[1]) for ds, w in zip(sweeps, words, strict=True)]
     yield _file_header(volume, sweeps, variable)
@@ -197,18 +205,20 @@ def _words(ds: xr.Dataset, variable: str) -> Array:
 
 def _cell_headers(ds: xr.Dataset, gates: int) -> Array:
     azimuth, elevation = (np.asarray(ds[k].values, np.float64) for k in ("azimuth", "elevation"))
-    step = np.diff(ds["range"].values.astype(np.float64)[:2])
+    centres = ds["range"].values.astype(np.float64)
+    step = (
+        np.diff(centres[:2]) if centres.size > 1 else 2.0 * centres[:1]
+    )  # one gate reaches from the radar on
     heads = np.zeros(azimuth.size, CELL_DTYPE)
     # start = end = centre: the middle of the two is then the beam angle to the word's last bit
     heads["az0"] = heads["az1"] = _word(azimuth, 65536.0 / 360.0, "u2")
     heads["el0"] = heads["el1"] = _word(elevation, 32768.0 / 180.0, "i2")
-    heads["step"] = round(float(step[0])) if step.size else 0
+    heads["step"] = round(float(step[0]))
     heads["short"], heads["long"] = 0, gates
-    if "nyquist_velocity" in ds:
-        # PRF and frequency come back as the Nyquist velocity; 9.4 GHz is the radar's band
-        nyquist = float(np.nanmedian(ds["nyquist_velocity"].values))
-        if math.isfinite(nyquist) and 0 < 4.0 * nyquist / (LIGHT / 9.4e9) < 65535:
-            heads["frequency"], heads["prf"] = 94_000, round(4.0 * nyquist / (LIGHT / 9.4e9))
+    # PRF and frequency come back as the Nyquist velocity; 9.4 GHz is the radar's band
+    nyquist = number_in(ds, "nyquist_velocity", apart=0.01)
+    if math.isfinite(nyquist) and 0 < 4.0 * nyquist / (LIGHT / 9.4e9) < 65535:
+        heads["frequency"], heads["prf"] = 94_000, round(4.0 * nyquist / (LIGHT / 9.4e9))
     return heads
 
 
@@ -228,7 +238,7 @@ def _file_header(volume: xr.DataTree, sweeps: Sequence[xr.Dataset], variable: st
     head[136:168] = (
         str(volume.attrs.get("instrument_name") or "").encode("ascii", "replace")[:31].ljust(32, b"\0")
     )
-    site = [float(volume[k]) if k in volume else math.nan for k in ("latitude", "longitude", "altitude")]
+    site = [number_in(volume, k) for k in ("latitude", "longitude", "altitude")]
     latitude, longitude, altitude = (0.0 if math.isnan(x) else x for x in site)
     struct.pack_into(
         "<iiii", head, 168, round(latitude * 1e6), round(longitude * 1e6), round(altitude * 100), 0

@@ -126,7 +126,7 @@ def _sweep(ds: xr.Dataset, kind: str, raw: _Iris | None) -> Sweep:
         fields=fields,
         fixed_angle=float(ds["sweep_fixed_angle"]),
         mode=str(ds["sweep_mode"].values),
-        nyquist=_number(nyquist),
+        nyquist=_number(nyquist) if raw is None else raw.nyquist,
     )
 
 
@@ -157,6 +157,7 @@ class _Iris:
     azimuth: Array
     elevation: Array
     time: Array
+    nyquist: float
 
 
 def _iris_raw(path: str) -> list[_Iris]:
@@ -201,7 +202,9 @@ def _iris_raw(path: str) -> list[_Iris]:
             head.get_moment(number, "DB_XHDR")
             seconds = np.asarray(head.data[number]["sweep_data"]["dtime_ms"], np.float64) / 1000.0
         start = head.data[number]["ingest_data_hdrs"][first]["sweep_start_time"].replace(tzinfo=None)
-        sweeps.append(_Iris(fields, azimuth, elevation, seconds_after(start.isoformat(), seconds)))
+        sweeps.append(
+            _Iris(fields, azimuth, elevation, seconds_after(start.isoformat(), seconds), nyquist * factor)
+        )
     return sweeps
 
 

@@ -39,7 +39,7 @@ def tidy_tree(tree: xr.DataTree) -> xr.DataTree:
         tree: a volume with ``sweep_<i>`` children, or one sweep at the root.
 
     Raises:
-        BadInput: no sweep, two of one number, no field in any, or a name with a slash.
+        BadInput: no sweep, two of one number, no field in any, or a name that is no text or has a slash.
 
     Example:
         >>> ds = xr.Dataset({"reflectivity": (("azimuth", "range"), [[1.0, np.nan]])})
@@ -47,6 +47,7 @@ def tidy_tree(tree: xr.DataTree) -> xr.DataTree:
         >>> t["sweep_0/DBZH_validity"].values.tolist()
         [[0, 2]]
     """
+    check_names(tree)
     names = sweeps_of(tree)
     if not names and fields_of(tree):
         tree = xr.DataTree.from_dict({"/": _site(tree), "/sweep_0": tree.to_dataset().drop_attrs(deep=False)})
@@ -70,6 +71,18 @@ def tidy_tree(tree: xr.DataTree) -> xr.DataTree:
             fix="a sweep needs a variable over (azimuth, range)",
         )
     return xr.DataTree.from_dict(nodes)
+
+
+def check_names(tree: xr.DataTree) -> None:
+    """Refuse variables whose name is no text, which would come back under another one.
+
+    Raises:
+        BadInput: there is one.
+    """
+    for node in tree.subtree:
+        for name in node.to_dataset(inherit=False).variables:
+            if not isinstance(name, str):
+                raise BadInput("a variable whose name is no text", field=f"{name!r:.60}", fix="rename it")
 
 
 def canonical_names(names: Sequence[str]) -> dict[str, str]:
@@ -163,6 +176,8 @@ def _tidy_field(ds: xr.Dataset, v: xr.DataArray, name: str) -> tuple[xr.Variable
     # ours to keep
     kept = ("scale_factor", "add_offset", "dtype", "_FillValue")
     encoding = {k: v.encoding[k] for k in kept if k in v.encoding}
+    if given.dtype.kind == "f" and given.dtype.itemsize > values.dtype.itemsize:
+        encoding.setdefault("dtype", given.dtype.newbyteorder("="))  # tells that digits may have gone
     return (
         xr.Variable(v.dims, values, attrs, encoding),
         xr.Variable(v.dims, flags, companion_attrs),

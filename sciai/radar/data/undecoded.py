@@ -16,11 +16,22 @@ import xarray as xr
 
 from sciai.core.errors import BadInput, SciaiError
 
-__all__ = ["UNDETECT", "decoded", "is_decoded", "loaded", "undetected"]
+__all__ = ["UNDETECT", "decoded", "is_decoded", "loaded", "number_of", "undetected"]
 
 UNDETECT: Final = "_Undetect"
 """Attribute with the code of gates below noise (ODIM, FM301)."""
 _PACKING: Final = frozenset({"scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned"})
+
+
+def number_of(given: Any) -> float | None:
+    """The number that an attribute or an encoding holds, alone or as an array of one; None where it is none.
+
+    Example:
+        >>> number_of(np.float32([0.5])), number_of(None), number_of("0.5"), number_of([1, 2])
+        (0.5, None, None, None)
+    """
+    held = np.asarray(given)
+    return float(held.reshape(())) if held.size == 1 and held.dtype.kind in "iuf" else None
 
 
 def is_decoded(variables: Mapping[Hashable, xr.Variable]) -> bool:
@@ -74,12 +85,23 @@ def decoded(dataset: xr.Dataset) -> xr.Dataset:
         return dataset
     dataset = dataset.drop_vars([n for n, v in dataset.variables.items() if _is_nothing(v)])
     raw = {n: v for n, v in dataset.variables.items() if _PACKING & set(v.attrs)}
-    return dataset.assign(
-        {
-            name: xr.conventions.decode_cf_variable(name, v, concat_characters=False, decode_times=False)
-            for name, v in raw.items()
-        }
-    )
+    return dataset.assign({name: _unpacked(str(name), v) for name, v in raw.items()})
+
+
+def _unpacked(name: str, variable: xr.Variable) -> xr.Variable:
+    for key in ("scale_factor", "add_offset"):
+        given = variable.attrs.get(key)
+        if given is not None and number_of(given) is None:
+            raise BadInput(
+                f"its {key} {given!r:.60} is no number", field=name, fix="give one, or leave it out"
+            )
+    try:
+        return xr.conventions.decode_cf_variable(name, variable, concat_characters=False, decode_times=False)
+    except (TypeError, ValueError) as e:
+        told = ", ".join(f"{k}={variable.attrs[k]!r:.60}" for k in sorted(_PACKING & set(variable.attrs)))
+        raise BadInput(
+            f"it cannot be unpacked by its attributes {told} ({e})", field=name, fix="mend them"
+        ) from e
 
 
 def undetected(variable: xr.DataArray, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -89,9 +111,12 @@ def undetected(variable: xr.DataArray, values: npt.NDArray[Any]) -> npt.NDArray[
         variable: decoded; attribute ``_Undetect``, encoding ``scale_factor`` and ``add_offset``.
         values: its values.
     """
-    code = float(np.asarray(variable.attrs[UNDETECT]).ravel()[0])
-    scale = float(variable.encoding.get("scale_factor", 1.0))
-    value = code * scale + float(variable.encoding.get("add_offset", 0.0))
+    code = number_of(variable.attrs[UNDETECT])
+    if code is None:
+        return np.zeros(values.shape, np.bool_)
+    given = number_of(variable.encoding.get("scale_factor"))
+    scale = 1.0 if given is None else given
+    value = code * scale + (number_of(variable.encoding.get("add_offset")) or 0.0)
     return np.abs(values - value) <= max(abs(scale) / 4, 1e-6 * abs(value))
 
 

@@ -1,22 +1,22 @@
-"""Writers: CfRadial2 / FM301 netCDF and ODIM_H5; validity survives both.
+"""Writer of CfRadial2 / FM301 netCDF, and what writers of other formats share with it.
 
-The writer of MP-PAWR raw files is in `sciai.radar.data.pawr_write`.
+Others are written by `odim_write`, `pawr_write` and `cfradial1_write`, beside this file.
 
 A field whose encoding packs it without loss goes out as the raw codes it came in; anything else as float32.
 
-Sources: CfRadial 2.1; WMO FM 301-2022; OPERA ODIM_H5 2.4.
+Sources: CfRadial 2.1; WMO FM 301-2022.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import netCDF4
 import numpy as np
 import xarray as xr
@@ -25,8 +25,8 @@ from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput
 from sciai.radar.data.arguments import path_of, shown
 from sciai.radar.data.build import Array, fields_of, sweeps_of
-from sciai.radar.data.heritage import history_lines
 from sciai.radar.data.text import unicode_of
+from sciai.radar.data.undecoded import UNDETECT, number_of
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, companion, is_companion, validity_of
 
 
@@ -60,8 +60,8 @@ def pack(values: Array, validity: Array, encoding: dict[str, Any]) -> Packed:
         >>> p.codes.tolist(), p.codes.dtype.name, p.below_noise, p.missing
         ([[84, 0]], 'uint8', 0.0, 255.0)
     """
-    dtype = np.dtype(encoding.get("dtype", "f4"))
-    scale, offset = encoding.get("scale_factor"), encoding.get("add_offset")
+    dtype = np.dtype(encoding.get("dtype") or "f4")
+    scale, offset = (number_of(encoding.get(key)) for key in ("scale_factor", "add_offset"))
     valid = validity == VALID
     if dtype.kind in "iu" and dtype.itemsize <= 4 and scale and offset is not None:
         info = np.iinfo(dtype)
@@ -71,7 +71,7 @@ def pack(values: Array, validity: Array, encoding: dict[str, Any]) -> Packed:
         if given.size == 0 or (
             word.min() >= info.min and word.max() <= info.max and (back == values[valid]).all()
         ):
-            free = _free_codes(word, info, encoding.get("_FillValue"))
+            free = _free_codes(word, info, number_of(encoding.get("_FillValue")))
             if free is not None:
                 codes = np.full(values.shape, free[1], dtype)
                 codes[validity == BELOW_NOISE] = free[0]
@@ -106,8 +106,11 @@ def checked_sweeps(volume: xr.DataTree, needs: Sequence[str] = ()) -> dict[str, 
         volume: as it was handed over.
         needs: coordinates without which the format cannot be written.
 
+    Returns:
+        The sweeps; a time that is of a whole sweep is given to each ray.
+
     Raises:
-        BadInput: it is no volume, has no field, or a sweep lacks a coordinate.
+        BadInput: it is no volume, has no field, or a sweep lacks a coordinate, or times that are dates.
     """
     if not isinstance(volume, xr.DataTree):
         raise BadInput(
@@ -126,7 +129,38 @@ def checked_sweeps(volume: xr.DataTree, needs: Sequence[str] = ()) -> dict[str, 
             raise BadInput(
                 f"{name} has no {' and no '.join(lacking)}", field=lacking[0], fix="write CfRadial2 instead"
             )
-    return sweeps
+    return {name: _timed(ds, name, "time" in needs) for name, ds in sweeps.items()}
+
+
+def _timed(ds: xr.Dataset, name: str, needed: bool) -> xr.Dataset:
+    time = ds.variables.get("time")
+    if time is None or not fields_of(ds):
+        return ds
+    if needed and (time.dtype.kind != "M" or np.isnat(time.values).any()):
+        what = "times that are not known" if time.dtype.kind == "M" else f"times of {time.dtype}, no dates"
+        raise BadInput(f"{name} has {what}", field="time", fix="give datetime64, or write CfRadial2 instead")
+    if time.ndim == 0:
+        ray = ds[fields_of(ds)[0]].dims[0]
+        return ds.assign_coords(time=(ray, np.full(ds.sizes[ray], time.values), time.attrs))
+    return ds
+
+
+def number_in(ds: xr.Dataset | xr.DataTree, name: str, apart: float = 0.0) -> float:
+    """The number that a variable holds, for each ray or once.
+
+    Args:
+        ds: a sweep or a volume.
+        name: of the variable.
+        apart: how far values of rays may be apart, in parts of the largest.
+
+    Returns:
+        The median; NaN where there is no such variable, no number in it, or different ones.
+    """
+    held = np.asarray(ds[name].values) if name in ds else np.empty(0)
+    known = held[np.isfinite(held)].astype(np.float64) if held.dtype.kind in "iuf" else np.empty(0)
+    if known.size == 0 or np.ptp(known) > apart * np.abs(known).max():
+        return float("nan")
+    return float(np.median(known))
 
 
 def check_maps(sweeps: Mapping[str, xr.Dataset]) -> None:
@@ -146,9 +180,9 @@ _PLAIN = (str, int, float, np.integer, np.floating)
 def write_cfradial2(volume: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Write a volume as CfRadial2 / FM301 netCDF-4, whole or not at all.
 
-    Every field keeps its packing where lossless; ``_FillValue`` marks missing and ``_Undetect`` below
-    noise, and the
-    companion ``<VAR>_validity`` says the same in CF terms.
+    Every field keeps its packing where lossless. ``_FillValue`` stands in both kinds of invalid gate: readers
+    that do not know ``_Undetect`` (xarray, xradar) would take its code for echo. The companion
+    ``<VAR>_validity`` tells the kinds apart.
 
     Args:
         volume: as from `open_volume`.
@@ -177,16 +211,16 @@ def write_cfradial2(volume: xr.DataTree, path: str | os.PathLike[str], *, overwr
                 **attributes_of(volume.attrs, ("Conventions",)),
             }
         )
-        for name, v in volume.to_dataset().variables.items():
-            if v.ndim == 0:
-                _put(nc, str(name), v)
-        nc.createDimension("sweep", len(sweeps))
+        _write_root(nc, volume.to_dataset(), len(sweeps))
         names = nc.createVariable("sweep_group_name", str, ("sweep",))
         angles = nc.createVariable("sweep_fixed_angle", "f8", ("sweep",))
         for i, ds in enumerate(sweeps):
             names[i] = f"sweep_{i}"
-            angles[i] = float(ds.get("sweep_fixed_angle", np.nan))
-            _write_group(nc.createGroup(f"sweep_{i}"), ds)
+            angles[i] = number_in(ds, "sweep_fixed_angle")
+            group = nc.createGroup(f"sweep_{i}")
+            _write_group(group, ds)
+            for below, other in volume.children[list(found)[i]].children.items():
+                _write_others(group.createGroup(str(below)), other)
         for name, other in volume.children.items():
             if name not in found:  # parameters, calibration: what else the volume came with
                 _write_others(nc.createGroup(str(name)), other)
@@ -233,155 +267,89 @@ def _write_others(group: Any, node: xr.DataTree) -> None:
         _write_others(group.createGroup(str(name)), below)
 
 
+def _write_root(nc: Any, root: xr.Dataset, sweeps: int) -> None:
+    """What the root holds beside the list of sweeps, which is made anew."""
+    sizes = {d: n for d, n in root.sizes.items() if d != "sweep"}
+    nc.createDimension("sweep", sweeps)
+    for d, n in sizes.items():
+        nc.createDimension(str(d), n)
+    for name, v in root.variables.items():
+        if name in _LISTED:
+            continue
+        if v.sizes.get("sweep", sweeps) == sweeps:
+            _put(nc, str(name), v)
+        else:
+            warnings.warn(f"{name} is not of {sweeps} sweeps; left out", stacklevel=3)
+
+
+_LISTED = frozenset({"sweep_group_name", "sweep_fixed_angle"})
+
+
 def _write_group(group: Any, ds: xr.Dataset) -> None:
     group.setncatts(attributes_of(ds.attrs))
     for d, n in ds.sizes.items():
         group.createDimension(str(d), n)
     fields = fields_of(ds)
+    beside = " ".join(
+        str(c) for c, v in ds.coords.items() if c not in ds.dims and v.ndim and " " not in str(c)
+    )
     for name, v in ds.variables.items():
         name = str(name)
         if name in fields:
             flags = validity_of(ds, name)
             p = pack(np.asarray(v.values, np.float32), flags, dict(v.encoding))
-            missing = p.codes.dtype.type(p.missing)
-            out = group.createVariable(
-                name, p.codes.dtype, v.dims, zlib=True, complevel=4, fill_value=missing
-            )
+            fill = p.codes.dtype.type(p.missing)
+            p.codes[flags != VALID] = fill
+            out = group.createVariable(name, p.codes.dtype, v.dims, zlib=True, complevel=4, fill_value=fill)
             out.set_auto_maskandscale(False)
-            out.setncatts(attributes_of(v.attrs) | {"_Undetect": p.codes.dtype.type(p.below_noise)})
+            out.setncatts(attributes_of(v.attrs, OF_CODES))
+            if beside:
+                out.setncatts({"coordinates": beside})
             if p.codes.dtype.kind in "iu":
                 out.setncatts({"scale_factor": p.scale, "add_offset": p.offset})
             out[...] = p.codes
             if companion(name) not in ds:
                 _put(group, companion(name), xr.Variable(v.dims, flags))
-        elif name == "time":
+        elif name == "time" and v.dtype.kind == "M":
             _put_time(group, v)
         else:
             _put(group, name, v, compress=is_companion(name, fields) or v.ndim == 2)
 
 
+OF_CODES = (UNDETECT, "missing_value", "valid_range", "valid_min", "valid_max")
+"""Attributes about the codes that a field had in its source, which are not those written here."""
+
+
 def _put(group: Any, name: str, v: xr.Variable, *, compress: bool = False) -> None:
-    values = np.asarray(v.values)
-    if values.dtype.kind in "OU":
+    values, attrs = np.asarray(v.values), dict(v.attrs)
+    if values.dtype.kind in "mM":
+        coded = xr.conventions.encode_cf_variable(xr.Variable(v.dims, values, attrs), name=name)
+        values, attrs = np.asarray(coded.values), dict(coded.attrs)
+    elif values.dtype.kind == "b":
+        values, attrs = values.astype(np.int8), attrs | {"dtype": "bool"}  # as xarray marks it
+    if values.dtype.kind in "OUS":
+        texts = np.asarray(
+            [t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t) for t in values.flat]
+        )
         out = group.createVariable(name, str, v.dims)
-        out[...] = values if v.ndim else str(values)
-    elif values.dtype.kind in "iuf":
+        out[...] = texts.astype(object).reshape(values.shape) if v.ndim else str(texts[0])
+    elif values.dtype.kind in "iuf" and values.dtype.itemsize in (1, 2, 4, 8):
         native = np.dtype(values.dtype.type)  # of dtypes that name a byte order the library warns
+        if native == np.float16:
+            native = np.dtype(np.float32)
         out = group.createVariable(name, native, v.dims, zlib=compress)
+        out.set_auto_maskandscale(False)
         out[...] = values.astype(native, copy=False)
     else:
+        warnings.warn(f"{group.path} {name}: netCDF cannot hold {values.dtype}; left out", stacklevel=2)
         return
-    flags = {k: a for k, a in v.attrs.items() if k == "flag_values"}
-    out.setncatts(attributes_of(v.attrs, ("_FillValue",)) | flags)
+    flags = {k: a for k, a in attrs.items() if k == "flag_values"}
+    out.setncatts(attributes_of(attrs, ("_FillValue",)) | flags)
 
 
 def _put_time(group: Any, v: xr.Variable) -> None:
-    ms = v.values.astype("datetime64[ms]")
-    start = ms.min().astype("datetime64[s]")
-    out = group.createVariable("time", "f8", v.dims, zlib=True)
+    known = v.values[~np.isnat(v.values)].astype("datetime64[ns]")
+    start = (known.min() if known.size else np.datetime64(0, "s")).astype("datetime64[s]")
+    out = group.createVariable("time", "f8", v.dims, zlib=bool(v.dims))
     out.setncatts({"standard_name": "time", "units": f"seconds since {start}Z", "calendar": "standard"})
-    out[...] = (ms - start).astype("timedelta64[ms]").astype(np.float64) / 1000.0
-
-
-def write_odim(volume: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write a volume as ODIM_H5 2.4, ``undetect`` and ``nodata`` apart, whole or not at all.
-
-    Args:
-        volume: PPI sweeps with gates of constant step, as from `open_volume`.
-        path: the file.
-        overwrite: replace an existing file.
-
-    Returns:
-        The path.
-
-    Raises:
-        BadInput: no field, an RHI sweep, uneven gates, existing output, disk full.
-
-    Example:
-        >>> import tempfile
-        >>> from sciai.radar.data import open_volume, simulate
-        >>> file = write_odim(simulate(seed=1, shape=(2, 36, 60)), tempfile.mkdtemp() + "/volume.h5")
-        >>> len(open_volume(file).children)
-        2
-    """
-    path = path_of(path, "path", "volume.h5")
-    found = checked_sweeps(volume, ("azimuth", "elevation", "range", "time"))
-    check_maps(found)
-    sweeps = list(found.values())
-    with whole_file(path, overwrite=overwrite) as temporary:
-        # in memory first: HDF5 does not survive a full disk in good order
-        with h5py.File("memory.h5", "w", driver="core", backing_store=False) as h5:
-            _write_odim_file(h5, volume, sweeps)
-            h5.flush()
-            image = h5.id.get_file_image()
-        temporary.write_bytes(image)
-    return Path(path)
-
-
-def _write_odim_file(h5: Any, volume: xr.DataTree, sweeps: list[xr.Dataset]) -> None:
-    h5.attrs["Conventions"] = np.bytes_("ODIM_H5/V2_4")
-    start = min(ds["time"].values.min() for ds in sweeps)
-    source = str(volume.attrs.get("source", ""))
-    if ":" not in source:
-        source = f"CMT:{volume.attrs.get('instrument_name') or 'unknown'}"
-    what = h5.create_group("what")
-    _put_text(what, object="PVOL", version="H5rad 2.4", date=_date(start), time=_clock(start), source=source)
-    how = {"simulated": "True"} if volume.attrs.get("synthetic") else {}
-    told = history_lines(volume.attrs)
-    if how or told:
-        _put_text(h5.create_group("how"), **how, **({"comment": "\n".join(told)} if told else {}))
-    where = h5.create_group("where")
-    for ours, theirs in (("longitude", "lon"), ("latitude", "lat"), ("altitude", "height")):
-        if ours in volume and np.isfinite(float(volume[ours])):
-            where.attrs[theirs] = float(volume[ours])
-    for i, ds in enumerate(sweeps):
-        _write_dataset(h5.create_group(f"dataset{i + 1}"), ds, f"sweep_{i}")
-
-
-def _put_text(group: Any, **values: str) -> None:
-    for k, v in values.items():
-        group.attrs[k] = np.bytes_(v.encode("utf-8", "replace"))
-
-
-def _date(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[D]")).replace("-", "")
-
-
-def _clock(time: np.datetime64) -> str:
-    return str(time.astype("datetime64[s]"))[11:].replace(":", "")
-
-
-def _write_dataset(group: Any, ds: xr.Dataset, name: str) -> None:
-    gates = ds["range"].values.astype(np.float64)
-    # of all gates: the median of differences of float32 was 1 m off at the far end
-    step = float(gates[-1] - gates[0]) / (gates.size - 1) if gates.size > 1 else 1.0
-    if gates.size > 2 and np.ptp(np.diff(gates)) > 0.01 * step:
-        raise BadInput(
-            f"{name} has gates of uneven length", field="range", unit="m", fix="write CfRadial2 instead"
-        )
-    time = ds["time"].values
-    rays = time.size
-    what = group.create_group("what")
-    _put_text(what, product="SCAN", startdate=_date(time.min()), starttime=_clock(time.min()))
-    _put_text(what, enddate=_date(time.max()), endtime=_clock(time.max()))
-    where = group.create_group("where")
-    where.attrs["elangle"] = float(ds.get("sweep_fixed_angle", ds["elevation"].median()))
-    where.attrs["nbins"], where.attrs["nrays"] = np.int64(gates.size), np.int64(rays)
-    where.attrs["rscale"], where.attrs["rstart"] = step, (float(gates[0]) - step / 2) / 1000.0
-    where.attrs["a1gate"] = np.int64(np.argmin(time))
-    how = group.create_group("how")
-    # the reader takes the middle of start and stop, so both are the centre of the ray
-    azimuth, elevation = (ds[k].values.astype(np.float64) for k in ("azimuth", "elevation"))
-    seconds = (time - np.datetime64("1970-01-01")) / np.timedelta64(1, "s")
-    for key, values in (("azA", azimuth), ("elA", elevation), ("azT", seconds)):
-        how.attrs[f"start{key}"] = how.attrs[f"stop{key}"] = values
-    if "nyquist_velocity" in ds:
-        how.attrs["NI"] = float(np.nanmedian(ds["nyquist_velocity"].values))
-    for j, field in enumerate(fields_of(ds)):
-        p = pack(np.asarray(ds[field].values, np.float32), validity_of(ds, field), dict(ds[field].encoding))
-        data = group.create_group(f"data{j + 1}")
-        data.create_dataset("data", data=p.codes, compression="gzip", compression_opts=6)
-        out = data.create_group("what")
-        _put_text(out, quantity=field)
-        out.attrs["gain"], out.attrs["offset"] = p.scale, p.offset
-        out.attrs["undetect"], out.attrs["nodata"] = p.below_noise, p.missing
+    out[...] = (v.values.astype("datetime64[ns]") - start) / np.timedelta64(1, "s")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 import threading
 from functools import cache
 from typing import Final, cast
@@ -18,7 +19,7 @@ from typing import Final, cast
 from sciai.core.errors import BadInput, CheckpointError
 from sciai.radar.model.interface import SweepCodec
 
-__all__ = ["CODECS", "available_codecs", "load_codec", "model_hash", "shipped_codec"]
+__all__ = ["CODECS", "available_codecs", "load_codec", "model_hash", "shipped_codec", "trained_codec"]
 
 CODECS: Final = ("plain", "context", "transform", "quick")
 """Names of the codecs; the position is the number that a chunk's header holds, so the order never changes."""
@@ -74,6 +75,30 @@ def load_codec(name: str, model: bytes) -> SweepCodec:
         return shipped_codec(name)
     with _LOCK:
         return cast(SweepCodec, _class(name).from_model(model))  # type: ignore[attr-defined]
+
+
+def trained_codec(folder: str | os.PathLike[str]) -> SweepCodec:
+    """The codec of a checkpoint that `sciai train radar` wrote; stores hold its model, as nothing else does.
+
+    Args:
+        folder: Of the checkpoint.
+
+    Raises:
+        CheckpointError: where there is none, or one of another domain.
+
+    Example:
+        >>> from sciai.core.resources import checkpoints_dir
+        >>> trained_codec(checkpoints_dir() / "radar").name
+        'context'
+    """
+    from sciai.core.checkpoint import Checkpoint
+
+    saved = Checkpoint.load(folder)
+    if saved.card.domain != "radar":
+        raise CheckpointError(f"{os.fspath(folder)} is a checkpoint of {saved.card.domain}, not of radar")
+    name = "context" if {"w1", "b1", "w3"} <= saved.arrays.keys() else "transform"
+    with _LOCK:
+        return cast(SweepCodec, _class(name).from_checkpoint(saved))  # type: ignore[attr-defined]
 
 
 def available_codecs() -> list[SweepCodec]:

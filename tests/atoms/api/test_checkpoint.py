@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.md.verlet import VelocityVerlet
 
+from sciai.atoms.api.differences import spread_of
 from sciai.atoms.api.dynamics import md
 from sciai.atoms.api.engines import NetEngine
 from sciai.atoms.api.potential import Potential
@@ -85,7 +87,10 @@ def test_what_the_card_says_reaches_the_answer(folder: Path) -> None:
     assert pot.evidence.counts[11] == 5
     assert "Na, Cl" in pot._repr_html_()
     assert answer.estimate is not None
-    raw = Potential.load(folder.with_name("plain"), device="cpu")(_rattled(99)).estimate
+    engine = pot.engine
+    assert isinstance(engine, NetEngine)
+    engine.calibration = replace(engine.calibration, factors=(1.0,))  # what the network says of itself
+    raw = pot(_rattled(99)).estimate
     assert raw is not None
     np.testing.assert_allclose(
         answer.estimate.spread["forces"], 3.29 / 1.6448536 * np.asarray(raw.spread["forces"]), rtol=1e-5
@@ -95,8 +100,44 @@ def test_what_the_card_says_reaches_the_answer(folder: Path) -> None:
 
 def test_a_network_that_was_never_calibrated_says_so(folder: Path) -> None:
     answer = Potential.load(folder.with_name("plain"), device="cpu")(_rattled(0))
-    assert "no_support" in {f.check for f in answer.findings}
+    assert {"no_support", "no_spread"} <= {f.check for f in answer.findings}
     assert "not calibrated" in answer.provenance.calibration
+    assert answer.estimate is not None
+    # what a network that learned five structures says of its energies was a fortieth of what they were off
+    assert np.isnan(answer.estimate.spread["energy"])
+    assert np.isnan(answer.estimate.spread["forces"]).all()
+    value = answer.estimate.value
+    sd, said = spread_of(Potential.load(folder.with_name("plain")), [(1, value), (-1, value)])
+    assert np.isnan(sd)
+    assert "no uncertainty" in said.message
+
+
+def test_what_was_calibrated_in_part_says_which(folder: Path) -> None:
+    saved = Checkpoint.load(folder)
+    half = {k: v for k, v in saved.card.calibration.items() if k != "force"}
+    Checkpoint(saved.arrays, replace(saved.card, calibration=half)).save(folder.with_name("half"))
+    answer = Potential.load(folder.with_name("half"), device="cpu")(_rattled(0))
+    (said,) = [f.message for f in answer.findings if f.check == "no_spread"]
+    assert "its forces" in said
+    assert answer.estimate is not None
+    assert np.isfinite(answer.estimate.spread["energy"])
+    assert np.isnan(answer.estimate.spread["forces"]).all()
+
+
+def test_an_energy_whose_zero_nothing_tells_is_no_energy(folder: Path) -> None:
+    """Taught structures without chlorine at a level of their own, it answered chlorine's with a spread."""
+    saved = Checkpoint.load(folder)
+    told = {**saved.card.calibration, "zero": {"source": "mine", "elements": ["Na"]}}
+    Checkpoint(saved.arrays, replace(saved.card, calibration=told)).save(folder.with_name("zero"))
+    pot = Potential.load(folder.with_name("zero"), device="cpu")
+    answer = pot(_rattled(0))
+    (said,) = [f for f in answer.findings if f.check == "energy_spread"]
+    assert said.level is Level.CAUTION
+    assert "no energy of Cl" in said.message
+    assert answer.estimate is not None
+    assert np.isnan(answer.estimate.spread["energy"])
+    assert np.isfinite(answer.estimate.spread["forces"]).all()
+    assert "a guess" not in str(pot(bulk("Na")).findings)
 
 
 def test_an_atom_in_strange_surroundings_is_named(folder: Path) -> None:

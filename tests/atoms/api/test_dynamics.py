@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import Atoms
-from ase.build import bulk, molecule
+from ase import Atoms, units
+from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 from ase.constraints import FixAtoms
@@ -160,3 +160,57 @@ def test_nothing_that_could_move_is_told(emt: Potential) -> None:
     held.set_constraint(FixAtoms(range(4)))
     with pytest.raises(BadInput, match="every atom is fixed"):
         md(held, emt, steps=2)
+
+
+@pytest.mark.parametrize("thermostat", ["bussi", "nose-hoover"])
+def test_few_atoms_are_as_warm_as_they_are_told_to_be(emt: Potential, thermostat: str) -> None:
+    """Two atoms at rest as a whole have three ways to move: told 300 K they once moved as at 600 K."""
+    pair = bulk("Cu", a=3.6) * (2, 1, 1)
+    done = md(pair, emt, thermostat=thermostat, steps=1600, damping=20.0, temperature=300.0, seed=3).unwrap()
+    rest = emt(pair).unwrap().energy
+    moved = done.column("potential_eV")[50:].mean() - rest
+    assert moved / (1.5 * units.kB) == pytest.approx(300, abs=120)  # equipartition over three vibrations
+    assert done.temperature == pytest.approx(300, abs=120)
+
+
+def test_the_kinetic_energy_belongs_to_those_who_move(emt: Potential) -> None:
+    cell = bulk("Cu", cubic=True)
+    still = md(cell, emt, ensemble="nve", steps=0).unwrap()
+    assert still.column("temperature_K")[0] == pytest.approx(300)
+    assert still.column("kinetic_eV")[0] == pytest.approx(0.5 * 9 * units.kB * 300)
+    flying = cell.copy()
+    flying.set_velocities(np.full((4, 3), 0.01))  # a motion of the whole that was given is meant
+    told = md(flying, emt, ensemble="nve", steps=0).unwrap().column("temperature_K")[0]
+    assert told == pytest.approx(flying.get_temperature())
+
+
+def test_a_chain_of_thermostats_moves_what_is_fixed(emt: Potential) -> None:
+    """ASE's integrator cooled the free half to 5 K, with a drift of 175 meV/atom/ps."""
+    slab = fcc111("Cu", (1, 1, 4), vacuum=6.0)
+    slab.set_constraint(FixAtoms([0, 1]))
+    with pytest.raises(BadInput, match=r"Nose-Hoover.*fixed.*bussi"):
+        md(slab, emt, thermostat="nose-hoover", steps=10)
+
+
+def test_isotopes_and_velocities_go_on(emt: Potential, tmp_path: Path) -> None:
+    cell = bulk("Cu", cubic=True)
+    heavy = cell.copy()
+    heavy.set_masses(np.full(4, 65.0))
+    md(heavy, emt, tmp_path / "run", steps=20, seed=1).unwrap()
+    with pytest.raises(BadInput, match="masses"):  # it once went on from the other isotope's state
+        md(cell, emt, tmp_path / "run", steps=40, seed=1)
+    last = ase_read(tmp_path / "run" / "last.extxyz")
+    frame = ase_read(tmp_path / "run" / "path.traj", "-1")
+    np.testing.assert_allclose(last.get_masses(), 65.0)
+    np.testing.assert_allclose(last.get_momenta(), frame.get_momenta(), atol=1e-7)
+    assert last.get_potential_energy() == pytest.approx(frame.get_potential_energy(), abs=1e-7)
+
+
+def test_a_potential_without_stress_cannot_move_the_cell(emt: Potential) -> None:
+    class Stressless(EMT):
+        def calculate(self, *given: object, **named: object) -> None:
+            super().calculate(*given, **named)
+            del self.results["stress"]
+
+    with pytest.raises(BadInput, match=r"gives no stress, which npt needs.*nvt"):
+        md(bulk("Cu", cubic=True), Potential.from_calculator(Stressless()), ensemble="npt", steps=2)

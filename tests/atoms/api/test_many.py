@@ -86,7 +86,10 @@ def test_a_structure_on_which_a_calculator_fails_stops_no_screen(
     ).unwrap()
     assert (done.answered, done.refused) == (3, 3)
     gold = next(row for row in done.rows if row.get("formula") == "Au")
-    assert (gold["level"], gold["why"]) == ("refuse", "Moody failed (RuntimeError: no convergence)")
+    assert (gold["level"], gold["why"]) == (
+        "refuse",
+        "Moody failed on Au (1 atoms): RuntimeError: no convergence",
+    )
     with pytest.raises(BadInput, match="fmax"):  # what is wrong with the question is no answer
         screen([candidates], Potential.from_calculator(EMT()), tmp_path / "x", relaxed=True, fmax=-1)
 
@@ -358,3 +361,21 @@ def test_what_a_screen_does_not_look_at_is_said(emt: Potential, candidates: Path
     assert "notes.txt" in said[0].where
     again = screen([candidates], emt, out, relaxed=True)  # its own relaxed structures are no questions
     assert len(again.unwrap().rows) == len(first.unwrap().rows)
+
+
+def test_a_file_is_one_file_wherever_it_is_named_from(
+    emt: Potential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A screen that went on under absolute paths counted every structure twice."""
+    (tmp_path / "in").mkdir()
+    ase_write(tmp_path / "in" / "a.extxyz", [bulk("Cu", a=3.6), bulk("Cu", a=3.7)])
+    monkeypatch.chdir(tmp_path)
+    screen(["in"], emt, "out")
+    lines = (tmp_path / "out" / "results.jsonl").read_text(encoding="utf-8")
+    (tmp_path / "out" / "results.jsonl").write_text(lines.replace(str(tmp_path) + "/", ""), encoding="utf-8")
+    names = [tmp_path / "in" / "a.extxyz", "in/../in/a.extxyz", "in"]
+    again = screen(names, emt, "out").unwrap()  # and of rows as earlier versions wrote them
+    assert (again.answered, again.skipped) == (2, 2)
+    monkeypatch.chdir(tmp_path / "in")
+    once_more = screen(["a.extxyz"], emt, tmp_path / "out").unwrap()
+    assert (once_more.answered, once_more.skipped) == (2, 2)

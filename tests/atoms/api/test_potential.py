@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, molecule
+from ase.build import bulk, graphene, molecule
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
+from ase.calculators.mixing import SumCalculator
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
-from sciai.atoms.api.engines import CalculatorEngine, Calibration
+from sciai.atoms.api.dynamics import md
+from sciai.atoms.api.engines import CalculatorEngine, Calibration, _with_vectors
 from sciai.atoms.api.foreign import named
 from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.potential import Potential
 from sciai.core.answer import Level, Refused
-from sciai.core.errors import BadInput
+from sciai.core.errors import BadInput, SciaiError
 
 
 def test_the_wrap_changes_no_number(emt: Potential) -> None:
@@ -111,6 +115,66 @@ def test_dispersion_is_added_and_conserves() -> None:
     slope = (more(apart).unwrap().energy - more(near).unwrap().energy) / (2 * step)
     assert more(atoms).unwrap().forces[1, 0] == pytest.approx(-slope, rel=1e-3)
     assert "D3" in more.provenance.model
+
+
+def test_dispersion_of_what_it_is_not_known_for_is_refused() -> None:
+    """A chain without vectors across it, curium and a misspelt functional ended in errors of torch-dftd."""
+    pytest.importorskip("torch_dftd")
+    pot = Potential.from_calculator(LennardJones(sigma=3.4), d3="PBE")
+    chain = Atoms("Ar", cell=[3.8, 0, 0], pbc=(True, False, False))
+    boxed = Atoms("Ar", cell=[3.8, 60, 60], pbc=True)
+    assert pot(chain).unwrap().energy == pytest.approx(pot(boxed).unwrap().energy, abs=1e-6)
+    assert [f.check for f in pot(bulk("Cm", "fcc", a=5.0)).findings if f.level is Level.REFUSE] == ["element"]
+    with pytest.raises(BadInput, match=r"no D3.*'pbee'"):
+        Potential.from_calculator(LennardJones(), d3="pbee")
+
+
+def test_a_layer_gets_the_vector_that_it_lacks() -> None:
+    layer = graphene()
+    layer.cell[2] = 0
+    assert np.linalg.matrix_rank(_with_vectors(layer).cell.array) == 3
+    assert not layer.cell[2].any()
+    assert _with_vectors(molecule("H2O")).cell.rank == 0
+
+
+class _Fails(EMT):
+    """Does not converge, as codes of others do."""
+
+    def calculate(self, *_: object, **__: object) -> None:
+        raise RuntimeError("SCF did not converge\nafter 60 cycles")
+
+
+def test_a_calculator_that_fails_is_named_with_its_structure() -> None:
+    with pytest.raises(SciaiError, match=r"^mine failed on Cu4 .*: SCF did not converge$"):
+        Potential.from_calculator(_Fails(), "mine")(bulk("Cu", cubic=True))
+
+
+class _Charged(EMT):
+    """Energy by the charge in ``info``, which many potentials read."""
+
+    def calculate(self, atoms: Any = None, *given: Any, **named: Any) -> None:
+        super().calculate(atoms, *given, **named)
+        self.results["energy"] += 100.0 * atoms.info.get("charge", 0)
+
+
+def test_another_charge_of_the_same_atoms_is_computed_anew() -> None:
+    """ASE's calculators compare atoms, not what is in ``info``: the second once got the first's energy."""
+    pot = Potential.from_calculator(_Charged())
+    neutral = bulk("Cu", cubic=True)
+    charged = neutral.copy()
+    charged.info["charge"] = 2
+    energies = [answer.unwrap().energy for answer in pot.batch([neutral, charged, neutral])]
+    assert np.diff(energies) == pytest.approx([200.0, -200.0])
+
+
+def test_a_sum_of_calculators_runs_dynamics() -> None:
+    """A potential with dispersion is often one (``mace_mp(dispersion=True)``); it cannot be reset."""
+    both = SumCalculator([EMT(), LennardJones(epsilon=1e-3)])
+    pot = Potential.from_calculator(both)
+    assert md(bulk("Cu", cubic=True), pot, steps=10).unwrap().steps == 10
+    pot.engine.forget()
+    assert both.results == {}
+    assert all(part.results == {} for part in both.mixer.calcs)
 
 
 def test_calibration_covers_what_it_was_fitted_on() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.constraints import FixAtoms
 
 from sciai.atoms.api import eos, evaluate, md, relax, screen
@@ -128,6 +128,20 @@ def test_momenta_and_constraints_come_back() -> None:
     again = records.structure_again(records.structure_record(atoms))
     assert records.digest_of(again) == records.digest_of(atoms)
     assert again.constraints[0].index.tolist() == [0]
+
+
+def test_isotopes_and_moments_come_back() -> None:
+    """Dynamics of heavy water was once asked again as that of light water."""
+    atoms = molecule("H2O")
+    plain = records.structure_record(atoms)
+    assert not {"masses", "initial_magmoms"} & set(plain)
+    atoms.set_masses([15.999, 2.014, 2.014])
+    atoms.set_initial_magnetic_moments([0.0, 0.5, 0.0])
+    told = records.structure_record(atoms)
+    again = records.structure_again(told)
+    assert again.get_masses().tolist() == [15.999, 2.014, 2.014]
+    assert again.get_initial_magnetic_moments().tolist() == [0.0, 0.5, 0.0]
+    assert told["sha256"] != plain["sha256"]
 
 
 def test_an_evaluation_of_files(ledger: Ledger, emt: Potential, tmp_path: Path) -> None:

@@ -10,18 +10,20 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc100, fcc111, molecule
 from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixInternals
 from ase.io import read as ase_read
 
 from sciai.atoms.api.adsorption import adsorb
 from sciai.atoms.api.elasticity import elastic, voigt_reuss_hill
-from sciai.atoms.api.equation import birch_murnaghan, eos, fit_birch_murnaghan
+from sciai.atoms.api.equation import at_rest, birch_murnaghan, eos, fit_birch_murnaghan
+from sciai.atoms.api.folder import RunFolder
 from sciai.atoms.api.paths import neb
 from sciai.atoms.api.potential import Potential
 from sciai.atoms.api.relaxation import relax
 from sciai.atoms.api.surfaces import surface
 from sciai.atoms.api.vibrations import phonons
-from sciai.core.answer import Level
+from sciai.core.answer import Answer, Level
 from sciai.core.errors import BadInput
 
 COPPER = 3.5902  # lattice constant at which EMT's copper is at rest, Å
@@ -375,3 +377,151 @@ def test_what_differs_from_the_run_in_the_folder_is_named(emt: Potential, tmp_pa
         relax(bulk("Cu"), emt, tmp_path / "run", fmax=0.1)
     with pytest.raises(BadInput, match=r"another system \(relax of Cu, too, but of other positions"):
         relax(bulk("Cu", a=3.7), emt, tmp_path / "run")
+
+
+def test_what_a_relaxation_writes_has_its_labels_and_names(emt: Potential, tmp_path: Path) -> None:
+    """relaxed.extxyz once had positions alone; a label of where it began would be worse."""
+    crystal = bulk("Cu", a=3.7, cubic=True)
+    crystal.set_tags([1, 2, 3, 4])
+    crystal.set_masses([63.0, 65.0, 63.0, 65.0])
+    crystal.set_initial_magnetic_moments([1.0, 0.0, 0.0, 0.0])
+    crystal.info = {"material_id": "mp-30", "charge": 0.0, "REF_energy": -99.0}
+    crystal.arrays["REF_forces"] = np.ones((4, 3))
+    done = relax(crystal, emt, tmp_path / "run").unwrap()
+    written = ase_read(tmp_path / "run" / "relaxed.extxyz")
+    for atoms in (written, done.atoms):
+        assert atoms.get_tags().tolist() == [1, 2, 3, 4]
+        assert atoms.get_masses().tolist() == [63.0, 65.0, 63.0, 65.0]
+        assert atoms.get_initial_magnetic_moments()[0] == 1.0
+        assert atoms.info == {"material_id": "mp-30", "charge": 0.0}
+        assert "REF_forces" not in atoms.arrays
+    value = emt(done.atoms).unwrap()
+    assert written.get_potential_energy() == pytest.approx(done.energy, abs=1e-7)
+    np.testing.assert_allclose(written.get_forces(), value.forces, atol=1e-7)
+    np.testing.assert_allclose(written.get_stress(), value.stress, atol=1e-7)
+
+
+def test_atoms_that_symmetry_moves_are_told(emt: Potential) -> None:
+    crystal = bulk("Cu", a=3.6, cubic=True)
+    exact = relax(crystal, emt, steps=0)
+    crystal.positions[0, 0] += 0.003
+    odd = relax(crystal, emt, steps=0)
+    told = [next(f.message for f in answer.findings if f.check == "symmetry") for answer in (exact, odd)]
+    assert "put where" not in told[0]
+    assert "put where it has them, up to 0.00" in told[1]
+
+
+@pytest.mark.parametrize(("axis", "angle"), [("y", 90), ("x", 30)])
+def test_a_slab_that_lies_otherwise_is_turned(emt: Potential, axis: str, angle: int) -> None:
+    """Sites were looked for along z: a slab turned by 30 degrees had its molecule at half its height."""
+    slab = fcc100("Cu", (1, 1, 3), a=3.6, vacuum=8.0)
+    straight = adsorb(slab, Atoms("O"), emt, most=1, steps=60).unwrap()
+    slab.rotate(angle, axis, rotate_cell=True)
+    turned = adsorb(slab, Atoms("O"), emt, most=1, steps=60).unwrap()
+    assert turned.energy == pytest.approx(straight.energy, abs=1e-3)
+    assert turned.height == pytest.approx(straight.height, abs=0.01)
+    assert (turned.site, len(turned.tried)) == (straight.site, len(straight.tried))
+
+
+def test_adsorption_and_phonons_leave_trajectories(
+    emt: Potential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunFolder, "picture", lambda *_: None)  # slow, and tested elsewhere
+    slab = fcc100("Cu", (1, 1, 3), a=3.6, vacuum=8.0)
+    first = adsorb(slab, Atoms("O"), emt, tmp_path / "ads", most=1, steps=60).unwrap()
+    folders = sorted(path.parent.name for path in (tmp_path / "ads").glob("*/path.traj"))
+    assert folders == ["molecule", f"site-1-{first.site}", "slab"]
+    again = adsorb(slab, Atoms("O"), emt, tmp_path / "ads", most=1, steps=60).unwrap()
+    assert again.energy == pytest.approx(first.energy, abs=1e-6)
+    written = ase_read(tmp_path / "ads" / "adsorbed.extxyz").get_potential_energy()
+    assert written == pytest.approx(emt(first.atoms).unwrap().energy, abs=1e-6)
+    phonons(bulk("Cu", a=3.59), emt, tmp_path / "ph", supercell=(2, 2, 2)).unwrap()
+    frames = ase_read(tmp_path / "ph" / "displacements.traj", ":")
+    assert [len(frame) for frame in frames] == [8]
+    assert np.abs(frames[0].get_forces()).max() > 1e-3
+
+
+def test_strained_cells_that_do_not_come_to_rest_are_told(
+    emt: Potential, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elastic constants and an equation of state of cells that had not relaxed were told without a word."""
+    crystal = bulk("CuAu", "cesiumchloride", a=3.1)
+    crystal.rattle(0.05, seed=1)
+    short: Any = lambda *of, **how: relax(*of, **{**how, "steps": 1})  # noqa: E731
+    monkeypatch.setattr("sciai.atoms.api.relaxation.relax", short)
+    for answer in (
+        elastic(crystal, emt, points=2),
+        eos(crystal, emt, points=5, relax_atoms=True, strain=0.2),
+    ):
+        assert any("did not come to rest" in f.message for f in answer.findings if f.check == "converged")
+    stopped, asked = short(crystal, emt), emt(Atoms("Cu2", [[0, 0, 0], [0, 0, 0.1]]))
+    refused: Answer[Any] = Answer(None, asked.findings, asked.provenance)
+    moved, said = at_rest([crystal] * 2, [stopped, refused], emt)
+    assert moved[1] is crystal
+    assert [f.level for f in said] == [Level.REFUSE]  # it once went on with the cell as it was strained
+
+
+def test_ends_of_a_path_that_are_held_are_judged_by_what_is_free(emt: Potential) -> None:
+    slab = fcc100("Cu", (1, 1, 3), a=3.6, vacuum=8.0)
+    slab.set_constraint(FixAtoms([0]))
+    high, low = slab.copy(), slab.copy()
+    high.positions[2, 2] += 0.4
+    found = neb(low, high, emt, images=3, steps=2, relax_ends=False)
+    assert [f.where for f in found.findings if f.check == "endpoint" and "not at rest" in f.message] == [
+        "end"
+    ]
+
+
+def test_the_force_that_is_left_is_that_on_free_atoms(emt: Potential) -> None:
+    """A slab that had converged to 0.01 eV/Å once told 0.54, which its fixed atoms felt."""
+    slab = fcc100("Cu", (1, 1, 3), a=3.6, vacuum=6.0)
+    slab.positions[0, 2] -= 0.2
+    slab.set_constraint(FixAtoms([0]))
+    done = relax(slab, emt, fmax=0.01).unwrap()
+    assert done.converged
+    assert done.max_force <= 0.01
+
+
+def test_what_is_fixed_in_a_crystal_does_not_stiffen_it(emt: Potential) -> None:
+    """Selective dynamics left in a POSCAR once made C66 of hcp copper a third too large."""
+    crystal = bulk("Cu", "hcp", a=2.54, c=4.15)
+    free = elastic(crystal, emt, points=2).unwrap()
+    crystal.set_constraint(FixAtoms([0, 1]))
+    held = elastic(crystal, emt, points=2).unwrap()
+    np.testing.assert_allclose(held.constants, free.constants, atol=0.5)
+    stiff = elastic(crystal, emt, points=2, relax_atoms=False).unwrap()
+    assert stiff.constants[5, 5] > 1.1 * free.constants[5, 5]
+
+
+def test_isotopes_of_one_element_vibrate_each_by_itself(emt: Potential) -> None:
+    """Phonopy took one mass for all that its symmetry calls equal: one heavy atom of four made all heavy."""
+    crystal = bulk("Cu", a=3.59, cubic=True)
+    top = {}
+    for heavy in (0, 1, 4):
+        crystal.set_masses([140.0] * heavy + [63.5] * (4 - heavy))
+        found = phonons(crystal, emt, supercell=(1, 1, 1)).unwrap()
+        top[heavy] = float(found.frequencies.max())
+        assert found.formula == ("Cu4" if heavy == 1 else "Cu")
+    assert top[4] == pytest.approx(top[0] * np.sqrt(63.5 / 140.0), rel=1e-6)
+    assert top[4] * 1.1 < top[1] <= top[0] * 1.0001
+
+
+class _Spins(EMT):
+    """Says which moments it was given, by place."""
+
+    def calculate(self, atoms: Any = None, *given: Any, **named: Any) -> None:
+        super().calculate(atoms, *given, **named)
+        seen.append((atoms.get_scaled_positions()[:, 2] * 2 % 1, atoms.get_initial_magnetic_moments()))
+
+
+seen: list[tuple[Any, Any]] = []
+
+
+def test_displaced_cells_keep_their_moments() -> None:
+    """A magnetic crystal's displaced cells once went to the calculator without."""
+    crystal = bulk("Cu", a=3.59, cubic=True)  # antiferromagnetic along c
+    crystal.set_initial_magnetic_moments([1.0, -1.0, -1.0, 1.0])
+    seen.clear()
+    phonons(crystal, Potential.from_calculator(_Spins()), supercell=(1, 1, 2)).unwrap()
+    for height, moments in seen[1:]:
+        assert moments.tolist() == np.where(np.abs(height - 0.5) < 0.25, -1.0, 1.0).tolist()

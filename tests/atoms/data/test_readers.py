@@ -12,6 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
 from ase.io import write
 
+from sciai.atoms.api.labels import labels_of
 from sciai.atoms.data.readers import read_structures, records_from
 from sciai.core.errors import BadInput
 
@@ -84,6 +85,34 @@ def bad_file(folder, kind):
     }
     path.write_text(texts[kind])
     return path
+
+
+@pytest.mark.parametrize(
+    ("beside", "spelt"), [("magmoms", "REF_"), ("stress", "REF_"), ("", "dft_"), ("virial", "dft_")]
+)
+def test_each_label_is_adopted_by_itself(tmp_path, beside, spelt):
+    """What the reader takes for results (moments, a plain stress) once hid energy and forces named REF_."""
+    atoms = bulk("Cu", cubic=True)
+    atoms.info[f"{spelt}energy"] = -3.0
+    atoms.arrays[f"{spelt}force" if spelt == "dft_" else f"{spelt}forces"] = np.full((4, 3), 0.5)
+    if beside == "magmoms":
+        atoms.arrays["magmoms"] = np.ones(4)
+    elif beside:
+        atoms.info[spelt + beside if beside == "virial" else beside] = 0.01 * np.eye(3).ravel()
+    write(tmp_path / "a.extxyz", atoms, format="extxyz")
+    (record,) = records_from(tmp_path / "a.extxyz", "mine")
+    assert record.energy == -3.0
+    assert record.forces is not None
+    assert record.forces.min() == 0.5
+    if beside in ("stress", "virial"):
+        wanted = 0.01 if beside == "stress" else -0.01 / atoms.get_volume()
+        np.testing.assert_allclose(record.stress, wanted * np.eye(3), atol=1e-9)
+    (read,) = read_structures(tmp_path / "a.extxyz")
+    labels = labels_of(read)  # what `evaluate` compares with is the same
+    assert float(labels["energy"]) == record.energy
+    np.testing.assert_array_equal(labels["forces"], record.forces)
+    if record.stress is not None:
+        np.testing.assert_allclose(labels["stress"], record.stress.flat[[0, 4, 8, 5, 2, 1]])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +197,24 @@ def test_few_structures_give_a_wide_spread_and_no_infinite_one() -> None:
         assert np.isfinite(factor)
         inside.append(np.mean(np.abs(rng.normal(size=50)) <= factor))
     assert np.mean(inside) == pytest.approx(0.9, abs=0.02)
+
+
+def test_labels_of_one_kind_alone_calibrate_what_they_can(
+    data: DataModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forces without energies, and energies without forces, once ended a training without its checkpoint."""
+    net = Network(sources={"mptrj": 0}, channels=8, lmax=1, carried=1, triples=())
+    records = list(data.dataset.records)
+    for name in ("energy", "forces"):
+        bare = [replace(r, **{name: None}) for r in records]
+        monkeypatch.setattr(data.dataset, "records", bare)
+        told = Calibrate(structures=20)(net, data)
+        assert ("energy" in told, "force" in told) == (name != "energy", name != "forces")
+        assert bool(told["zero"]["elements"]) == (name != "energy")
+    monkeypatch.setattr(data.dataset, "records", [replace(r, energy=None, forces=None) for r in records])
+    assert Calibrate(structures=20)(net, data)["set"].startswith("none")
+
+
+def test_equal_spreads_are_one_class() -> None:
+    found = binned_quantiles(np.ones(30), np.linspace(0, 1, 30), alpha=0.1, bins=5)
+    assert np.isfinite(found["quantiles"]).all()

@@ -11,6 +11,7 @@ import pytest
 
 from sciai.core.answer import Level
 from sciai.core.errors import BadInput
+from sciai.health.api.human import VirtualHuman
 from sciai.health.api.panel import latest, person_at, with_findings
 from sciai.health.api.timeline import timeline
 from sciai.health.data.panels import read_panels, table
@@ -118,6 +119,34 @@ def test_a_test_left_out_does_not_move_the_risk() -> None:
     assert answer.unwrap().course("hba1c").values == (6.4,)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "as_if"),
+    [
+        ({"weight_kg": 80, "height_cm": 170}, {"bmi": 24.0}, {"height_cm": 170, "bmi": 24.0}),
+        ({"weight_kg": 80}, {"height_cm": 170, "bmi": 24.0}, {"height_cm": 170, "bmi": 24.0}),
+        ({"creatinine": 0.9}, {"egfr": 50}, {"egfr": 50}),
+    ],
+)
+def test_what_is_calculated_today_is_not_held_against_what_was_measured_last_year(
+    first: dict[str, float], second: dict[str, float], as_if: dict[str, float]
+) -> None:
+    human = VirtualHuman.load()
+    sheet = {DATES[0]: first | {"hba1c": 5.5}, DATES[1]: second | {"hba1c": 5.6}, DATES[2]: {"hba1c": 5.7}}
+    answer = timeline(human, read_panels(sheet), human.given(age=60, sex="male"))
+    assert not any(f.check == "contradiction" for f in answer.findings)
+    (risk,) = [r for r in answer.unwrap().risks if r.name == "dx_diabetes"]
+    for place, (age, hba1c) in enumerate(((59, 5.6), (60, 5.7)), 1):  # and it is carried from there on
+        known = human.given(sex="male", age=age, hba1c=hba1c)
+        alike = known.given(as_if) if place == 1 else known.given(human_values(human, as_if))
+        assert risk.risk[place] == pytest.approx(alike.ask("dx_diabetes")["dx_diabetes"].probability)
+
+
+def human_values(human: VirtualHuman, given: dict[str, float]) -> dict[str, float]:
+    """What follows from some values at 59, which is what is carried to the next year."""
+    free = human.given(sex="male", age=59).given(given).known.free
+    return {name: value for name, value in free.items() if name not in ("age", "sex")}
+
+
 def test_age_and_sex_may_come_from_the_sheet() -> None:
     panels = read_panels({"age": 60, "sex": "男", DATES[0]: {"HDL": 50}, DATES[1]: {"HDL": 52}})
     value = timeline(VH, panels, VH.given()).unwrap()
@@ -159,3 +188,20 @@ def test_panels_become_people() -> None:
     assert person_at(me, last).known.given["hdl"] == 45  # what the caller says wins
     answer = with_findings(me.ask("hba1c"), first.findings)
     assert answer["hba1c"].mean == pytest.approx(me.ask("hba1c")["hba1c"].mean)
+
+
+@pytest.mark.parametrize(("first", "last"), [("<60", "40"), ("40", "<60"), ("<60", "<30"), (">60", "90")])
+def test_a_value_beyond_a_limit_has_not_changed_by_what_the_limit_is(first: str, last: str) -> None:
+    """Below 60 may be 40: it was called a fall by a third, more than chance allows."""
+    sheet = {"2023-01-10": {"HDL": first}, "2023-06-10": {"HDL": last}, "2024-01-10": {"HDL": last}}
+    course = VH.timeline(read_panels(sheet), age=64, sex="male").unwrap().course("hdl")
+    assert course.change is None
+    assert course.slope is None
+    assert not course.changed
+    assert "cannot be told" in course.verdict
+
+
+def test_a_change_away_from_a_limit_is_at_least_that_far() -> None:
+    sheet = {"2023-01-10": {"HDL": "<30"}, "2024-01-10": {"HDL": "60"}}
+    course = VH.timeline(read_panels(sheet), age=64, sex="male").unwrap().course("hdl")
+    assert course.change == pytest.approx(100)

@@ -122,3 +122,23 @@ def test_gaps_of_children_stay(seed: int | None) -> None:
     full = VH.impute(table, seed=seed)
     assert full["sbp"].isna().tolist() == [True, False]
     assert "under 20 years" in str(full.attrs["findings"])
+
+
+@pytest.mark.parametrize("range_", [(69, 60), {60, 69}])
+def test_a_range_that_runs_backwards_is_none(range_: Any) -> None:
+    with pytest.raises(BadInput, match=r"lower end first|is no range"):
+        VH.marginal("sbp", where={"age": range_})
+
+
+def test_a_range_of_ages_that_nobody_told_of_is_said() -> None:
+    asked = VH.marginal("sbp", where={"age": (15, 30)}, n=64)
+    (said,) = [f for f in asked.findings if f.check == "extrapolation"]
+    assert said.level is Level.CAUTION
+    assert "20 to 30 only" in said.message
+    assert not [f for f in VH.marginal("sbp", where={"age": (None, 30)}, n=64).findings if f.where == "age"]
+
+
+def test_a_list_of_columns_is_no_column_and_one_target_is_one() -> None:
+    with pytest.raises(BadInput, match="no name of a column"):
+        VH.predict(pd.DataFrame({"age": [50]}), ["sbp"])  # type: ignore[arg-type]
+    assert set(VH.given(age=50, hba1c=6).what_if("hdl", hba1c=-0.5).unwrap().here) == {"hdl"}

@@ -153,3 +153,17 @@ def test_a_table_that_excel_saved_in_germany(tmp_path: Path) -> None:
     assert table["bmi"].tolist() == [25.5, 31.0]
     assert table["hba1c"].tolist()[:1] == [5.4]
     assert "read as Latin-1" in table.attrs["reading"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "name"), [("group_by", ["patiant"]), ("weight", "wt"), ("key", "id"), ("era", "year")]
+)
+def test_columns_that_are_named_have_to_be_there(tmp_path: Path, field: str, name: object) -> None:
+    """With a slip in group_by people were split by row: visits of one were learned from and tested on."""
+    with pytest.raises(BadInput, match=rf"there is no column.*field {field}"):
+        People([{"path": str(_table(tmp_path)), field: name}])
+    with pytest.raises(BadInput, match="patiant"):
+        People([{"path": str(_table(tmp_path)), "group_by": ["psu", "patiant"]}])
+    assert len(People([{"path": str(_table(tmp_path)), "weight": None}])) == 60
+    one = People([{"path": str(_table(tmp_path)), "group_by": "strata"}])  # not its letters
+    assert len(set(one.groups)) == 10

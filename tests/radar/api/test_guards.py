@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -42,6 +43,20 @@ def test_values_beyond_float32_are_said_where_everything_is_tidy_already(tmp_pat
         "600 values are infinite or beyond 3.4e38 (float32): stored as missing gates"
     ]
     assert answer.level == Level.CAUTION
+
+
+def test_digits_that_float32_does_not_hold_are_told_wherever_they_go(tmp_path: Path) -> None:
+    """Of fields that have to be renamed, and of files, "lossless" was said and digits were gone."""
+    values = np.random.default_rng(0).normal(size=(20, 30))
+    tree = one_field(values)
+    renamed = xr.DataTree.from_dict({"/sweep_0": tree["sweep_0"].to_dataset().rename(DBZH="reflectivity")})
+    file = tmp_path / "a.nc"
+    storm().to_netcdf(file)
+    with netCDF4.Dataset(file, "a") as nc:
+        nc["sweep_0"].createVariable("XYZ", "f8", ("azimuth", "range"))[...] = values[:1, :1]
+    for volume, name in ((tree, "DBZH"), (renamed, "DBZH"), (file, "XYZ")):
+        answer = compress(volume, tmp_path / "a.zarr", codec="plain", lossless=True, overwrite=True)
+        assert [f.where for f in answer.findings if f.check == "double"] == [name]
 
 
 @pytest.mark.filterwarnings("error")

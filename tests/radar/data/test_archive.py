@@ -31,7 +31,8 @@ class Archive(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.objects: dict[str, bytes] = {}
         self.etags: dict[str, str] = {}
-        self.cut = 0
+        self.cut = self.cut_listing = 0
+        self.answer = b""
         self.downloads = 0
 
     @property
@@ -46,7 +47,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         url = urllib.parse.urlsplit(self.path)
         if url.path == "/" and "list-type" in url.query:
-            return self.send(self.listing(dict(urllib.parse.parse_qsl(url.query))))
+            listing = self.server.answer or self.listing(dict(urllib.parse.parse_qsl(url.query)))
+            return self.send(listing, self.server.cut_listing)
         body = self.server.objects.get(urllib.parse.unquote(url.path[1:]))
         if body is None:
             return self.send_error(404)
@@ -188,3 +190,24 @@ def test_no_network(tmp_path):
         fetch("KTLX", "2013-05-20T20:00", tmp_path, base_url=f"http://127.0.0.1:{port}")
     with pytest.raises(BadInput, match="web address"):
         fetch("KTLX", "2013-05-20T20:00", tmp_path, base_url="file:///etc")
+
+
+def test_names_with_times_that_are_none_are_passed_over(archive, tmp_path):
+    archive.objects["2013/05/20/KTLX/KTLX20130520_256199_V06"] = b"?"
+    assert fetch("KTLX", "2013-05-20T20:16", tmp_path, base_url=archive.url).name.startswith(
+        "KTLX20130520_20"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "cut", "message"), [(b"<html/>", 0, "no.* S3 listing"), (b"", 9, "connection broke")]
+)
+def test_listings_that_are_none(archive, tmp_path, answer, cut, message):
+    archive.answer, archive.cut_listing = answer, cut
+    with pytest.raises(FetchFailed, match=message):
+        fetch("KTLX", "2013-05-20T20:16", tmp_path, base_url=archive.url)
+
+
+def test_times_at_the_end_of_the_calendar(tmp_path):
+    with pytest.raises(BadInput, match="no archive has 9999"):
+        fetch("KTLX", "9999-12-31T23:30", tmp_path)

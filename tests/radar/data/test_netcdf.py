@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from sciai.core.errors import BadInput
+from sciai.radar import compress, decompress
 from sciai.radar.data import open_volume, simulate, write_cfradial1, write_cfradial2
 from sciai.radar.data.build import fields_of, sweeps_of
 
@@ -205,3 +206,50 @@ def test_a_damaged_index_and_times_without_a_date(old):
             nc.sync()
             with pytest.raises(BadInput, match=rf"times in '{units}', which names no date.*field time"):
                 open_volume(old)
+
+
+def test_what_else_is_said_of_rays_and_sweeps(tmp_path):
+    """The place of a ship's radar was that of its first ray; pulses were gone."""
+    volume = simulate(seed=1, shape=(2, 12, 20), variables=["DBZH"])
+    path = write_cfradial1(volume, tmp_path / "fixed.nc")
+    ship = tmp_path / "ship.nc"
+    with netCDF4.Dataset(path) as old, netCDF4.Dataset(ship, "w") as new:
+        new.setncatts({k: old.getncattr(k) for k in old.ncattrs()})
+        for name, d in old.dimensions.items():
+            new.createDimension(name, len(d))
+        for name, v in old.variables.items():
+            moves = name in ("latitude", "longitude")
+            fill = getattr(v, "_FillValue", None)
+            out = new.createVariable(name, v.dtype, ("time",) if moves else v.dimensions, fill_value=fill)
+            out.setncatts({k: v.getncattr(k) for k in v.ncattrs() if k != "_FillValue"})
+            for copied in (v, out):
+                copied.set_auto_maskandscale(False)
+            out[...] = 10.0 + np.arange(24) / 100 if moves else v[...]
+        heading = new.createVariable("heading", "i2", ("time",), fill_value=-1)
+        heading.setncatts({"scale_factor": 0.5, "units": "degrees"})
+        heading[...] = np.arange(24) / 2
+        new.createVariable("prt", "f4", ("time",))[...] = 1e-3
+        new.createVariable("prt_mode", "S1", ("sweep", "string_length"))[...] = np.array(
+            [list("fixed".ljust(32, "\0")), list("dual".ljust(32, "\0"))], "S1"
+        )
+        for name, units in (("moved", "seconds since 2020-01-01"), ("odd", "seconds since lunch")):
+            new.createVariable(name, "f8", ("time",)).units = units
+            new[name][...] = np.arange(24)
+        new.createVariable("radar_beam_width_h", "f4", ())[...] = 1.5
+    read = open_volume(ship)
+    again = open_volume(write_cfradial2(read, tmp_path / "again.nc"))
+    older = open_volume(write_cfradial1(read, tmp_path / "older.nc"))
+    for found in (read, again, older):
+        moved = found["sweep_1"].to_dataset(inherit=False).sortby("time")
+        np.testing.assert_allclose(moved["latitude"], 10.12 + np.arange(12) / 100)
+        np.testing.assert_allclose(moved["heading"], 6 + np.arange(12) / 2)
+        np.testing.assert_array_equal(moved["prt"], np.float32(1e-3))
+    for found in (read, again):
+        seconds = found["sweep_0/moved"].values - np.datetime64("2020-01-01")
+        assert sorted(seconds / np.timedelta64(1, "s")) == list(range(12))
+        assert sorted(found["sweep_0/odd"].values) == list(range(12))
+        assert str(found["sweep_1/prt_mode"].values) == "dual"
+        assert float(found["radar_beam_width_h"]) == 1.5
+    compress(read, tmp_path / "a.zarr", codec="plain").unwrap()
+    stored = decompress(tmp_path / "a.zarr")["sweep_1"].to_dataset(inherit=False)
+    np.testing.assert_array_equal(stored["longitude"], read["sweep_1"].to_dataset(inherit=False)["longitude"])

@@ -211,3 +211,13 @@ def _ray_order(h5, group):
         return np.argsort((start + ((stop - start + 180) % 360 - 180) / 2) % 360, kind="stable")
     astart = float(how["astart"]) if "astart" in how else 0.0
     return np.argsort((astart + (np.arange(rays) + 0.5) * 360 / rays) % 360, kind="stable")
+
+
+def test_the_first_gate_is_in_metres_from_version_2_4_on(tmp_path, codes):
+    path = write(tmp_path / "x", codes)
+    assert open_volume(path)["sweep_0"]["range"].values[0] == 1250.0
+    with h5py.File(path, "a") as h5:
+        h5.attrs["Conventions"] = np.bytes_("ODIM_H5/V2_4")
+        for k in ("dataset1", "dataset2"):
+            h5[k]["where"].attrs["rstart"] = 1000.0
+    assert open_volume(path)["sweep_0"]["range"].values[0] == 1250.0

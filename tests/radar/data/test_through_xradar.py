@@ -16,6 +16,16 @@ from sciai.radar.data.build import fields_of, sweeps_of
 from tests.radar.data import iris_by_hand
 
 
+@pytest.mark.parametrize(
+    ("name", "nyquist"), [("or_SUR210819000227.RAWKPJV", 7.6095), ("wl_SUR210819000847.RAWKPL0", 13.2165)]
+)
+def test_iris_tells_where_velocities_fold(shared_data, name, nyquist):
+    """What Py-ART 2.3 gives; velocities reach to it, and not beyond."""
+    sweep = open_volume(shared_data / "radar" / name)["sweep_0"]
+    assert float(sweep["nyquist_velocity"]) == nyquist
+    assert 0.99 * nyquist < float(np.abs(sweep["VRADH"]).max()) <= 1.01 * nyquist
+
+
 @pytest.mark.parametrize("name", ["or_SUR210819000227.RAWKPJV", "wl_SUR210819000847.RAWKPL0"])
 def test_iris_rays_lie_at_their_own_angle(shared_data, name):
     """Each ray of each moment carries its angles; xradar 0.12 is one ray off for all but the first moment."""

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sciai.core.errors import BadInput
 from sciai.radar import compress, decompress
-from sciai.radar.data import open_volume
+from sciai.radar.data import open_volume, write_cfradial2
 from sciai.radar.data.build import fields_of, sweeps_of
 
 SHAPE = (24, 30)
@@ -114,3 +115,80 @@ def test_values_that_cannot_be_read_are_named(tmp_path):
         with pytest.raises(ValueError, match=r"cannot be read \(EOFError: record 24 ends early\).*DBZH"):
             compress(tree, tmp_path / "a.zarr", codec="plain")
     assert not list(tmp_path.iterdir())
+
+
+def one(values, attrs=None):
+    """A tree of one ray."""
+    values = np.asarray([values], values.dtype if isinstance(values, np.ndarray) else np.float32)
+    return xr.DataTree.from_dict(
+        {"/sweep_0": xr.Dataset({"DBZH": (("azimuth", "range"), values, attrs or {})})}
+    )
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        {"scale_factor": np.array([0.5]), "add_offset": np.array([1.0]), "dtype": "int16"},
+        {"scale_factor": np.array([0.5, 2.0])},
+        {"scale_factor": "abc", "dtype": "weird"},
+        {"scale_factor": 0.5, "add_offset": None},
+    ],
+)
+def test_an_encoding_of_any_kind_is_no_reason_to_fail(tmp_path, encoding):
+    tree = one([1.0, 2.0, 3.5], {"_Undetect": None})
+    tree["sweep_0/DBZH"].encoding = encoding
+    assert compress(tree, tmp_path / "a.zarr", codec="plain", lossless=True).unwrap().gates == 3
+    write_cfradial2(decompress(tmp_path / "a.zarr"), tmp_path / "a.nc")
+
+
+@pytest.mark.parametrize("attrs", [{"scale_factor": "0.5"}, {"scale_factor": np.array([0.5, 0.6])}])
+def test_a_packing_that_is_none_is_named(attrs):
+    with pytest.raises(BadInput, match=r"scale_factor .* is no number .*DBZH"):
+        open_volume(one(np.uint8([1, 2]), attrs))
+
+
+def test_names_are_text(tmp_path):
+    tree = one([1.0, 2.0])
+    for name in (5, ("a", "b")):
+        named = xr.DataTree.from_dict({"/sweep_0": tree["sweep_0"].to_dataset().assign({name: 3.0})})
+        with pytest.raises(BadInput, match="whose name is no text"):
+            compress(named, tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("units", ["seconds since yesterday", "fortnights since 2020-01-01"])
+def test_times_since_no_date_do_not_make_a_store_that_does_not_open(tmp_path, units):
+    tree = one([1.0, 2.0])
+    for name, variable in (("time", ("azimuth", [0.5])), ("XYZ", (("azimuth", "range"), [[1.0, 2.0]]))):
+        ds = tree["sweep_0"].to_dataset().assign({name: variable})
+        ds[name].attrs["units"] = units
+        with pytest.raises(BadInput, match=f"cannot be read as dates .*{units}"):
+            compress(xr.DataTree.from_dict({"/sweep_0": ds}), tmp_path / "a.zarr", codec="plain")
+    dates = tree["sweep_0"].to_dataset().assign(time=("azimuth", np.array(["2020-01-01"], "M8[ns]")))
+    dates["time"].encoding = {"units": units}
+    compress(xr.DataTree.from_dict({"/sweep_0": dates}), tmp_path / "a.zarr", codec="plain").unwrap()
+    assert decompress(tmp_path / "a.zarr")["sweep_0/time"].values[0] == np.datetime64("2020-01-01")
+
+
+@pytest.mark.parametrize(
+    ("name", "attrs"),
+    [
+        ("DBZH", {"dtype": "bool"}),
+        ("DBZH", {"_Encoding": "utf-8"}),
+        ("DBZH", {"coordinates": 5}),
+        ("prt", {"dtype": "bool"}),
+        ("time", {"units": "seconds"}),
+        ("time", {"calendar": "noleap"}),
+    ],
+)
+def test_attributes_that_mean_something_to_xarray_are_named(tmp_path, name, attrs):
+    """Of `dtype` a store said OK whose values were all true; of others, one that did not open."""
+    ds = one([1.0, 2.0])["sweep_0"].to_dataset()
+    ds = ds.assign(prt=("azimuth", [0.5]), time=("azimuth", np.array(["2020-01-01"], "M8[ns]")))
+    ds[name].attrs.update(attrs)
+    with pytest.raises(BadInput, match=f"attribute {next(iter(attrs))} .*{name}"):
+        compress(xr.DataTree.from_dict({"/sweep_0": ds}), tmp_path / "a.zarr", codec="plain")
+
+
+def test_attributes_that_are_arrays_of_no_dimension(tmp_path):
+    compress(one([1.0, 2.0], {"gain": np.array(3)}), tmp_path / "a.zarr", codec="plain").unwrap()
+    assert decompress(tmp_path / "a.zarr")["sweep_0/DBZH"].attrs["gain"] == 3

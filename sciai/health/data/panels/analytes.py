@@ -18,7 +18,7 @@ import yaml
 from sciai.core.errors import BadInput
 from sciai.core.resources import data_dir
 
-__all__ = ["Analyte", "Table", "analyte_of_column", "fold", "load_table", "table"]
+__all__ = ["Analyte", "Table", "analyte_of_column", "fold", "is_loinc", "load_table", "specimen_in", "table"]
 
 _LOINC = re.compile(r"\d{1,6}-\d")
 _JLAC10 = re.compile(r"\d[A-Z]\d{3}(?:\d{4})?(?:[0-9A-Z]*)")
@@ -26,6 +26,13 @@ _FASTING = ("空腹時", "空腹", "fasting", "fasted")
 _RANDOM = ("随時", "食後", "random", "nonfasting", "postprandial", "casual")
 _URINE = ("尿", "尿中", "urine", "u", "随時尿", "urinary")
 _SERUM = ("血清", "血中", "血漿", "血液", "serum", "plasma", "blood", "s", "p")
+_ELSEWHERE = {
+    "urine": r"urine|urinary|尿(?!素|酸)",
+    "CSF": r"csf|cerebro?spinal|cerebral spinal|髄液",
+    "stool": r"stool|feces|faeces|fecal|便",
+    "body fluid": r"(body|pleural|peritoneal|ascitic|synovial|amniotic|pericardial|dialysis) ?fluid|ascites|"
+    r"dialysate|saliva|sweat|semen|sputum|胸水|腹水|関節液|羊水|唾液|透析液|喀痰",
+}
 _QUOTIENT = re.compile(r"\b(ratio|quotient|clearance)\b|比(?!率|重)|クリアランス")
 _PARENTHESES = re.compile(r"[(\[【〔（]([^()\[\]【】〔〕（）]*)[)\]】〕）]")
 
@@ -51,7 +58,7 @@ class Analyte:
         plausible: (low, high) in ``unit``; outside is a typing mistake or another unit.
         cv_within: within-person variation in %, None where no figure was adopted.
         cv_analytical: analytical variation in %, None where ``cv_within`` is None.
-        specimen: "blood" or "urine" ("" for body measures).
+        specimen: "blood", "urine" or "CSF" ("" for body measures).
         fasting: True / False where the column is of fasting / any blood; None where it does not matter.
         language: "ja" where Japanese sheets mean this one and others its namesake; else "".
     unverified: which fields were quoted and not checked at their source.
@@ -186,18 +193,35 @@ class Table:
         if not found and head_found:
             # the parentheses say something else than the head: the head is the name
             found = head_found
+        if any(specimen_in(word) not in ("", "urine") for word in inner):
+            return ()  # the sugar of another fluid is not that of blood
         urine = bool(qualifiers & set(map(fold, _URINE)))
         if urine:
             of_urine = tuple(a for a in found if a.specimen == "urine")
-            return (
-                of_urine or self.names.get("尿" + fold(head), ()) or self.names.get("尿中" + fold(head), ())
-            )
+            name = fold(head)
+            named = (self.names.get(word + name, ()) for word in ("尿", "尿中", "urine"))
+            return of_urine or next((several for several in named if several), ())
         whole = fold(text)
         if any(fold(word) in whole for word in _FASTING) and not any(fold(w) in whole for w in _RANDOM):
             return tuple(a for a in found if a.fasting in (None, True))
         if any(fold(word) in whole for word in _RANDOM):
             return tuple(a for a in found if a.fasting in (None, False))
         return found
+
+
+def is_loinc(code: str) -> bool:
+    """Whether a code has the form of LOINC's."""
+    return _LOINC.fullmatch(code.strip()) is not None
+
+
+def specimen_in(text: str) -> str:
+    """Specimen other than blood that words name; "" where they name none.
+
+    >>> specimen_in("Glucose [Mass/volume] in Urine"), specimen_in("糖(髄液)"), specimen_in("尿酸")
+    ('urine', 'CSF', '')
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return next((name for name, words in _ELSEWHERE.items() if re.search(words, plain)), "")
 
 
 def fold(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 from sciai.core.errors import BadInput
 
-__all__ = ["bare_date", "day_first", "looks_like_date", "parse_date", "year_first"]
+__all__ = ["bare_date", "day_first", "is_month", "looks_like_date", "parse_date", "year_first"]
 
 _ERAS: Final = {
     **dict.fromkeys(("m", "明治"), 1867),
@@ -29,6 +29,10 @@ _YEAR_LAST: Final = re.compile(rf"(\d{{1,2}})[-/.](\d{{1,2}})[-/.](\d{{4}}){_TIM
 _WORDS: Final = re.compile(
     rf"(?:(\d{{1,2}})[\s-]*)?([a-z]{{3,9}})\.?[\s-]*(?:(\d{{1,2}}),?\s+)?(\d{{4}}){_TIME}"
 )
+_MONTH: Final = re.compile(
+    r"(?P<year>(?:19|20)\d{2})(?:-(?=\d{2}$)|年\s*)(?P<month>\d{1,2})月?(?:分)?"
+    r"|(?P<era>明治|大正|昭和|平成|令和)\s*(?P<of>元|\d{1,2})年\s*(?P<in>\d{1,2})月(?:分)?"
+)
 _DIGITS: Final = re.compile(r"((?:19|20)\d{2})([01]\d)([0-3]\d)")
 _SHORT: Final = re.compile(r"'?\d{1,2}([-/.])\d{1,2}\1\d{1,2}")
 
@@ -41,8 +45,20 @@ def looks_like_date(text: str) -> bool:
     """
     plain = _plain(text)
     return any(p.fullmatch(plain) for p in (_YEAR_FIRST, _ERA, _YEAR_LAST, _DIGITS, _SHORT)) or bool(
-        (match := _WORDS.fullmatch(plain)) and match[2][:3] in _MONTHS and (match[1] or match[3])
+        is_month(text) or ((match := _WORDS.fullmatch(plain)) and match[2][:3] in _MONTHS)
     )
+
+
+def is_month(text: str) -> bool:
+    """Whether a cell is a date without a day, which is read as the first of the month.
+
+    >>> is_month("2024年1月"), is_month("2024-01"), is_month("May 2024"), is_month("2024-01-05")
+    (True, True, True, False)
+    """
+    plain = _plain(text)
+    match = _WORDS.fullmatch(plain)
+    words = match is not None and match[2][:3] in _MONTHS and not (match[1] or match[3])
+    return words or _MONTH.fullmatch(plain) is not None
 
 
 def parse_date(text: str, where: str = "") -> dt.date:
@@ -65,6 +81,10 @@ def parse_date(text: str, where: str = "") -> dt.date:
     elif match := _ERA.fullmatch(plain):
         year = _ERAS[match[1]] + (1 if match[2] == "元" else int(match[2]))
         month, day = int(match[3]), int(match[4])
+    elif match := _MONTH.fullmatch(plain):
+        of = 1 if match["of"] == "元" else int(match["of"] or 0)
+        year, day = int(match["year"]) if match["year"] else _ERAS[match["era"]] + of, 1
+        month = int(match["month"] or match["in"])
     elif match := _YEAR_LAST.fullmatch(plain):
         first, second, year = int(match[1]), int(match[2]), int(match[3])
         if first <= 12 and second <= 12 and first != second:

@@ -7,19 +7,24 @@ standard.
 
 from __future__ import annotations
 
-import datetime as dt
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.data.panels.dates import parse_date
-from sciai.health.data.panels.panel import Item
+from sciai.health.data.panels.fhir_values import Heard, items_of, object_in, objects_in
 from sciai.health.data.panels.sheet import Sheet
 
 __all__ = ["sheet_of_bundle"]
 
 _UNUSABLE: Final = {"entered-in-error", "cancelled", "registered"}
+_NOT_FINAL: Final = {"preliminary", "unknown"}
+_NOT_READ: Final = (
+    *("Condition", "MedicationStatement", "MedicationRequest", "MedicationAdministration"),
+    *("AllergyIntolerance", "Procedure", "FamilyMemberHistory", "QuestionnaireResponse"),
+)
 
 
 def sheet_of_bundle(bundle: Mapping[str, Any], file: object) -> Sheet:
@@ -30,7 +35,8 @@ def sheet_of_bundle(bundle: Mapping[str, Any], file: object) -> Sheet:
         file: name of the source, for messages.
 
     Raises:
-        BadInput: another resource, observations of several patients, or no observation at all.
+        BadInput: another resource, observations of several patients or of another one than the bundle's, none
+            with a value, or a field that is not of the form that FHIR gives it.
 
     >>> quantity = {"value": 88, "unit": "umol/L", "system": "http://unitsofmeasure.org", "code": "umol/L"}
     >>> code = {"coding": [{"system": "http://loinc.org", "code": "2160-0"}]}
@@ -38,98 +44,106 @@ def sheet_of_bundle(bundle: Mapping[str, Any], file: object) -> Sheet:
     >>> sheet_of_bundle(one, "a.json").items[0].code
     '2160-0'
     """
+    try:
+        return _sheet(bundle)
+    except BadInput as error:
+        raise BadInput(
+            error.problem, file=error.file or file, field=error.field, unit=error.unit, fix=error.fix
+        ) from None
+
+
+def _sheet(bundle: Mapping[str, Any]) -> Sheet:
     sheet = Sheet()
-    resources = list(_resources(bundle))
-    observations = [r for r in resources if r.get("resourceType") == "Observation"]
+    found = list(_resources(bundle, ""))
+    observations = [r for r, _ in found if r.get("resourceType") == "Observation"]
     if not observations:
         kind = bundle.get("resourceType")
-        raise BadInput(
-            f"a FHIR {kind} without an Observation", file=file, fix="export the laboratory results"
-        )
-    subjects = {str(s) for r in observations if (s := (r.get("subject") or {}).get("reference"))}
-    if len(subjects) > 1:
-        raise BadInput(
-            f"observations of {len(subjects)} patients", file=file, fix="give one patient at a time"
-        )
-    patients = [r for r in resources if r.get("resourceType") == "Patient"]
+        raise BadInput(f"a FHIR {kind} without an Observation", fix="export the laboratory results")
+    _patient(found, observations, sheet)
+    heard, skipped, early = Heard(), 0, 0
+    for number, observation in enumerate(observations):
+        if observation.get("status") in _UNUSABLE:
+            skipped += 1
+            continue
+        early += observation.get("status") in _NOT_FINAL
+        sheet.items += items_of(observation, f"observation {number + 1}", heard)
+    if skipped:
+        said = f"{skipped} observations that were withdrawn or not yet made were left out"
+        sheet.notes.append(Finding("withdrawn", Level.OK, said))
+    if early:
+        said = f"{early} observations are preliminary, or of unknown status: the laboratory may change them"
+        sheet.notes.append(Finding("preliminary", Level.CAUTION, said))
+    sheet.notes += heard.findings()
+    if not sheet.items:
+        said = "; ".join(note.message for note in sheet.notes) or "they are headings without values"
+        raise BadInput(f"none of {len(observations)} observations has a value that can be read: {said}")
+    others = Counter(str(r.get("resourceType")) for r, _ in found)
+    if left := {kind: others[kind] for kind in _NOT_READ if others[kind]}:
+        counts = ", ".join(f"{n} {kind}" for kind, n in left.items())
+        said = f"{counts}: not read; say what is known of illnesses and drugs yourself (dx_..., rx_...)"
+        sheet.notes.append(Finding("not-read", Level.OK, said))
+    sheet.notes += _conformity(observations)
+    return sheet
+
+
+def _resources(resource: Mapping[str, Any], url: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Every resource with the URL of its entry, which references may name."""
+    yield resource, url
+    kind = str(resource.get("resourceType") or "the resource")
+    for inner in objects_in(resource, "contained", kind):
+        yield from _resources(inner, f"#{inner.get('id', '')}")
+    for number, entry in enumerate(objects_in(resource, "entry", kind)):
+        inner = object_in(entry, "resource", f"entry {number + 1}")
+        if inner:
+            yield from _resources(inner, str(entry.get("fullUrl") or ""))
+
+
+def _patient(
+    found: list[tuple[Mapping[str, Any], str]], observations: list[Mapping[str, Any]], sheet: Sheet
+) -> None:
+    """Sex and day of birth of whom the observations are, and of nobody else."""
+    patients = [(r, url) for r, url in found if r.get("resourceType") == "Patient"]
+    names = {url: str(r.get("id") or url) for r, url in patients if url}
+    whose = {key for o in observations if (key := _subject(o, names))}
+    for kind in ("reference", "identifier", "display"):
+        if (several := sum(own == kind for own, _ in whose)) > 1:
+            raise BadInput(f"observations of {several} patients", fix="give one patient at a time")
+        if several:
+            break  # a reference tells apart what names alone may not
+    subject = next((key for own, key in whose if own == "reference"), None)
     if len(patients) > 1:
-        patients = [r for r in patients if any(s.endswith(f"/{r.get('id')}") for s in subjects)]
+        patients = [(r, url) for r, url in patients if subject in (str(r.get("id")), url)]
         if len(patients) != 1:
             problem = "several patients, and the observations do not say whose they are"
-            raise BadInput(problem, file=file, field="subject", fix="give one patient at a time")
-    for patient in patients:
+            raise BadInput(problem, field="subject", fix="give one patient at a time")
+    for patient, url in patients:
+        if subject is not None and subject not in (str(patient.get("id")), url):
+            if not subject.startswith("urn:") and patient.get("id"):
+                problem = "the observations are of another patient than the one in the bundle"
+                raise BadInput(
+                    problem, field="subject", fix="export them with their own patient, or with none"
+                )
+            said = "which patient the observations mean cannot be told: taken as the only one in the bundle"
+            sheet.notes.append(Finding("whose", Level.CAUTION, said))
         if patient.get("gender") in ("male", "female"):
             sheet.person["sex"] = patient["gender"]
         if patient.get("birthDate"):
             born = str(patient["birthDate"])
             # a year alone is allowed; the middle of it is at most half a year off
-            sheet.birth = parse_date(born if len(born) == 10 else f"{born[:4]}-07-01", "birthDate")
-    skipped = 0
-    for number, observation in enumerate(observations):
-        if observation.get("status") in _UNUSABLE:
-            skipped += 1
-            continue
-        sheet.items += _items(observation, f"observation {number + 1}")
-    if skipped:
-        said = f"{skipped} observations that were withdrawn or not yet made were left out"
-        sheet.notes.append(Finding("withdrawn", Level.OK, said))
-    sheet.notes += _conformity(observations)
-    return sheet
+            middle = {4: f"{born}-07-01", 7: f"{born}-15"}.get(len(born), born)
+            sheet.birth = parse_date(middle, "birthDate")
 
 
-def _resources(resource: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield resource
-    for inner in resource.get("contained") or ():
-        yield from _resources(inner)
-    for entry in resource.get("entry") or ():
-        if isinstance(entry.get("resource"), Mapping):
-            yield from _resources(entry["resource"])
-
-
-def _items(observation: Mapping[str, Any], where: str) -> Iterator[Item]:
-    date = _date(observation, where)
-    for part in (observation, *(observation.get("component") or ())):
-        concept = part.get("code") or {}
-        codings = concept.get("coding") or []
-        label = concept.get("text") or next((c["display"] for c in codings if c.get("display")), "")
-        loinc = next((str(c.get("code", "")) for c in codings if "loinc" in str(c.get("system", ""))), "")
-        other = next((str(c.get("code", "")) for c in codings), "")
-        quantity = part.get("valueQuantity")
-        if quantity and quantity.get("value") is not None:
-            text: str | float = f"{quantity.get('comparator', '')}{quantity['value']}"
-            unit = str(quantity.get("code") or quantity.get("unit") or "")
-        elif part.get("valueString") is not None or part.get("valueCodeableConcept"):
-            text = str(part.get("valueString") or (part["valueCodeableConcept"].get("text") or ""))
-            unit = ""
-        elif part.get("valueInteger") is not None:
-            text, unit = float(part["valueInteger"]), ""
-        else:
-            continue  # a heading over its components, or a value that is absent for a stated reason
-        yield Item(label or loinc or other, text, where, loinc or other, date, unit, _range(part))
-
-
-def _date(observation: Mapping[str, Any], where: str) -> dt.date | None:
-    period = observation.get("effectivePeriod") or {}
-    found = {
-        "effectiveDateTime": observation.get("effectiveDateTime"),
-        "effectiveInstant": observation.get("effectiveInstant"),
-        "effectivePeriod": period.get("start"),
-        "issued": observation.get("issued"),
-    }
-    field, text = next(((field, text) for field, text in found.items() if text), ("", ""))
-    return parse_date(str(text)[:10], f"{where}, {field}") if text else None
-
-
-def _range(part: Mapping[str, Any]) -> str:
-    for found in part.get("referenceRange") or ():
-        low, high = (found.get("low") or {}).get("value"), (found.get("high") or {}).get("value")
-        if low is not None and high is not None:
-            return f"{low}-{high}"
-        if low is not None or high is not None:
-            return f">={low}" if high is None else f"<={high}"
-        if found.get("text"):
-            return str(found["text"])
-    return ""
+def _subject(observation: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, str] | None:
+    """Whom an observation names, and how; the same person may be named by a short and a full address."""
+    subject = object_in(observation, "subject", "an observation")
+    reference = str(subject.get("reference") or "").split("/_history/")[0]
+    if reference:
+        return "reference", names.get(reference) or reference.rsplit("/", 1)[-1].lstrip("#")
+    identifier = object_in(subject, "identifier", "subject")
+    if identifier.get("value"):
+        return "identifier", f"{identifier.get('system', '')}|{identifier['value']}"
+    return ("display", str(subject["display"])) if subject.get("display") else None
 
 
 def _conformity(observations: list[Mapping[str, Any]]) -> Iterator[Finding]:

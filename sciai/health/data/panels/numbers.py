@@ -10,7 +10,7 @@ from typing import Final
 
 from sciai.core.errors import BadInput
 
-__all__ = ["Number", "parse_number"]
+__all__ = ["Number", "is_sign", "parse_number"]
 
 _MISSING: Final = frozenset(
     word
@@ -28,6 +28,9 @@ _FLAGS: Final = frozenset(
     word
     for line in ("h l hh ll high low a n b h* l* (h) (l)", "↑ ↓ * ! + 高 低 正常 異常")
     for word in line.split(" ")
+)
+_SIGN: Final = re.compile(
+    r"\(?[-+±]{1,3}\)?|\d?\(?\+{1,4}\)?|\d\+|陰性|陽性|negative|positive|neg|pos|trace|normal|正常"
 )
 _NUMBER: Final = re.compile(
     r"(?P<sign>[<>≦≧≤≥]=?)?\s*"
@@ -56,6 +59,15 @@ class Number:
     sign: str = ""
     unit: str = ""
     flag: str = ""
+
+
+def is_sign(text: str) -> bool:
+    """Whether a result is a sign or word of a test that has no number: "(-)", "1+", "negative".
+
+    >>> is_sign("(±)"), is_sign("Negative"), is_sign("5.1")
+    (True, True, False)
+    """
+    return _SIGN.fullmatch(unicodedata.normalize("NFKC", text).strip().casefold()) is not None
 
 
 def parse_number(text: str | float | int) -> Number | None:

@@ -18,6 +18,7 @@ _SEXES: Final = {
     **dict.fromkeys(("f", "female", "woman", "w", "女", "女性", "2"), "F"),
     **dict.fromkeys(("m", "male", "man", "男", "男性", "1"), "M"),
 }
+_OLDEST: Final = 120
 _UNSAID: Final = frozenset(("", "unknown", "u", "other", "不明", "未記入", "その他", "na", "n/a", "?"))
 
 
@@ -73,7 +74,11 @@ def _age_on(sheet: Sheet, date: dt.date | None, last: dt.date | None, name: obje
         return None
     if sheet.birth is not None:
         had = (date.month, date.day) >= (sheet.birth.month, sheet.birth.day)
-        return float(date.year - sheet.birth.year - (not had))
+        years = date.year - sheet.birth.year - (not had)
+        if not 0 <= years <= _OLDEST:
+            problem = f"the date of birth makes the person {years} years old on {date}"
+            raise BadInput(problem, file=name, field="date of birth", unit="years", fix="correct either date")
+        return float(years)
     if sheet.ages:
         # a line without an age: as much older or younger as the visit is later or earlier
         near = min(sheet.ages, key=lambda day: abs(day - date))
@@ -91,7 +96,7 @@ def _age(text: object, name: object) -> float:
         number = parse_number(plain)
     except BadInput:
         number = None
-    if number is None or not 0 <= number.value <= 120:
+    if number is None or not 0 <= number.value <= _OLDEST:
         raise BadInput(
             f"{text!r} is not an age", file=name, field="age", unit="years", fix="give whole years"
         )

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
-from sciai.health.data.panels.analytes import Analyte, fold, table
+from sciai.health.data.panels.analytes import Analyte, fold, is_loinc, table
 from sciai.health.data.panels.doubles import without_doubles
-from sciai.health.data.panels.numbers import Number, parse_number
+from sciai.health.data.panels.numbers import Number, is_sign, parse_number
 from sciai.health.data.panels.panel import Item, Panel, Reading, Unknown
 from sciai.health.data.panels.person import parse_sex, person_on
 from sciai.health.data.panels.sheet import JAPANESE, Sheet, apart_from_unit, items_of_rows
+from sciai.health.data.panels.si import Bare, as_the_rest
 from sciai.health.data.panels.sources import of_frame, of_json, of_mapping
 from sciai.health.data.panels.text import decode, read_bytes, rows_of_text
+from sciai.health.data.panels.unit_words import measures
 from sciai.health.data.panels.units import convert, guess_unit, parse_quantity, parse_unit
 
 if TYPE_CHECKING:
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["parse_sex", "read_panels"]
 
-_WORDS_ONLY: Final = re.compile(
-    r"\(?[-+±]{1,3}\)?|\d?\(?\+{1,4}\)?|\d\+|陰性|陽性|negative|positive|neg|pos|trace|normal|正常"
-)
 _PRESSURE: Final = re.compile(r"(血圧値?|bp|bloodpressure)([1-3](回目|st|nd|rd)?|(1st|2nd|3rd)reading)?")
 
 
@@ -43,7 +42,8 @@ def read_panels(
 
     Args:
         source: a CSV or FHIR R4 (JSON) file, a FHIR bundle as a mapping, a mapping of test -> value (or
-            date -> such a mapping), or a DataFrame laid out as one of the CSV layouts. Panels pass through.
+            ``{"value": 20, "unit": "U/L"}``; or date -> such a mapping), or a DataFrame laid out as one of
+            the CSV layouts. Panels pass through.
         fasting: whether blood was taken fasting, where the sheet does not say; None: not known, read as not.
 
     Returns:
@@ -98,6 +98,7 @@ def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
             "Names in English or Japanese, LOINC or JLAC10 codes: see `sciai health columns`"
         )
         raise BadInput(f"no known test; found {seen}", file=name, fix=fix)
+    sheet.notes += _unknown_codes(sheet.items, found)
     state, said = _fasting(fasting, list(found.values()))
     units = _units_of_rows(sheet.items, language)
     by_date: dict[dt.date | None, list[Item]] = {}
@@ -133,7 +134,7 @@ def _unit_behind(item: Item) -> Item:
     if both is None or item.unit or _look_up(item):
         return item
     named = replace(item, label=both[0], unit=both[1])
-    return named if any(_measures(both[1], analyte) for analyte in _look_up(named)) else item
+    return named if any(measures(both[1], analyte) for analyte in _look_up(named)) else item
 
 
 def _pressures(item: Item) -> Sequence[Item]:
@@ -152,6 +153,18 @@ def _look_up(item: Item) -> tuple[Analyte, ...]:
     if item.code and (found := table().of_code(item.code)):
         return found
     return table().find(item.label)
+
+
+def _unknown_codes(items: Sequence[Item], found: Mapping[int, tuple[Analyte, ...]]) -> Iterable[Finding]:
+    """Tests whose LOINC code is not known, though their name is: a code tells the specimen."""
+    named = [
+        f"{item.label} ({item.code})"
+        for item in items
+        if is_loinc(item.code) and not table().of_code(item.code) and any(a.modelled for a in found[id(item)])
+    ]
+    if named:
+        said = f"read by name, as their LOINC code is not known here: {', '.join(dict.fromkeys(named))}"
+        yield Finding("unknown-code", Level.CAUTION, f"{said}; leave out what is not of blood")
 
 
 def _fasting(given: bool | None, found: Iterable[tuple[Analyte, ...]]) -> tuple[bool, Finding | None]:
@@ -183,7 +196,7 @@ def _choose(found: tuple[Analyte, ...], item: Item, fasting: bool, language: str
     number = _number_or_none(item.text)
     unit = (number.unit if number else "") or item.unit
     if unit:
-        fits = [a for a in found if _measures(unit, a)]
+        fits = [a for a in found if measures(unit, a)]
         return fits[0] if fits else found[0]
     if number is not None:
         for analyte in found:
@@ -193,14 +206,6 @@ def _choose(found: tuple[Analyte, ...], item: Item, fasting: bool, language: str
             if finding is None and (low or 0) / 2 <= value <= (high or analyte.plausible[1]) * 2:
                 return analyte
     return found[0]
-
-
-def _measures(unit: str, analyte: Analyte) -> bool:
-    try:
-        convert(1.0, parse_unit(unit, analyte), analyte)
-    except BadInput:
-        return False
-    return True
 
 
 def _number_or_none(text: str | float) -> Any:
@@ -223,7 +228,7 @@ def _units_of_rows(items: Sequence[Item], language: str) -> dict[tuple[str, str]
         number = _number_or_none(item.text)
         if number is not None and not item.unit and not number.unit:
             rows.setdefault((item.label, item.where.split(",")[0]), []).append((item, number))
-    guessed: dict[tuple[str, str], tuple[str, Finding | None]] = {}
+    bare: dict[tuple[str, str], Bare] = {}
     for key, cells in rows.items():
         found = _look_up(cells[0][0])
         if found:
@@ -233,16 +238,22 @@ def _units_of_rows(items: Sequence[Item], language: str) -> dict[tuple[str, str]
             if not unit and not sizes:
                 unit = found[0].usual.get(language, found[0].unit)
             ends = _ends(cells[0][0].range)
-            guessed[key] = (
-                (unit, None) if unit else guess_unit(sizes[(len(sizes) - 1) // 2], found[0], language, ends)
-            )
-    return guessed
+            size = sizes[(len(sizes) - 1) // 2] if sizes else None
+            guess = (unit, None) if unit or size is None else guess_unit(size, found[0], language, ends)
+            bare[key] = Bare(found[0], size, guess, sure=bool(unit) or any(end is not None for end in ends))
+    others = (
+        (found[0], unit)
+        for item in items
+        if (unit := item.unit or getattr(_number_or_none(item.text), "unit", ""))
+        and (found := _look_up(item))
+    )
+    return as_the_rest(bare, others)
 
 
 def _unit_in(label: str, analyte: Analyte) -> str:
     """A unit in the name of the test, as in "LDL (mg/dL)"."""
     for inside in re.findall(r"[(\[]([^()\[\]]+)[)\]]", unicodedata.normalize("NFKC", label)):
-        if _measures(inside, analyte):
+        if measures(inside, analyte):
             return parse_unit(inside, analyte)
     return ""
 
@@ -259,7 +270,7 @@ def _read(
         "written": written,
         "where": item.where,
     }
-    words = isinstance(item.text, str) and _WORDS_ONLY.fullmatch(item.text.strip().casefold())
+    words = isinstance(item.text, str) and is_sign(item.text)
     if analyte.column is None:
         # not modelled: keep what is a number, never fail on it
         number = _plain_number(item.text)
@@ -339,6 +350,7 @@ def _notes(
         if r.used
         and r.column
         and r.value is not None
+        and not any(f.check == "unit-guess" for f in r.findings)
         and not _has_unit(next(i for i in items if i.label == r.label))
     ]
     if bare:

@@ -16,10 +16,18 @@ from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.data.panels.about import about_person, apart, holds, is_number, one_person
 from sciai.health.data.panels.analytes import Analyte, table
-from sciai.health.data.panels.dates import bare_date, day_first, looks_like_date, parse_date, year_first
+from sciai.health.data.panels.dates import (
+    bare_date,
+    day_first,
+    is_month,
+    looks_like_date,
+    parse_date,
+    year_first,
+)
 from sciai.health.data.panels.panel import Item
+from sciai.health.data.panels.sections import specimens_named
 from sciai.health.data.panels.text import Rows
-from sciai.health.data.panels.units import parse_unit
+from sciai.health.data.panels.unit_words import is_unit
 
 __all__ = ["JAPANESE", "Sheet", "apart_from_unit", "items_of_rows"]
 
@@ -60,7 +68,7 @@ def items_of_rows(rows: Rows, numbers: Sequence[int], file: object) -> Sheet:
     Raises:
         BadInput: two columns for one date, several rows without dates, or nothing that looks like results.
     """
-    rows = [apart(row) for row in rows]
+    rows = specimens_named([apart(row) for row in rows])
     width = max((len(row) for row in rows), default=0)
     rows = [row + [""] * (width - len(row)) for row in rows]
     sheet = Sheet(japanese=any(JAPANESE.search(cell) for row in rows for cell in row))
@@ -70,6 +78,9 @@ def items_of_rows(rows: Rows, numbers: Sequence[int], file: object) -> Sheet:
     if order is not None:
         rows = [[year_first(cell, order) for cell in row] for row in rows]
     about_person(rows, sheet)
+    if months := dict.fromkeys(cell for row in rows for cell in row if is_month(cell)):
+        said = f"dates without a day ({', '.join(months)}) are read as the first of the month"
+        sheet.notes.append(Finding("date", Level.OK, said))
     try:
         _read(rows, numbers, sheet, file)
     except BadInput as error:
@@ -95,11 +106,11 @@ def _read(rows: Rows, numbers: Sequence[int], sheet: Sheet, file: object) -> Non
 
 
 def _known(label: str) -> tuple[Analyte, ...]:
-    if "/" in label and _is_unit(label):
+    if "/" in label and is_unit(label):
         return ()  # the mg of mg/dL is no magnesium
     found = table().find(label) if label else ()
     both = None if found else apart_from_unit(label)
-    return table().find(both[0]) if both and _is_unit(both[1]) else found
+    return table().find(both[0]) if both and is_unit(both[1]) else found
 
 
 def apart_from_unit(label: str) -> tuple[str, str] | None:
@@ -271,7 +282,7 @@ def _read_across(rows: Rows, numbers: Sequence[int], start: int, sheet: Sheet, f
         for n, row in below
         if (n, row) not in visits
         for place, cell in enumerate(row)
-        if _is_unit(cell)
+        if is_unit(cell)
     }
     one_person(head, [row for _, row in visits], file)
     birth = next((p for p, cell in enumerate(head) if holds(cell, "birth")), None)
@@ -317,7 +328,7 @@ def _read_pairs(rows: Rows, numbers: Sequence[int], sheet: Sheet) -> None:
         value = next(((p, c) for p, c in own if is_number(c)), own[0] if own else None)
         if value is None or looks_like_date(value[1]):
             continue
-        unit = next((c for p, c in cells if p != value[0] and _is_unit(c)), "")
+        unit = next((c for p, c in cells if p != value[0] and is_unit(c)), "")
         after = [c for p, c in own if p > value[0] and c != unit and any(d.isdigit() for d in c)]
         printed = next((row[p] for p in ranges if row[p]), after[0] if after else "")
         if any(is_number(c) and c[:1] not in "<>≦≧≤≥" for c in after):
@@ -374,13 +385,3 @@ def _single_date(rows: Rows) -> dt.date | None:
                 if looks_like_date(cell):
                     return parse_date(cell)
     return None
-
-
-def _is_unit(cell: str) -> bool:
-    if not cell or cell[0].isdigit():
-        return False
-    try:
-        parse_unit(cell)
-    except BadInput:
-        return False
-    return True

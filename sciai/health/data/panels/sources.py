@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ __all__ = ["of_frame", "of_json", "of_mapping"]
 
 
 def of_mapping(source: Mapping[str, Any]) -> Sheet:
-    """A FHIR resource, a mapping of test -> value, or of date -> such a mapping."""
+    """A FHIR resource, a mapping of test -> value (or value, unit, range), or of date -> such a mapping."""
     if "resourceType" in source:
         from sciai.health.data.panels.fhir import sheet_of_bundle
 
@@ -27,10 +28,15 @@ def of_mapping(source: Mapping[str, Any]) -> Sheet:
     sheet = Sheet()
     for key, value in source.items():
         label = str(key)
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and any(holds(str(inner), "value", "unit") for inner in value):
+            _add_parts(sheet, label, value)
+        elif isinstance(value, Mapping):
             date = parse_date(label, "key of the mapping")
             for inner, cell in value.items():
-                _add(sheet, str(inner), cell, date)
+                if isinstance(cell, Mapping):
+                    _add_parts(sheet, str(inner), cell, date)
+                else:
+                    _add(sheet, str(inner), cell, date)
         else:
             _add(sheet, label, value, None)
     return sheet
@@ -44,6 +50,25 @@ def _add(sheet: Sheet, label: str, value: Any, date: dt.date | None) -> None:
     else:
         text = value if isinstance(value, str | float | int) else str(value)
         sheet.items.append(Item(label, text, f"key {label!r}", date=date))
+
+
+def _add_parts(sheet: Sheet, label: str, parts: Mapping[str, Any], date: dt.date | None = None) -> None:
+    """One test as ``{"value": 20, "unit": "U/L", "range": "13-30", "date": ...}``."""
+    found = {
+        kind: cell
+        for kind in ("value", "unit", "range", "date")
+        for key, cell in parts.items()
+        if holds(str(key), kind) and not _missing(cell)
+    }
+    if "date" in found:
+        date = parse_date(str(found["date"]), f"key {label!r}")
+    if "value" in found:
+        before = len(sheet.items)
+        _add(sheet, label, found["value"], date)
+        sheet.items[before:] = [
+            replace(item, unit=str(found.get("unit", "")), range=str(found.get("range", "")))
+            for item in sheet.items[before:]
+        ]
 
 
 def _missing(value: Any) -> bool:

@@ -16,7 +16,7 @@ from sciai.health.data.encodings import encoding_of, said_of
 __all__ = ["Rows", "decode", "read_bytes", "rows_of_text"]
 
 Rows = list[list[str]]
-_COMMA: Final = re.compile(r"[<>]?\d+,\d{1,2}(?!\d)")  # 13,5: no thousands are written so
+_COMMA: Final = re.compile(r"[<>]?(\d+,\d{1,2}|0,\d+)(?!\d)")  # 13,5 and 0,912: no thousands are written so
 
 
 def decode(data: bytes, file: object) -> tuple[str, Finding | None]:

@@ -27,7 +27,7 @@ from sciai.core.resources import data_dir
 from sciai.health.data.panels.analytes import Analyte, analyte_of_column, table
 from sciai.health.data.panels.numbers import Number, parse_number
 
-__all__ = ["Quantity", "convert", "guess_unit", "parse_quantity", "parse_unit"]
+__all__ = ["Quantity", "convert", "guess_unit", "is_expected", "parse_quantity", "parse_unit"]
 
 _NEAR_ENOUGH: Final = 2.0
 _FAMILY: Final = {
@@ -82,6 +82,10 @@ def parse_unit(text: str, analyte: Analyte | None = None) -> str:
     if analyte is not None:
         dimensions = set(_dimensions(analyte))
         found = [unit for unit in found if _units()[unit][0] in dimensions] or found
+    if not found and "{" in plain:
+        # an annotation, such as 10*3/uL{Platelets}, says what is counted and changes nothing (UCUM, 2.3)
+        bare = re.sub(r"\{[^{}]*\}", "", text)
+        return parse_unit(bare, analyte)
     if not found:
         known = [*_units(), *_spellings()]
         near = difflib.get_close_matches(plain, [k.casefold() for k in known], 1)
@@ -204,9 +208,9 @@ def guess_unit(
             return fits[0], Finding(
                 "unit-guess", Level.CAUTION, f"{message}. Write the unit to be sure", analyte.key
             )
-    if _expected(convert(value, usual, analyte), analyte):
+    if is_expected(convert(value, usual, analyte), analyte):
         return usual, None
-    fits = [u for u in others if _expected(convert(value, u, analyte), analyte)]
+    fits = [u for u in others if is_expected(convert(value, u, analyte), analyte)]
     possible = _possible(convert(value, usual, analyte), analyte)
     if not fits:
         return usual, None
@@ -276,7 +280,7 @@ def _suspicions(analyte: Analyte, raw: float, ucum: str, value: float) -> Iterat
     meant = [
         (unit, other)
         for unit in _candidates(analyte)
-        if not _same(unit, ucum, analyte) and _expected(other := convert(raw, unit, analyte), analyte)
+        if not _same(unit, ucum, analyte) and is_expected(other := convert(raw, unit, analyte), analyte)
     ]
     question = ""
     if meant:
@@ -291,13 +295,19 @@ def _suspicions(analyte: Analyte, raw: float, ucum: str, value: float) -> Iterat
             yield Finding("unit-suspicion", Level.REFUSE, f"{said}; {question}", where)
         else:
             yield Finding("implausible", Level.REFUSE, f"{said}; check the number and its unit", where)
-    elif meant and analyte.reference and not _expected(value, analyte, wide=5.0):
+    elif meant and analyte.reference and not is_expected(value, analyte, wide=5.0):
         said = f"{analyte.en} of {raw:g} {ucum} is far from usual; {question} It was used as written"
         yield Finding("unit-suspicion", Level.CAUTION, said, where)
 
 
-def _expected(value: float, analyte: Analyte, wide: float = _NEAR_ENOUGH) -> bool:
-    """Near the reference range of either sex; where there is none, merely possible."""
+def is_expected(value: float, analyte: Analyte, wide: float = _NEAR_ENOUGH) -> bool:
+    """Whether a value is near the reference range of either sex; where there is none, merely possible.
+
+    Args:
+        value: in the analyte's own unit.
+        analyte: the test.
+        wide: how many times beyond the ends counts as near.
+    """
     low, high = analyte.range_of()
     if low is None and high is None:
         return _possible(value, analyte)
@@ -338,7 +348,7 @@ def _printed(analyte: Analyte) -> set[str]:
 def _ordinary(value: float, unit: str, analyte: Analyte) -> bool:
     """Near the reference range; on a scale with another zero (HbA1c in mmol/mol) ratios reach too far."""
     _, offset = analyte.units.get(unit, (1.0, 0.0))
-    return _expected(convert(value, unit, analyte), analyte, 1.25 if offset else _NEAR_ENOUGH)
+    return is_expected(convert(value, unit, analyte), analyte, 1.25 if offset else _NEAR_ENOUGH)
 
 
 def _same(one: str, other: str, analyte: Analyte) -> bool:

@@ -172,3 +172,33 @@ def test_what_was_measured_on_another_date_only_is_said(tmp_path: Path) -> None:
     panels = read_panels(_sheet(tmp_path, "test,2024-01-05,2024-04-05\nLDL,140,131\nHbA1c,5.5,\n"))
     assert "hba1c: measured on another date only" in " ".join(f.message for f in latest(panels).findings)
     assert not [f for f in latest(panels, "2024-01-05").findings if f.check == "other-date"]
+
+
+def test_a_mapping_may_hold_value_and_unit_of_each_test() -> None:
+    one = {
+        "AST": {"value": 20, "unit": "U/L", "range": "13-30"},
+        "creatinine": {"value": 88.4, "unit": "umol/L"},
+    }
+    panel = read_panels(one)[0]
+    assert panel.values == {"ast": 20, "creatinine": pytest.approx(1.0, abs=1e-3)}
+    assert panel.readings[0].range == (13, 30)
+    dated = read_panels({"2024-01-02": {"AST": {"value": 20, "unit": "U/L"}}, "2024-02-02": {"AST": 22}})
+    assert [p.values for p in dated] == [{"ast": 20}, {"ast": 22}]
+
+
+@pytest.mark.parametrize(
+    "heads", ["2024年1月,2024年2月", "2024-01,2024-02", "Jan 2024,Feb 2024", "令和6年1月,令和6年2月"]
+)
+def test_heads_may_be_months(tmp_path: Path, heads: str) -> None:
+    path = tmp_path / "sheet.csv"
+    path.write_text(f"Test,Unit,{heads}\nAST,U/L,20,25\nALT,U/L,22,24\n", "utf-8")
+    first, second = read_panels(path)
+    assert (str(first.date), str(second.date)) == ("2024-01-01", "2024-02-01")
+    assert (first.values["ast"], second.values["ast"]) == (20, 25)
+    assert any(f.check == "date" and "first of the month" in f.message for f in first.findings)
+
+
+def test_a_comma_behind_a_zero_stands_before_decimals(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.csv"
+    path.write_text("Test;Result;Unit\nCreatinine;0,912;mg/dL\nPotassium;4,125;mmol/L\n", "utf-8")
+    assert read_panels(path)[0].values == {"creatinine": 0.912, "potassium": 4.125}

@@ -1,0 +1,187 @@
+"""Variables of a netCDF file -> texts, times, fields, and what else is said of rays and sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import netCDF4
+import numpy as np
+import xarray as xr
+
+from sciai.core.errors import BadInput
+from sciai.radar.data.build import Array, Field, from_codes, seconds_after
+from sciai.radar.data.text import unicode_of
+from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID
+
+__all__ = ["attributes_in", "field_of", "of_rays", "of_sweep", "scalar_of", "text_of", "times_of"]
+
+
+def text_of(value: Any) -> str:
+    """Text of a string variable, or of an array of characters."""
+    a = np.asarray(value)
+    if a.dtype.kind == "S" and a.dtype.itemsize == 1:
+        a = np.asarray(b"".join(a.ravel().tolist()))
+    item = a.item() if a.ndim == 0 else a.ravel()[0]
+    return unicode_of(item if isinstance(item, bytes) else str(item)).strip("\0 ")
+
+
+def attributes_in(v: Any) -> dict[str, Any]:
+    """Attributes of a variable, a group or a file."""
+    return {k: v.getncattr(k) for k in v.ncattrs()}
+
+
+def scalar_of(nc: Any, names: Iterable[str]) -> float:
+    """First number of the first of these variables that is there; NaN without any."""
+    for n in names:
+        if n in nc.variables:
+            a = np.asarray(nc.variables[n][...]).ravel()
+            if a.size:
+                return float(a[0])
+    return float("nan")
+
+
+def times_of(v: Any) -> Array:
+    """Times of a variable as datetime64[ns]; what is not known is the time they are counted from.
+
+    Raises:
+        BadInput: its units name no date.
+    """
+    attrs = attributes_in(v)
+    unit, _, since = str(attrs.get("units")).partition(" since ")
+    calendar = str(attrs.get("calendar", "standard"))
+    try:
+        start: Any = netCDF4.num2date(
+            np.zeros(1), "seconds since " + since.replace("Z", ""), calendar, only_use_cftime_datetimes=False
+        )
+    except ValueError as e:
+        raise BadInput(
+            f"times in {attrs.get('units')!r}, which names no date",
+            field=v.name,
+            fix="set its units to 'seconds since 2020-02-07T13:00:00Z', with the date of the scan",
+        ) from e
+    factor = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    unit = unit.strip().lower()
+    scale = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}.get(unit) or factor.get(
+        unit[:1], 1.0
+    )
+    values = np.asarray(v[...], np.float64)
+    return seconds_after(
+        str(start[0]).replace(" ", "T")[:26], np.where(np.isfinite(values), values, 0.0) * scale
+    )
+
+
+_PACKING = {
+    "_FillValue",
+    "missing_value",
+    "scale_factor",
+    "add_offset",
+    "coordinates",
+    "valid_range",
+    "valid_min",
+}
+_PACKING |= {"valid_max", "_Undetect", "_Unsigned", "ancillary_variables", "below_threshold", "flag_values"}
+_PACKING |= {"grid_mapping", "flag_meanings_not-CF", "sweep_variables_comment"}
+
+
+def field_of(attrs: dict[str, Any], codes: Array) -> Field:
+    """Decode a variable: fill, missing values, ``_Undetect``, ``below_threshold``, Meteo-France flags."""
+    if str(attrs.get("_Unsigned", "")).lower() == "true" and codes.dtype.kind == "i":
+        codes = codes.view(codes.dtype.str.replace("i", "u"))
+    scale, offset = float(attrs.get("scale_factor", 1.0)), float(attrs.get("add_offset", 0.0))
+    missing = [float(x) for k in ("_FillValue", "missing_value") if k in attrs for x in np.ravel(attrs[k])]
+    if not missing and codes.dtype.str[1:] in ("f4", "f8", "i2", "i4"):
+        # what the library fills unwritten gates with when the file names no fill value
+        missing = [float(netCDF4.default_fillvals[codes.dtype.str[1:]])]
+    below = next((float(np.ravel(attrs[k])[0]) for k in ("_Undetect", "below_threshold") if k in attrs), None)
+    meanings = [m.strip() for m in str(attrs.get("flag_meanings_not-CF", "")).split(";")]
+    if below is None and meanings[0].startswith("value<noise"):
+        # Meteo-France: the first flag value, given in the field's unit, stands for everything under the noise
+        below = round((float(np.ravel(attrs["flag_values"])[0]) - offset) / scale)
+    kept = {
+        k: a for k, a in attrs.items() if k not in _PACKING and isinstance(a, str | int | float | np.number)
+    }
+    if "flag_meanings" in attrs:  # CF: the values are categories, and these say which
+        kept |= {k: np.ravel(attrs[k]).tolist() for k in ("flag_values", "flag_masks") if k in attrs}
+    f = from_codes(
+        codes,
+        scale=scale,
+        offset=offset,
+        below_noise=below,
+        missing=missing[0] if missing else None,
+        attrs=kept,
+    )
+    for extra in missing[1:]:
+        other = from_codes(codes, scale=scale, offset=offset, below_noise=None, missing=extra)
+        invalid = (other.validity != VALID) & (f.validity != BELOW_NOISE)
+        f.validity[invalid], f.values[invalid] = MISSING, np.nan
+    if below is not None and below not in missing:
+        f.comment = None
+    return f
+
+
+_KNOWN = frozenset({"time", "azimuth", "elevation", "range"})
+_KNOWN |= {"ray_n_gates", "ray_start_index", "sweep_start_ray_index", "sweep_end_ray_index"}
+_KNOWN |= {"sweep_number", "sweep_mode", "sweep_fixed_angle", "fixed_angle"}
+_KNOWN |= {"latitude", "longitude", "altitude", "time_coverage_start", "time_coverage_end"}
+_PLACE = frozenset({"latitude", "longitude", "altitude"})
+
+
+def of_rays(group: Any, pick: slice) -> dict[str, xr.Variable]:
+    """What else a file says of each ray: pulses, and where the platform was if it moves.
+
+    Args:
+        group: the file or group of a sweep.
+        pick: rays of the sweep.
+
+    Returns:
+        Numbers over (ray), decoded, by name.
+    """
+    ray = group.variables["azimuth"].dimensions
+    found = {}
+    for name, v in group.variables.items():
+        known = name in _KNOWN and not (name in _PLACE and v.dimensions == ray)
+        if v.dimensions == ray and not known and np.dtype(v.dtype).kind in "fiu":
+            found[name] = _decoded(name, ("ray",), v[pick], attributes_in(v))
+    if "nyquist_velocity" in found and not (found["nyquist_velocity"].values > 0).any():
+        del found["nyquist_velocity"]
+    return found
+
+
+def of_sweep(group: Any, dims: tuple[str, ...] = (), number: int = 0) -> dict[str, xr.Variable]:
+    """What else a file says of a sweep, or of all of them: one number or one text each.
+
+    Args:
+        group: the file, or the group of a sweep.
+        dims: dimensions of what is of sweeps: none in a group of its own.
+        number: the sweep's place where there are such dimensions.
+    """
+    found = {}
+    for name, v in group.variables.items():
+        own = v.dimensions[: len(dims)] == dims
+        if (
+            name in _KNOWN | {"nyquist_velocity"}
+            or not own
+            or len(v.dimensions) - len(dims) > (v.dtype == "S1")
+        ):
+            continue
+        value = v[number] if dims else v[...]
+        if v.dtype is str or np.dtype(v.dtype).kind in "SU":
+            found[name] = xr.Variable((), text_of(value), _plain(attributes_in(v)))
+        elif np.dtype(v.dtype).kind in "fiu":
+            found[name] = _decoded(name, (), value, attributes_in(v))
+    return found
+
+
+def _decoded(name: str, dims: tuple[str, ...], values: Any, attrs: dict[str, Any]) -> xr.Variable:
+    raw = xr.Variable(dims, np.asarray(values), attrs)
+    try:
+        plain = xr.conventions.decode_cf_variable(name, raw, decode_timedelta=False).load()
+    except (KeyError, TypeError, ValueError, OverflowError):  # times since no date stay numbers
+        raw.attrs = {"source_units" if k == "units" else k: a for k, a in attrs.items()}
+        plain = xr.conventions.decode_cf_variable(name, raw, decode_times=False)
+    return xr.Variable(dims, plain.values, _plain(plain.attrs))
+
+
+def _plain(attrs: dict[str, Any]) -> dict[str, Any]:
+    return {k: a for k, a in attrs.items() if k not in (_PACKING - {"flag_values"}) | {"_Encoding", "dtype"}}
