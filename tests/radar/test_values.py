@@ -207,9 +207,11 @@ def test_a_decoded_volume_is_no_original(lossy: Path, tmp_path: Path) -> None:
     write_odim(back, tmp_path / "back.h5")
     back.to_netcdf(tmp_path / "xarray.nc")
     group = xr.open_dataset(lossy, engine="zarr", group="sweep_0")
+    with xr.open_datatree(tmp_path / "xarray.nc") as opened:
+        by_xarray = opened.load()
     for given in (
         *(lossy, back, report, open_volume(lossy), group),
-        *(tmp_path / "back.nc", tmp_path / "back.h5", xr.open_datatree(tmp_path / "xarray.nc")),
+        *(tmp_path / "back.nc", tmp_path / "back.h5", by_xarray),
     ):
         found = said(run(given, tmp_path))
         assert set(found) == {"second_hand"}

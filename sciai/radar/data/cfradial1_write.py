@@ -20,6 +20,7 @@ from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput
 from sciai.radar.data.arguments import path_of
 from sciai.radar.data.build import Array, fields_of
+from sciai.radar.data.one_at_a_time import netcdf_alone
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, attributes, companion, validity_of
 from sciai.radar.data.write import OF_CODES, attributes_of, checked_sweeps, netcdf_file, number_in, pack
 
@@ -109,12 +110,13 @@ def _classic(attrs: Mapping[Any, Any], skip: tuple[str, ...] = ()) -> dict[str, 
 
 def _write_header(nc: Any, volume: xr.DataTree, sweeps: list[xr.Dataset], gates: Array) -> None:
     rays = np.array([ds["time"].size for ds in sweeps])
-    for name, size in (("time", rays.sum()), ("range", gates.size), ("sweep", len(sweeps))):
-        nc.createDimension(name, int(size))
-    nc.createDimension("string_length", _CHARS)
     told = {k: str(volume.attrs.get(k, "")) for k in _TOLD}
     extra = _classic(volume.attrs, ("Conventions", "version", *_TOLD))
-    nc.setncatts({"Conventions": "CF/Radial", "version": "1.4", **told, **extra})
+    with netcdf_alone():
+        for name, size in (("time", rays.sum()), ("range", gates.size), ("sweep", len(sweeps))):
+            nc.createDimension(name, int(size))
+        nc.createDimension("string_length", _CHARS)
+        nc.setncatts({"Conventions": "CF/Radial", "version": "1.4", **told, **extra})
     times = np.concatenate([ds["time"].values for ds in sweeps]).astype("datetime64[ms]")
     start = times.min().astype("datetime64[s]")
     _put(nc, "volume_number", (), np.int32(0))
@@ -213,14 +215,16 @@ def _put(
     attrs: Mapping[str, Any] | None = None,
     fill: Any = None,
 ) -> None:
-    out = nc.createVariable(name, values.dtype, dims, zlib=len(dims) == 2, complevel=4, fill_value=fill)
-    out.set_auto_maskandscale(False)
-    out.setncatts(dict(attrs or {}))
-    out[...] = values
+    with netcdf_alone():
+        out = nc.createVariable(name, values.dtype, dims, zlib=len(dims) == 2, complevel=4, fill_value=fill)
+        out.set_auto_maskandscale(False)
+        out.setncatts(dict(attrs or {}))
+        out[...] = values
 
 
 def _text(nc: Any, name: str, dims: tuple[str, ...], texts: list[str]) -> None:
     chars = (
         np.array([t.encode()[:_CHARS] for t in texts], f"S{_CHARS}").view("S1").reshape(len(texts), _CHARS)
     )
-    nc.createVariable(name, "S1", (*dims, "string_length"))[...] = chars if dims else chars[0]
+    with netcdf_alone():
+        nc.createVariable(name, "S1", (*dims, "string_length"))[...] = chars if dims else chars[0]

@@ -6,7 +6,6 @@ chunks lie; zlib unpacks them (HDF5 file format specification 3.0, filters 1 and
 
 from __future__ import annotations
 
-import io
 import sys
 import zlib
 from collections.abc import Callable
@@ -17,72 +16,52 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Inflater"]
+__all__ = ["chunk_reader"]
 
 _DEFLATE, _SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
 _MOST = 64  # chunks of a variable: looking each up takes longer, the more there are
 
 
-class Inflater:
-    """Finds the chunks of a file's variables.
+def chunk_reader(found: h5py.h5d.DatasetID, data: bytes) -> Callable[[], NDArray[Any]] | None:
+    """What gives a whole variable when called, on any thread; None where the library has to read it.
+
+    The result is what the library would give, bit for bit.
 
     Args:
-        data: the whole file.
+        found: the variable, in an open file.
+        data: that whole file.
     """
-
-    def __init__(self, data: bytes) -> None:
-        self._data = memoryview(data)
-        try:
-            self._file: Any = h5py.File(io.BytesIO(data), "r")
-            if self._file.userblock_size:
-                self._file = None
-        except OSError:  # netCDF-3
-            self._file = None
-
-    def reader(self, path: str) -> Callable[[], NDArray[Any]] | None:
-        """What gives the whole variable when called, on any thread; None where the library has to read it.
-
-        The result is what the library would give, bit for bit.
-
-        Args:
-            path: ``/sweep_0/DBZH``.
-        """
-        if self._file is None or sys.byteorder != "little":
+    if sys.byteorder != "little":
+        return None
+    plist = found.get_create_plist()
+    if plist.get_layout() != h5py.h5d.CHUNKED:
+        return None
+    dtype, shape, chunk = found.dtype, found.shape, plist.get_chunk()
+    if dtype.kind not in "iuf" or not dtype.isnative or dtype.itemsize > 8:
+        return None
+    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    if filters not in ([_DEFLATE], [_SHUFFLE, _DEFLATE]):
+        return None
+    starts = list(product(*(range(0, n, c) for n, c in zip(shape, chunk, strict=True))))
+    if not 0 < len(starts) == found.get_num_chunks() <= _MOST:
+        return None  # chunks that were never written hold the fill value
+    view, pieces = memoryview(data), []
+    for i in range(len(starts)):
+        info = found.get_chunk_info(i)
+        if info.filter_mask:
             return None
-        try:
-            # as `self._file[path]`, without what h5py wraps around it: that takes longer than all the rest
-            found = h5py.h5d.open(self._file.id, path.encode())
-        except (KeyError, ValueError, OSError, RuntimeError):  # not there, or no dataset
-            return None
-        plist = found.get_create_plist()
-        if plist.get_layout() != h5py.h5d.CHUNKED:
-            return None
-        dtype, shape, chunk = found.dtype, found.shape, plist.get_chunk()
-        if dtype.kind not in "iuf" or not dtype.isnative or dtype.itemsize > 8:
-            return None
-        filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
-        if filters not in ([_DEFLATE], [_SHUFFLE, _DEFLATE]):
-            return None
-        starts = list(product(*(range(0, n, c) for n, c in zip(shape, chunk, strict=True))))
-        if not 0 < len(starts) == found.get_num_chunks() <= _MOST:
-            return None  # chunks that were never written hold the fill value
-        pieces = []
-        for i in range(len(starts)):
-            info = found.get_chunk_info(i)
-            if info.filter_mask:
-                return None
-            pieces.append((info.chunk_offset, self._data[info.byte_offset : info.byte_offset + info.size]))
+        pieces.append((info.chunk_offset, view[info.byte_offset : info.byte_offset + info.size]))
 
-        def read() -> NDArray[Any]:
-            out = np.empty(shape, dtype)
-            for start, packed in pieces:
-                block = _unpacked(packed, chunk, dtype, len(filters) > 1)
-                ends = [min(s + c, n) for s, c, n in zip(start, chunk, shape, strict=True)]
-                place = tuple(slice(s, e) for s, e in zip(start, ends, strict=True))
-                out[place] = block[tuple(slice(0, e - s) for s, e in zip(start, ends, strict=True))]
-            return out
+    def read() -> NDArray[Any]:
+        out = np.empty(shape, dtype)
+        for start, packed in pieces:
+            block = _unpacked(packed, chunk, dtype, len(filters) > 1)
+            ends = [min(s + c, n) for s, c, n in zip(start, chunk, shape, strict=True)]
+            place = tuple(slice(s, e) for s, e in zip(start, ends, strict=True))
+            out[place] = block[tuple(slice(0, e - s) for s, e in zip(start, ends, strict=True))]
+        return out
 
-        return read
+    return read
 
 
 def _unpacked(

@@ -1,14 +1,14 @@
 """CfRadial 1, CfRadial 2 / FM301 and IMD (IRIS export) netCDF readers.
 
-Read with netCDF4 directly: companions and flags that tell noise from missing are kept, which xradar does
-not do, and
-xradar does not know the IMD layout (one sweep per file).
+Not through xradar: companions and flags that tell noise from missing are kept here, and it does not know the
+IMD layout (one sweep per file).
 
 Sources: CfRadial 1.4 and 2.1 documents (EOL/NCAR); WMO FM 301-2022; attributes of the files themselves.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -19,7 +19,8 @@ import xarray as xr
 
 from sciai.core.errors import BadInput
 from sciai.radar.data.build import Array, Field, Sweep, sweep_dataset, volume_tree
-from sciai.radar.data.inflate import Inflater
+from sciai.radar.data.hdf5_view import netcdf4_file
+from sciai.radar.data.inflate import chunk_reader
 from sciai.radar.data.loops import settle
 from sciai.radar.data.memory import hand_back
 from sciai.radar.data.netcdf_values import (
@@ -31,6 +32,7 @@ from sciai.radar.data.netcdf_values import (
     text_of,
     times_of,
 )
+from sciai.radar.data.one_at_a_time import netcdf_alone
 from sciai.radar.data.validity import MISSING, SUFFIX, VALID, is_companion
 
 _SOME = 16  # sweeps after which memory that reading them has left is handed back
@@ -46,14 +48,22 @@ def read_netcdf(data: bytes, name: str) -> xr.DataTree:
     Raises:
         BadInput: not one of these layouts, or no field in it.
     """
-    with netCDF4.Dataset("memory.nc", memory=data) as nc:
+    if data[:3] != b"CDF":
+        with contextlib.suppress(OSError), netcdf4_file(data) as nc:
+            return _volume(nc, name, data)
+    # netCDF-3, or chunks packed in a way that only the library knows
+    with netcdf_alone(), netCDF4.Dataset("memory.nc", memory=data) as nc:
         nc.set_auto_maskandscale(False)
-        if any(g.startswith("sweep") for g in nc.groups):
-            return _cfradial2(nc, name, Inflater(data))
-        if "radialAzim" in nc.variables:
-            return _imd(nc, name)
-        if "sweep_start_ray_index" in nc.variables and "range" in nc.variables:
-            return _cfradial1(nc, name)
+        return _volume(nc, name, None)
+
+
+def _volume(nc: Any, name: str, data: bytes | None) -> xr.DataTree:
+    if any(g.startswith("sweep") for g in nc.groups):
+        return _cfradial2(nc, name, data)
+    if "radialAzim" in nc.variables:
+        return _imd(nc, name)
+    if "sweep_start_ray_index" in nc.variables and "range" in nc.variables:
+        return _cfradial1(nc, name)
     raise BadInput(
         "a netCDF file that is neither CfRadial nor an IMD radar sweep",
         file=name,
@@ -61,41 +71,37 @@ def read_netcdf(data: bytes, name: str) -> xr.DataTree:
     )
 
 
-def _read(v: Any, pick: slice) -> Array:
-    """Part of a variable; what is read whole is not kept in HDF5's cache too, till the file is closed."""
-    whole = pick == slice(None)
-    if whole and v.group().data_model.startswith("NETCDF4") and v.chunking() not in (None, "contiguous"):
-        v.set_var_chunk_cache(size=0)
-    return np.asarray(v[pick])
-
-
 _Later = Callable[[], Array]  # gives an array, on any thread
 _Raw = dict[str, tuple[dict[str, Any], _Later, _Later | None, Any]]  # attributes, codes, flags, their comment
 
 
-def _later(v: Any, pick: slice, chunks: Inflater | None) -> _Later:
+def _later(v: Any, pick: slice, data: bytes | None) -> _Later:
     """What gives part of a variable; where the library has to read it, it does so now."""
-    unpacked = chunks.reader(f"{v.group().path.rstrip('/')}/{v.name}") if chunks is not None else None
+    unpacked = chunk_reader(v.id, data) if data is not None else None
     if unpacked is not None:
         return unpacked
-    array = _read(v, pick)
+    array = np.asarray(v[pick])
     return lambda: array
 
 
-def _raw(group: Any, pick: Any, gates: str, chunks: Inflater | None = None) -> _Raw:
+def _raw(group: Any, pick: Any, gates: str, data: bytes | None = None) -> _Raw:
     """Every [rays, ``gates``] variable as it is in the file; ``pick`` selects the rays of a sweep.
 
-    With `chunks` variables are unpacked later, and `pick` has to be all of them.
+    With `data`, the file, variables are unpacked later, and `pick` has to be all of them.
     """
-    shaped = {n: v for n, v in group.variables.items() if v.ndim == 2 and v.dimensions[1] == gates}
+    shaped = {n: v for n, v in group.variables.items() if v.ndim == 2}
     raw: _Raw = {}
     for n, v in shaped.items():
         if np.dtype(v.dtype).kind not in "fiu" or n == "range" or is_companion(n, shaped):
             continue
+        if v.dimensions[1] != gates:
+            continue
         beside = shaped.get(n + SUFFIX)
-        flags = _later(beside, pick, chunks) if beside is not None else None
-        comment = attributes_in(beside).get("comment") if beside is not None else None
-        raw[n] = attributes_in(v), _later(v, pick, chunks), flags, comment
+        flags = _later(beside, pick, data) if beside is not None else None
+        comment = None
+        if beside is not None and "comment" in beside.ncattrs():
+            comment = beside.getncattr("comment")
+        raw[n] = attributes_in(v), _later(v, pick, data), flags, comment
     return raw
 
 
@@ -263,7 +269,7 @@ class _RaggedGates:
         return fields
 
 
-def _cfradial2(nc: Any, name: str, chunks: Inflater) -> xr.DataTree:
+def _cfradial2(nc: Any, name: str, data: bytes | None) -> xr.DataTree:
     names = [g for g in nc.groups if g.startswith("sweep") and "range" in nc.groups[g].variables]
     for g in names:
         lacking = [c for c in ("azimuth", "elevation", "time") if c not in nc.groups[g].variables]
@@ -282,7 +288,7 @@ def _cfradial2(nc: Any, name: str, chunks: Inflater) -> xr.DataTree:
     with ThreadPoolExecutor(2) as pool:
         fields = []
         for k, g in enumerate(names, 1):
-            fields.append(pool.submit(_decoded, _raw(nc.groups[g], slice(None), "range", chunks)))
+            fields.append(pool.submit(_decoded, _raw(nc.groups[g], slice(None), "range", data)))
             if k % _SOME == 0:
                 pool.submit(hand_back)
         return _finish(

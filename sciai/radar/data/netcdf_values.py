@@ -140,6 +140,8 @@ def of_rays(group: Any, pick: slice) -> dict[str, xr.Variable]:
     ray = group.variables["azimuth"].dimensions
     found = {}
     for name, v in group.variables.items():
+        if v.ndim != len(ray):
+            continue
         known = name in _KNOWN and not (name in _PLACE and v.dimensions == ray)
         if v.dimensions == ray and not known and np.dtype(v.dtype).kind in "fiu":
             found[name] = _decoded(name, ("ray",), v[pick], attributes_in(v))
@@ -158,12 +160,10 @@ def of_sweep(group: Any, dims: tuple[str, ...] = (), number: int = 0) -> dict[st
     """
     found = {}
     for name, v in group.variables.items():
-        own = v.dimensions[: len(dims)] == dims
-        if (
-            name in _KNOWN | {"nyquist_velocity"}
-            or not own
-            or len(v.dimensions) - len(dims) > (v.dtype == "S1")
-        ):
+        beyond = v.ndim - len(dims)
+        if name in _KNOWN | {"nyquist_velocity"} or not 0 <= beyond <= (v.dtype == "S1"):
+            continue
+        if dims and v.dimensions[: len(dims)] != dims:
             continue
         value = v[number] if dims else v[...]
         if v.dtype is str or np.dtype(v.dtype).kind in "SU":

@@ -25,6 +25,7 @@ from sciai.core.atomic import whole_file
 from sciai.core.errors import BadInput
 from sciai.radar.data.arguments import path_of, shown
 from sciai.radar.data.build import Array, fields_of, sweeps_of
+from sciai.radar.data.one_at_a_time import netcdf_alone
 from sciai.radar.data.text import unicode_of
 from sciai.radar.data.undecoded import UNDETECT, number_of
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID, companion, is_companion, validity_of
@@ -205,34 +206,42 @@ def write_cfradial2(volume: xr.DataTree, path: str | os.PathLike[str], *, overwr
     path, found = path_of(path, "path", "volume.nc"), checked_sweeps(volume)
     sweeps = list(found.values())
     with whole_file(path, overwrite=overwrite) as temporary, netcdf_file(temporary) as nc:
-        nc.setncatts(
-            {
-                "Conventions": "CF-1.11 CfRadial-2.1 FM301-2022",
-                **attributes_of(volume.attrs, ("Conventions",)),
-            }
-        )
+        with netcdf_alone():
+            nc.setncatts(
+                {
+                    "Conventions": "CF-1.11 CfRadial-2.1 FM301-2022",
+                    **attributes_of(volume.attrs, ("Conventions",)),
+                }
+            )
         _write_root(nc, volume.to_dataset(), len(sweeps))
-        names = nc.createVariable("sweep_group_name", str, ("sweep",))
-        angles = nc.createVariable("sweep_fixed_angle", "f8", ("sweep",))
-        for i, ds in enumerate(sweeps):
-            names[i] = f"sweep_{i}"
-            angles[i] = number_in(ds, "sweep_fixed_angle")
-            group = nc.createGroup(f"sweep_{i}")
-            _write_group(group, ds)
-            for below, other in volume.children[list(found)[i]].children.items():
-                _write_others(group.createGroup(str(below)), other)
+        _put(nc, "sweep_group_name", xr.Variable("sweep", [f"sweep_{i}" for i in range(len(sweeps))]))
+        angles = np.array([number_in(ds, "sweep_fixed_angle") for ds in sweeps])
+        _put(nc, "sweep_fixed_angle", xr.Variable("sweep", angles))
+        for i, (name, ds) in enumerate(found.items()):
+            group = _group(nc, f"sweep_{i}", ds)
+            _write_sweep(group, ds)
+            for below, other in volume.children[name].children.items():
+                _write_others(group, str(below), other)
         for name, other in volume.children.items():
             if name not in found:  # parameters, calibration: what else the volume came with
-                _write_others(nc.createGroup(str(name)), other)
+                _write_others(nc, str(name), other)
     return Path(path)
 
 
 @contextlib.contextmanager
 def netcdf_file(path: Path, model: Literal["NETCDF4", "NETCDF4_CLASSIC"] = "NETCDF4") -> Iterator[Any]:
-    """A netCDF file to write to. The library reports a full disk as a RuntimeError; here it is an OSError."""
+    """A netCDF file to write to. The library reports a full disk as a RuntimeError; here it is an OSError.
+
+    The library is held only while it writes, so that lazy values can be read between.
+    """
     try:
-        with netCDF4.Dataset(path, "w", format=model) as nc:
+        with netcdf_alone():
+            nc = netCDF4.Dataset(path, "w", format=model)
+        try:
             yield nc
+        finally:
+            with netcdf_alone():
+                nc.close()
     except RuntimeError as e:
         raise OSError(str(e)) from e
 
@@ -255,24 +264,33 @@ def _can_be_attribute(value: Any) -> bool:
     return isinstance(value, _PLAIN) and not isinstance(value, bool)
 
 
-def _write_others(group: Any, node: xr.DataTree) -> None:
+def _group(parent: Any, name: str, ds: xr.Dataset) -> Any:
+    """A new group with a dataset's attributes and dimensions."""
+    with netcdf_alone():
+        group = parent.createGroup(name)
+        group.setncatts(attributes_of(ds.attrs))
+        for d, n in ds.sizes.items():
+            group.createDimension(str(d), n)
+    return group
+
+
+def _write_others(parent: Any, name: str, node: xr.DataTree) -> None:
     """A group that is no sweep, and those below it: attributes, texts and numbers."""
     ds = node.to_dataset(inherit=False)
-    group.setncatts(attributes_of(ds.attrs))
-    for d, n in ds.sizes.items():
-        group.createDimension(str(d), n)
-    for name, v in ds.variables.items():
-        _put(group, str(name), v)
-    for name, below in node.children.items():
-        _write_others(group.createGroup(str(name)), below)
+    group = _group(parent, name, ds)
+    for variable, v in ds.variables.items():
+        _put(group, str(variable), v)
+    for below, other in node.children.items():
+        _write_others(group, str(below), other)
 
 
 def _write_root(nc: Any, root: xr.Dataset, sweeps: int) -> None:
     """What the root holds beside the list of sweeps, which is made anew."""
     sizes = {d: n for d, n in root.sizes.items() if d != "sweep"}
-    nc.createDimension("sweep", sweeps)
-    for d, n in sizes.items():
-        nc.createDimension(str(d), n)
+    with netcdf_alone():
+        nc.createDimension("sweep", sweeps)
+        for d, n in sizes.items():
+            nc.createDimension(str(d), n)
     for name, v in root.variables.items():
         if name in _LISTED:
             continue
@@ -285,10 +303,7 @@ def _write_root(nc: Any, root: xr.Dataset, sweeps: int) -> None:
 _LISTED = frozenset({"sweep_group_name", "sweep_fixed_angle"})
 
 
-def _write_group(group: Any, ds: xr.Dataset) -> None:
-    group.setncatts(attributes_of(ds.attrs))
-    for d, n in ds.sizes.items():
-        group.createDimension(str(d), n)
+def _write_sweep(group: Any, ds: xr.Dataset) -> None:
     fields = fields_of(ds)
     beside = " ".join(
         str(c) for c, v in ds.coords.items() if c not in ds.dims and v.ndim and " " not in str(c)
@@ -300,14 +315,16 @@ def _write_group(group: Any, ds: xr.Dataset) -> None:
             p = pack(np.asarray(v.values, np.float32), flags, dict(v.encoding))
             fill = p.codes.dtype.type(p.missing)
             p.codes[flags != VALID] = fill
-            out = group.createVariable(name, p.codes.dtype, v.dims, zlib=True, complevel=4, fill_value=fill)
-            out.set_auto_maskandscale(False)
-            out.setncatts(attributes_of(v.attrs, OF_CODES))
-            if beside:
-                out.setncatts({"coordinates": beside})
+            attrs = attributes_of(v.attrs, OF_CODES) | ({"coordinates": beside} if beside else {})
             if p.codes.dtype.kind in "iu":
-                out.setncatts({"scale_factor": p.scale, "add_offset": p.offset})
-            out[...] = p.codes
+                attrs |= {"scale_factor": p.scale, "add_offset": p.offset}
+            with netcdf_alone():
+                out = group.createVariable(
+                    name, p.codes.dtype, v.dims, zlib=True, complevel=4, fill_value=fill
+                )
+                out.set_auto_maskandscale(False)
+                out.setncatts(attrs)
+                out[...] = p.codes
             if companion(name) not in ds:
                 _put(group, companion(name), xr.Variable(v.dims, flags))
         elif name == "time" and v.dtype.kind == "M":
@@ -331,25 +348,30 @@ def _put(group: Any, name: str, v: xr.Variable, *, compress: bool = False) -> No
         texts = np.asarray(
             [t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t) for t in values.flat]
         )
-        out = group.createVariable(name, str, v.dims)
-        out[...] = texts.astype(object).reshape(values.shape) if v.ndim else str(texts[0])
+        with netcdf_alone():
+            out = group.createVariable(name, str, v.dims)
+            out[...] = texts.astype(object).reshape(values.shape) if v.ndim else str(texts[0])
     elif values.dtype.kind in "iuf" and values.dtype.itemsize in (1, 2, 4, 8):
         native = np.dtype(values.dtype.type)  # of dtypes that name a byte order the library warns
         if native == np.float16:
             native = np.dtype(np.float32)
-        out = group.createVariable(name, native, v.dims, zlib=compress)
-        out.set_auto_maskandscale(False)
-        out[...] = values.astype(native, copy=False)
+        with netcdf_alone():
+            out = group.createVariable(name, native, v.dims, zlib=compress)
+            out.set_auto_maskandscale(False)
+            out[...] = values.astype(native, copy=False)
     else:
         warnings.warn(f"{group.path} {name}: netCDF cannot hold {values.dtype}; left out", stacklevel=2)
         return
     flags = {k: a for k, a in attrs.items() if k == "flag_values"}
-    out.setncatts(attributes_of(attrs, ("_FillValue",)) | flags)
+    with netcdf_alone():
+        out.setncatts(attributes_of(attrs, ("_FillValue",)) | flags)
 
 
 def _put_time(group: Any, v: xr.Variable) -> None:
     known = v.values[~np.isnat(v.values)].astype("datetime64[ns]")
     start = (known.min() if known.size else np.datetime64(0, "s")).astype("datetime64[s]")
-    out = group.createVariable("time", "f8", v.dims, zlib=bool(v.dims))
-    out.setncatts({"standard_name": "time", "units": f"seconds since {start}Z", "calendar": "standard"})
-    out[...] = (v.values.astype("datetime64[ns]") - start) / np.timedelta64(1, "s")
+    seconds = (v.values.astype("datetime64[ns]") - start) / np.timedelta64(1, "s")
+    with netcdf_alone():
+        out = group.createVariable("time", "f8", v.dims, zlib=bool(v.dims))
+        out.setncatts({"standard_name": "time", "units": f"seconds since {start}Z", "calendar": "standard"})
+        out[...] = seconds

@@ -129,7 +129,8 @@ def test_as_old_tools_need_it(tmp_path: Path) -> None:
 def test_xradar_reads_it(tmp_path: Path) -> None:
     xradar = pytest.importorskip("xradar")
     volume = simulate(seed=4, shape=(1, 36, 60), variables=["DBZH", "ZDR"])
-    tree = xradar.io.open_cfradial1_datatree(write_cfradial1(volume, tmp_path / "x.nc"))
+    with xradar.io.open_cfradial1_datatree(write_cfradial1(volume, tmp_path / "x.nc")) as opened:
+        tree = opened.load()
     for name in ("azimuth", "elevation", "range", "DBZH", "ZDR"):
         expected = volume[f"sweep_0/{name}"].values
         np.testing.assert_allclose(tree[f"sweep_0/{name}"].values, expected, atol=1e-4)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from sciai.radar.data.inflate import Inflater
+from sciai.radar.data.inflate import chunk_reader
+
+
+def reader(data: bytes, name: str):
+    with h5py.File(io.BytesIO(data), "r") as file:
+        return chunk_reader(file[name].id, data)
 
 
 def written(path: Path, array: np.ndarray, **how: object) -> bytes:
@@ -25,7 +31,7 @@ def test_gives_what_the_library_gives(
 ) -> None:
     array = (np.random.default_rng(0).normal(size=(37, 50)) * 60 + 90).astype(dtype)
     data = written(tmp_path / "a.h5", array, chunks=chunks, compression="gzip", shuffle=shuffle)
-    read = Inflater(data).reader("/group/field")
+    read = reader(data, "/group/field")
     assert read is not None
     found = read()
     assert found.dtype == array.dtype
@@ -43,21 +49,16 @@ def test_gives_what_the_library_gives(
     ],
 )
 def test_leaves_the_rest_to_the_library(tmp_path: Path, how: dict[str, object]) -> None:
-    assert (
-        Inflater(written(tmp_path / "a.h5", np.ones((37, 50), np.float32), **how)).reader("/group/field")
-        is None
-    )
+    assert reader(written(tmp_path / "a.h5", np.ones((37, 50), np.float32), **how), "/group/field") is None
 
 
 def test_big_endian_unwritten_chunks_and_other_files_are_left_to_the_library(tmp_path: Path) -> None:
     swapped = written(tmp_path / "a.h5", np.ones((8, 8), ">i2"), chunks=(8, 8), compression="gzip")
-    assert Inflater(swapped).reader("/group/field") is None
+    assert reader(swapped, "/group/field") is None
     with h5py.File(tmp_path / "b.h5", "w") as file:
         field = file.create_dataset("field", (8, 8), "i2", chunks=(4, 8), compression="gzip", fillvalue=7)
         field[:4] = 1
-    assert Inflater((tmp_path / "b.h5").read_bytes()).reader("/field") is None
-    assert Inflater(b"CDF\x01 and so on").reader("/field") is None
-    assert Inflater(swapped).reader("/nothing") is None
+    assert reader((tmp_path / "b.h5").read_bytes(), "/field") is None
 
 
 def test_a_damaged_chunk_is_an_error(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_a_damaged_chunk_is_an_error(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5") as file:
         at = file["group/field"].id.get_chunk_info(0).byte_offset
     data[at + 500 : at + 700] = bytes(200)
-    read = Inflater(bytes(data)).reader("/group/field")
+    read = reader(bytes(data), "/group/field")
     assert read is not None
     with pytest.raises(OSError, match="chunk"):
         read()

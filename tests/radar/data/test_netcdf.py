@@ -11,7 +11,7 @@ import xarray as xr
 
 from sciai.core.errors import BadInput
 from sciai.radar import compress, decompress
-from sciai.radar.data import open_volume, simulate, write_cfradial1, write_cfradial2
+from sciai.radar.data import netcdf, open_volume, simulate, write_cfradial1, write_cfradial2
 from sciai.radar.data.build import fields_of, sweeps_of
 
 
@@ -253,3 +253,75 @@ def test_what_else_is_said_of_rays_and_sweeps(tmp_path):
     compress(read, tmp_path / "a.zarr", codec="plain").unwrap()
     stored = decompress(tmp_path / "a.zarr")["sweep_1"].to_dataset(inherit=False)
     np.testing.assert_array_equal(stored["longitude"], read["sweep_1"].to_dataset(inherit=False)["longitude"])
+
+
+def repacked(source, path, **how):
+    """The same file with its fields packed by another filter, or on another layout."""
+    with netCDF4.Dataset(source) as old, netCDF4.Dataset(path, "w") as new:
+        old.set_auto_maskandscale(False)
+        for below, made in ((old, new), *((g, new.createGroup(n)) for n, g in old.groups.items())):
+            made.setncatts({k: below.getncattr(k) for k in below.ncattrs()})
+            for name, d in below.dimensions.items():
+                made.createDimension(name, len(d))
+            for name, v in below.variables.items():
+                attrs = {k: v.getncattr(k) for k in v.ncattrs()}
+                fill = attrs.pop("_FillValue", None)
+                own = how if v.ndim == 2 else {}
+                out = made.createVariable(name, v.dtype, v.dimensions, fill_value=fill, **own)
+                out.set_auto_maskandscale(False)
+                out.setncatts(attrs)
+                out[...] = v[...]
+    return path
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"compression": "zstd"},
+        {"compression": "bzip2"},
+        {"zlib": True, "fletcher32": True},
+        {"endian": "big"},
+        {},
+    ],
+)
+def test_filters_and_byte_orders(tmp_path, how):
+    volume = simulate(seed=2, shape=(2, 30, 50), variables=["DBZH", "RHOHV"])
+    plain = write_cfradial2(volume, tmp_path / "plain.nc")
+    back, same = open_volume(repacked(plain, tmp_path / "x.nc", **how)), open_volume(plain)
+    for sweep in ("sweep_0", "sweep_1"):
+        xr.testing.assert_identical(back[sweep].to_dataset(), same[sweep].to_dataset())
+        assert back[f"{sweep}/DBZH"].dtype.isnative
+
+
+@pytest.mark.parametrize("writer", [write_cfradial2, write_cfradial1])
+def test_gives_what_the_library_gives(tmp_path, monkeypatch, writer):
+    """Files of netCDF-4 are read without it."""
+    volume = simulate(seed=3, shape=(3, 30, 50))
+    volume["sweep_0/DBZH"].attrs |= {
+        "texts": ["a", "b"],
+        "numbers": np.float32([1, 2]),
+        "empty": "",
+        "one": np.int16([3]),
+    }
+    path = writer(volume, tmp_path / "x.nc")
+    ours = open_volume(path)
+
+    def none(data):
+        raise OSError("not by h5py")
+
+    monkeypatch.setattr(netcdf, "netcdf4_file", none)
+    theirs = open_volume(path)
+    xr.testing.assert_identical(ours, theirs)
+    for sweep in ("sweep_0", "sweep_2"):
+        for name, v in theirs[sweep].variables.items():
+            assert v.dtype == ours[sweep][name].dtype
+            assert repr(v.attrs) == repr(ours[sweep][name].attrs), name
+            assert repr(v.encoding) == repr(ours[sweep][name].encoding), name
+
+
+@pytest.mark.parametrize("at", [3000, 20_000, -40])
+def test_cut_files_of_both_kinds(tmp_path, at):
+    data = write_cfradial2(simulate(seed=3, shape=(1, 30, 50)), tmp_path / "x.nc").read_bytes()
+    (tmp_path / "cut.nc").write_bytes(data[:at])
+    with pytest.raises(BadInput, match="damaged"):
+        open_volume(tmp_path / "cut.nc")
