@@ -209,7 +209,7 @@ class Potential:
             structures: any number; one that is refused does not stop the others.
 
         Raises:
-            BadInput: something that is no ASE structure.
+            BadInput: something that is no ASE structure, or has atoms of no element.
         """
         _check_structures(structures)
         with quietly():
@@ -371,6 +371,8 @@ def _estimate(value: Properties) -> Estimate[Properties]:
 
 
 def _check_structures(structures: Sequence[Atoms]) -> None:
+    from ase.data import chemical_symbols
+
     if hasattr(structures, "positions"):
         raise BadInput(
             "that is one structure", field="structures", fix="give a list of them, or call the potential"
@@ -381,6 +383,11 @@ def _check_structures(structures: Sequence[Atoms]) -> None:
                 f"a {type(given).__name__} is no ASE structure",
                 field="atoms",
                 fix="a file is read by sciai.atoms.read, several structures are answered by batch",
+            )
+        odd = given.numbers[(given.numbers < 0) | (given.numbers >= len(chemical_symbols))]
+        if odd.size:
+            raise BadInput(
+                f"{odd[0]} is the number of no element", field="numbers", fix="give atomic numbers up to 118"
             )
 
 

@@ -208,3 +208,6 @@ def test_what_is_no_structure_is_said(emt: Potential) -> None:
         emt("Cu.cif")  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="one structure"):
         emt.batch(bulk("Cu"))  # type: ignore[arg-type]
+    for number in (119, -1):
+        with pytest.raises(BadInput, match=f"{number} is the number of no element"):
+            emt(Atoms(numbers=[number], positions=[[0, 0, 0]]))
