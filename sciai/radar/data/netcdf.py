@@ -24,6 +24,7 @@ from sciai.radar.data.inflate import chunk_reader
 from sciai.radar.data.loops import settle
 from sciai.radar.data.memory import hand_back
 from sciai.radar.data.netcdf_values import (
+    BESIDE,
     attributes_in,
     field_of,
     of_rays,
@@ -101,7 +102,7 @@ def _raw(group: Any, pick: Any, gates: str, data: bytes | None = None) -> _Raw:
         comment = None
         if beside is not None and "comment" in beside.ncattrs():
             comment = beside.getncattr("comment")
-        raw[n] = attributes_in(v), _later(v, pick, data), flags, comment
+        raw[n] = attributes_in(v, BESIDE), _later(v, pick, data), flags, comment
     return raw
 
 
