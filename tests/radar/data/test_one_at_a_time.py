@@ -78,9 +78,9 @@ def test_threads(folder, what):
 @pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf"])
 @pytest.mark.parametrize("write", [write_cfradial1, write_cfradial2])
 def test_lazy_values_are_read_before_the_lock_is_taken(folder, tmp_path, engine, write):
-    lazy = xr.open_datatree(folder / "1.nc", engine=engine)
-    back = open_volume(write(lazy, tmp_path / "x.nc"))
-    np.testing.assert_allclose(back["sweep_3/VRADH"], lazy["sweep_3/VRADH"], rtol=1e-6)
+    with xr.open_datatree(folder / "1.nc", engine=engine) as lazy:
+        back = open_volume(write(lazy, tmp_path / "x.nc"))
+        np.testing.assert_allclose(back["sweep_3/VRADH"], lazy["sweep_3/VRADH"], rtol=1e-6)
 
 
 @pytest.mark.timeout(60)
