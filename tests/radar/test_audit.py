@@ -104,9 +104,10 @@ def test_bands() -> None:
 @pytest.mark.parametrize("name", ["radar", "radar-transform"])
 def test_every_codec_that_ships_can_be_asked_for_a_patch(name: str) -> None:
     """The transform codec asked its surroundings, and there were none: the audit ended with a traceback."""
-    from sciai.radar.api.audit import _codec, asking
+    from sciai.radar.api.audit import asking
+    from sciai.radar.model.registry import trained_codec
 
     patch = np.full(defects.PATCH, 10.0, np.float32)
     patch[2:5, 2:5] = 50.0
-    told = asking(_codec(str(checkpoints_dir() / name)))(patch.reshape(1, -1), {})
+    told = asking(trained_codec(checkpoints_dir() / name))(patch.reshape(1, -1), {})
     assert abs(told[0] - 50.0) <= 1.0
