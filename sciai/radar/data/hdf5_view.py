@@ -137,6 +137,7 @@ class Variable(_Attributed):
         self.id, self.name, self._group, self._scale = h5, name, group, scale
         self.shape: tuple[int, ...] = h5.shape or ()
         self.ndim = len(self.shape)
+        self._block: tuple[int, int, NDArray[Any] | None] = (0, 0, None)
 
     @cached_property
     def dtype(self) -> Any:
@@ -165,6 +166,24 @@ class Variable(_Attributed):
         return self.shape[0]
 
     def __getitem__(self, pick: Any) -> NDArray[Any]:
-        whole = h5py.Dataset(self.id)
-        values = np.asarray(whole[pick] if self.ndim else whole[()])
+        if self.ndim == 0 or pick is Ellipsis or pick == slice(None):
+            return self._read(())
+        if not isinstance(pick, slice) or pick.step is not None:
+            return np.asarray(self._read(())[pick])
+        start, stop, _ = pick.indices(self.shape[0])
+        low, high, block = self._block
+        if block is None or not low <= start <= stop <= high:
+            # whole chunks, kept for the sweep that comes next: HDF5 would unpack them anew for each in them
+            rows = self._chunk()[0]
+            low, high = start // rows * rows, min(-(-stop // rows) * rows, self.shape[0])
+            block = self._read(slice(low, high))
+            self._block = low, high, block
+        return block[start - low : stop - low]
+
+    def _chunk(self) -> tuple[int, ...]:
+        made = self.id.get_create_plist()
+        return tuple(made.get_chunk()) if made.get_layout() == h5py.h5d.CHUNKED else (1,)
+
+    def _read(self, pick: Any) -> NDArray[Any]:
+        values = np.asarray(h5py.Dataset(self.id)[pick])
         return values.astype(values.dtype.newbyteorder("="), copy=False)
