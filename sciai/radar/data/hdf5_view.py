@@ -44,7 +44,7 @@ def netcdf4_file(data: bytes) -> Group:
     file = h5py.File(io.BytesIO(data), "r")
     if file.userblock_size:
         raise OSError("the file begins with a user block")
-    return Group(file, "/", None)
+    return Group(file, None)
 
 
 class _Attributed:
@@ -83,12 +83,11 @@ def _text(value: Any) -> str:
 class Group(_Attributed):
     """A group: ``groups``, ``variables`` and ``dimensions`` by name, in the order in which they were made."""
 
-    def __init__(self, h5: Any, path: str, parent: Group | None) -> None:
+    def __init__(self, h5: Any, parent: Group | None) -> None:
         self._h5, self._parent = h5, parent  # the file is open as long as this is held
         self.id = h5.id if parent is None else h5
         # by where they lie in the file: for a name HDF5 would search the whole of it
         self.scales: dict[int, str] = {} if parent is None else parent.scales
-        self.path = path
         self.groups: dict[str, Group] = {}
         self.variables: dict[str, Variable] = {}
         self.dimensions: dict[str, range] = {}
@@ -100,7 +99,7 @@ class Group(_Attributed):
                 continue
             name = encoded.decode("utf-8", "replace")
             if isinstance(found, h5py.h5g.GroupID):
-                self.groups[name] = Group(found, f"{path}{name}/", self)
+                self.groups[name] = Group(found, self)
             elif isinstance(found, h5py.h5d.DatasetID):
                 self._add(name, found)
 
@@ -128,6 +127,14 @@ class Group(_Attributed):
 
     def __exit__(self, *_: object) -> None:
         self._h5.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Without circles: values and the file are given back at once, not when garbage is collected."""
+        for group in self.groups.values():
+            group._let_go()
+        self.groups.clear()
+        self.variables.clear()
 
 
 class Variable(_Attributed):

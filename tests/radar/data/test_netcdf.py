@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import weakref
 
 import netCDF4
 import numpy as np
@@ -13,6 +15,7 @@ from sciai.core.errors import BadInput
 from sciai.radar import compress, decompress
 from sciai.radar.data import netcdf, open_volume, simulate, write_cfradial1, write_cfradial2
 from sciai.radar.data.build import fields_of, sweeps_of
+from sciai.radar.data.hdf5_view import netcdf4_file
 
 
 def cfradial1(path, *, ragged=False, fields=True):
@@ -325,3 +328,16 @@ def test_cut_files_of_both_kinds(tmp_path, at):
     (tmp_path / "cut.nc").write_bytes(data[:at])
     with pytest.raises(BadInput, match="damaged"):
         open_volume(tmp_path / "cut.nc")
+
+
+def test_a_file_that_was_read_is_given_back_at_once(tmp_path):
+    path = write_cfradial2(simulate(seed=1, shape=(2, 12, 20), variables=["DBZH"]), tmp_path / "x.nc")
+    gc.collect()
+    gc.disable()
+    try:
+        with netcdf4_file(path.read_bytes()) as nc:
+            nc.groups["sweep_0"].variables["DBZH"][0:4]
+            alive = weakref.ref(nc.groups["sweep_0"].variables["DBZH"])
+        assert alive() is None
+    finally:
+        gc.enable()
