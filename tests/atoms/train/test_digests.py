@@ -27,19 +27,6 @@ TINY = [
 ]
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Path:
-    frames = []
-    for seed in range(40):
-        atoms = bulk("CuAu", "rocksalt", 5.0 + 0.4 * (seed % 5) / 4)
-        atoms.rattle(0.1, seed=seed)
-        atoms.calc = EMT()
-        atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
-        frames.append(atoms)
-    write(tmp_path / "my.extxyz", frames)
-    return tmp_path / "my.extxyz"
-
-
 def test_what_was_trained_on_is_no_audit(mine: Path, tmp_path: Path) -> None:
     """It was audited as held out."""
     words = ["+experiment=atoms_own", f"mine={mine}", f"out={tmp_path / 'run'}", *TINY]

@@ -36,21 +36,6 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty frames of one compound: fewer chemical systems one cannot have."""
-    frames = []
-    for seed in range(40):
-        atoms = bulk("CuAu", "rocksalt", 5.0 + 0.4 * (seed % 5) / 4)
-        atoms.rattle(0.1, seed=seed)
-        atoms.calc = EMT()
-        atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()
-        frames.append(atoms)
-    path = tmp_path_factory.mktemp("own") / "my.extxyz"
-    write(path, frames)
-    return path
-
-
-@pytest.fixture(scope="module")
 def own(mine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A potential from scratch."""
     out = tmp_path_factory.mktemp("scratch")
