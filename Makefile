@@ -9,6 +9,7 @@ VOLUME ?=
 OUT    ?= demo
 DOMAIN ?= radar
 ARGS   ?=
+JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check format test test-slow demo bench train clean
@@ -25,14 +26,14 @@ check: $(DEV_STAMP) ## format, lint, docstrings, types, walls between rooms, ris
 	$(BIN)/lint-imports
 	$(BIN)/sciai risks check
 	$(BIN)/python -m pytest --doctest-modules sciai --durations=0 --durations-min=2 -q
-	$(BIN)/python -m pytest tests/house/test_readme.py --durations=0 --durations-min=2 -q
+	$(BIN)/python -m pytest -m "slow or not slow" tests/house/test_readme.py --durations=0 --durations-min=2 -q
 
 format: $(DEV_STAMP) ## let ruff format and fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: $(DEV_STAMP) ## the test suite (fast part; ARGS="-k name" to choose)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(DEV_STAMP) ## the test suite (fast part; ARGS="-k name" to choose, JOBS=1 for one process)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test-slow: $(DEV_STAMP) ## also what takes minutes: wheel built and installed elsewhere, two-process training
 	$(BIN)/python -m pytest -m "slow or not slow" --timeout 1800 $(ARGS)

@@ -33,6 +33,7 @@ def test_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert done.returncode == 0, f"{code}\n{done.stderr}"
 
 
+@pytest.mark.slow  # `make check` runs it
 def test_sciai_lines_run_in_order(tmp_path: Path) -> None:
     lines = [line for line in _lines("sh") if line.startswith("sciai ") and not line.startswith("sciai demo")]
     assert lines
