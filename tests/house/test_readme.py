@@ -24,6 +24,7 @@ def _lines(language: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
+@pytest.mark.slow  # both are run by `make check`
 def test_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = _blocks("python")
     assert blocks
@@ -33,7 +34,7 @@ def test_python_blocks_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert done.returncode == 0, f"{code}\n{done.stderr}"
 
 
-@pytest.mark.slow  # `make check` runs it
+@pytest.mark.slow
 def test_sciai_lines_run_in_order(tmp_path: Path) -> None:
     lines = [line for line in _lines("sh") if line.startswith("sciai ") and not line.startswith("sciai demo")]
     assert lines
