@@ -235,12 +235,14 @@ def encode(
     try:
         rows = schema.encode(known)
         stated = {
-            d.name: read_numbers(part[d.name], d.name, d.unit) for d in schema.derived if d.name in part
+            d.name: read_numbers(part[d.name], d.name, d.unit).copy()
+            for d in schema.derived
+            if d.name in part
         }
     except BadInput as error:
         raise _at_row(error, start, part) from None
     _count_ages(schema, rows, start)
-    possible(schema, rows, start, notes)
+    possible(schema, stated, rows, start, notes)
     if "w_mec" in schema:
         rows[:, schema.index("w_mec")] = np.nan  # a property of the survey, not of a body
     if target is not None and target in schema:

@@ -56,7 +56,7 @@ def test_a_table_says_what_it_could_not_use_and_what_contradicts_itself() -> Non
     assert told["p"].notna().all()
     assert VH.predict(table.assign(sex=["M", "F", "F"]), "dx_diabetes").equals(told)
     said = {(f["check"], f["where"]): f["message"] for f in told.attrs["findings"]}
-    assert "40 was given, weight_kg, height_cm make 24.22" in said["contradiction", "bmi"]
+    assert "bmi: 40 was given, weight_kg, height_cm make 24.22" in said["contradiction", "bmi"]
     assert "(1 row)" in said["contradiction", "bmi"]
     assert "hdl 220 is not below chol_total 180" in said["contradiction", "hdl"]
     assert "what is expected of them stands for all but one" in said["expected", "bmi"]
@@ -265,6 +265,18 @@ def test_rows_that_cannot_be_answered_are_counted(table: pd.DataFrame) -> None:
     assert told["p"].iloc[57] == pytest.approx(VH.predict(known, "dx_diabetes")["p"].iloc[57])
     with pytest.raises(BadInput, match="row 1: age is 500"):
         VH.predict(table.assign(age=[50.0, 500.0, *[50.0] * 58]), "dx_diabetes")
+
+
+def test_impossible_calculated_values_are_set_aside_and_named() -> None:
+    people = pd.DataFrame({"age": [50, 60], "sex": ["male", "female"], "hdl": [45, 60]})
+    plain = VH.predict(people, "dx_diabetes")
+    told = VH.predict(people.assign(bmi=[2.4, -1.0]), "dx_diabetes")  # a unit that is none
+    assert told.equals(plain)
+    said = {f["check"]: f["message"] for f in told.attrs["findings"]}
+    assert said["implausible"].startswith("bmi: 2.4 kg/m2 is not possible (10 to 100); it counts as unknown")
+    tall = people.assign(bmi=[95.0, 25.0], height_cm=[240.0, 160.0])  # it would take 547 kg
+    said = {f["check"]: f["message"] for f in VH.predict(tall, "dx_diabetes").attrs["findings"]}
+    assert said["contradiction"] == "bmi is not used where no possible weight_kg makes it (1 row)"
 
 
 def test_tables_that_are_none(table: pd.DataFrame) -> None:
