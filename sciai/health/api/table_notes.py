@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Notes", "at_odds", "attach", "checked", "found_in", "possible", "too_young"]
 
 Floats = npt.NDArray[np.float64]
+_LOOKED_AT: Final = (0.01, 0.05, 0.5, 0.95, 0.99)
 _PARTS: Final = (("hdl", "chol_total"), ("albumin", "protein_total"), ("dbp", "sbp"))
 
 
@@ -184,7 +185,33 @@ def checked(schema: Schema, table: pd.DataFrame, target: str | None) -> list[Fin
     if target is not None and target in names:
         message = f"the table's own {target} is not used, nor what is calculated from it"
         findings.append(Finding("target_given", Level.OK, message, target))
-    return findings
+    return [*findings, *_other_units(schema, table, [n for n in known if n != target])]
+
+
+def _other_units(schema: Schema, table: pd.DataFrame, names: Iterable[str]) -> Iterable[Finding]:
+    """Columns some of whose values look like those of another unit (a BUN of 5: mmol/L?).
+
+    Values at a few quantiles are looked at as those of one person are. At these, none of the columns of
+    NHANES is doubted.
+    """
+    import pandas as pd
+
+    from sciai.health.api.own_units import quantity_of, test_of
+
+    for name in names:
+        column = schema[name] if name in schema else schema.derived_named(name)
+        test = test_of(column)
+        values = pd.to_numeric(table[name], errors="coerce").dropna().to_numpy(float)
+        if test is None or not len(values):
+            continue
+        for value in np.unique(np.quantile(values, _LOOKED_AT, method="nearest")):
+            said = [f for f in quantity_of(column, test, float(value))[1] if f.check == "unit-suspicion"]
+            if said:
+                asked = said[0].message.removesuffix(" It was used as written")
+                used = f"Values within {column.low:g} to {column.high:g} were used as written"
+                message = f"{name} may hold another unit: {asked} {used}"
+                yield Finding("unit-suspicion", Level.CAUTION, message, name)
+                break
 
 
 def _meant(schema: Schema, name: str) -> str | None:

@@ -279,6 +279,22 @@ def test_impossible_calculated_values_are_set_aside_and_named() -> None:
     assert said["contradiction"] == "bmi is not used where no possible weight_kg makes it (1 row)"
 
 
+def test_columns_in_another_unit_are_asked_about() -> None:
+    human = VirtualHuman.load()
+    people = pd.DataFrame({"age": [50.0] * 40, "sex": "male", "ldl": 120.0, "platelets": 240.0})
+    assert "unit-suspicion" not in {f["check"] for f in human.predict(people, "sbp").attrs["findings"]}
+    mixed = people.assign(ldl=[120.0] * 37 + [3.1] * 3, platelets=24.0)  # a few rows; a whole column
+    for told in (human.predict(mixed, "sbp"), human.impute(mixed), human.log_prob(mixed)):
+        found = {f["where"]: f for f in told.attrs["findings"] if f["check"] == "unit-suspicion"}
+        assert {f["level"] for f in found.values()} == {"caution"}
+        assert "ldl may hold another unit" in found["ldl"]["message"]
+        assert "did you mean 3.1 mmol/L, which is 120 mg/dL?" in found["ldl"]["message"]
+        assert "did you mean 24 10*4/uL, which is 240" in found["platelets"]["message"]
+        assert found["platelets"]["message"].endswith("were used as written")
+    about = human.predict(mixed, "platelets").attrs["findings"]  # its own values are not used
+    assert {f["where"] for f in about if f["check"] == "unit-suspicion"} == {"ldl"}
+
+
 def test_tables_that_are_none(table: pd.DataFrame) -> None:
     with pytest.raises(BadInput, match="no column"):
         VH.predict(pd.DataFrame({"x": [1]}), "bmi")
