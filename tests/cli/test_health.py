@@ -226,6 +226,17 @@ def test_tables(run: Run) -> None:
         assert "fault in sciai" not in err
 
 
+def test_columns_of_no_use_come_back_as_they_were_written(run: Run) -> None:
+    Path("ids.csv").write_text("id,age,sex,postcode,who,n\n007,50,M,0123,NA,1\n008,60,F,,Ann,\n", "utf-8")
+    assert run("impute", "ids.csv", "full.csv")[0] == 0
+    assert Path("full.csv").read_text("utf-8") == Path("ids.csv").read_text("utf-8")
+    Path("commas.csv").write_text("id;age;sex;dose;hdl\n007;50,5;男;1,5;\n008;60;女;2;55\n", "cp932")
+    assert run("impute", "commas.csv", "full.csv")[0] == 0
+    head, first, _ = Path("full.csv").read_text("utf-8").splitlines()
+    assert head == "id,age,sex,dose,hdl"
+    assert first.startswith("007,50.5,男,1.5,")
+
+
 def test_what_is_wrong_with_a_table_is_said_with_its_name(run: Run) -> None:
     pd.DataFrame({"age": [60, -3], "sex": ["M", "F"]}).to_csv("years.csv", index=False)
     for words in (("predict", "years.csv", "-t", "hdl"), ("impute", "years.csv", "full.csv")):
