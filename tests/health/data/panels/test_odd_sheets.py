@@ -202,3 +202,14 @@ def test_a_comma_behind_a_zero_stands_before_decimals(tmp_path: Path) -> None:
     path = tmp_path / "sheet.csv"
     path.write_text("Test;Result;Unit\nCreatinine;0,912;mg/dL\nPotassium;4,125;mmol/L\n", "utf-8")
     assert read_panels(path)[0].values == {"creatinine": 0.912, "potassium": 4.125}
+
+
+@pytest.mark.parametrize("sign", ["1+", "(2+)", "3(+)", "２＋", "+1", "(+)"])
+def test_plus_signs_of_a_dipstick_are_no_numbers(tmp_path: Path, sign: str) -> None:
+    panel = read_panels(_sheet(tmp_path, f"test,value\nBilirubin,{sign}\nAlbumin,{sign}\nAST,22\n"))[0]
+    assert panel.values == {"ast": 22}
+    assert [r.why for r in panel.readings if not r.used] == ["not a number"] * 2
+    with pytest.raises(BadInput, match="not a number"):
+        VirtualHuman.load().given(age=50, bilirubin_total=sign)
+    flagged = read_panels(_sheet(tmp_path, "test,value\nAST,82 +\nALT,9.1 +\n"))[0]
+    assert flagged.values == {"ast": 82, "alt": 9.1}
