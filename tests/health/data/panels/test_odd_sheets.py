@@ -213,3 +213,10 @@ def test_plus_signs_of_a_dipstick_are_no_numbers(tmp_path: Path, sign: str) -> N
         VirtualHuman.load().given(age=50, bilirubin_total=sign)
     flagged = read_panels(_sheet(tmp_path, "test,value\nAST,82 +\nALT,9.1 +\n"))[0]
     assert flagged.values == {"ast": 82, "alt": 9.1}
+
+
+def test_line_ends_of_an_old_macintosh_and_quotes_that_never_end(tmp_path: Path) -> None:
+    text = "test,value,unit\rAST,20,U/L\rLDL,120,mg/dL\r"
+    assert read_panels(_sheet(tmp_path, text))[0].values == {"ast": 20, "ldl": 120}
+    with pytest.raises(BadInput, match=r"cannot be read as CSV.*a quote that never ends"):
+        read_panels(_sheet(tmp_path, 'test,value\n"AST,20\n' + "LDL,120\n" * 20_000))
