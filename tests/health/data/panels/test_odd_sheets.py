@@ -220,3 +220,23 @@ def test_line_ends_of_an_old_macintosh_and_quotes_that_never_end(tmp_path: Path)
     assert read_panels(_sheet(tmp_path, text))[0].values == {"ast": 20, "ldl": 120}
     with pytest.raises(BadInput, match=r"cannot be read as CSV.*a quote that never ends"):
         read_panels(_sheet(tmp_path, 'test,value\n"AST,20\n' + "LDL,120\n" * 20_000))
+
+
+@pytest.mark.parametrize("head", ["date,LDL", "検査日,LDL-C (mg/dL)", "Date,Age,LDL", "LDL,date"])
+def test_one_test_beside_its_dates(tmp_path: Path, head: str) -> None:
+    lines = [head] + [
+        ",".join(value if "LDL" in name else "64" if name == "Age" else day for name in head.split(","))
+        for day, value in (("2024-05-10", "120"), ("2024-08-10", "131"))
+    ]
+    panels = read_panels(_sheet(tmp_path, "\n".join(lines)))
+    assert [(str(p.date), p.values) for p in panels] == [
+        ("2024-05-10", {"ldl": 120}),
+        ("2024-08-10", {"ldl": 131}),
+    ]
+    pair = read_panels(_sheet(tmp_path, "検査日,2024-05-10\nLDL,120\n"))[0]
+    assert (str(pair.date), pair.values) == ("2024-05-10", {"ldl": 120})
+
+
+def test_why_no_line_was_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no known test.*values may be shifted.*write 5\.4"):
+        read_panels(_sheet(tmp_path, "test,unit,2024-08-10\nHbA1c,%,5,4\nAST,U/L,21,5\n"))
