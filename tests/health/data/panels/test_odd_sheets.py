@@ -117,6 +117,19 @@ def test_a_sheet_of_somebody_else_is_asked_about(tmp_path: Path) -> None:
     assert not [f for f in same if f.check == "another-person"]
 
 
+def test_a_value_that_differs_from_the_sheet_s_is_said(tmp_path: Path) -> None:
+    text = "test,unit,2023-01-05,2024-01-05\nHbA1c,%,5.6,5.9\nLDL,mg/dL,140,120\n"
+    human, panels = VirtualHuman.load(), read_panels(_sheet(tmp_path, text))
+    given = human.given(age=64, sex="male", hba1c=7.5, ldl="3.1033 mmol/L")
+    for findings in (
+        person_of(given, latest(panels)).known.findings,
+        human.timeline(panels, age=64, sex="male", hba1c=7.5).findings,
+    ):
+        (said,) = (f for f in findings if f.check == "another-value")
+        assert said.level is Level.CAUTION
+        assert "the sheet says hba1c 5.9, but 7.5 was given and is used" in said.message
+
+
 def test_dates_with_a_year_of_two_digits_are_asked_about(tmp_path: Path) -> None:
     for head in ("1/5/24,4/9/24", "24/1/5,24/4/9"):
         with pytest.raises(BadInput, match=r"year of two digits.*2023-08-12"):
