@@ -329,6 +329,10 @@ def conditions(texts: Sequence[str]) -> dict[str, Any]:
         name, mark, value = text.partition("=")
         if not mark or not name.strip() or not value.strip():
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as sex=male or age=60..69")
+        if name.strip() in found:
+            raise typer.BadParameter(
+                f"{name.strip()} has two conditions; write age=60..69, smoking=former|current"
+            )
         if ".." in value:
             try:
                 low, high = (float(end) for end in value.split(".."))

@@ -81,7 +81,8 @@ def pairs(given: Sequence[str] | None) -> dict[str, str]:
         name, mark, value = text.partition("=")
         if not mark or not name.strip() or not value.strip():
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as age=64 or 'ldl=140 mg/dL'")
-        known[name.strip()] = value.strip()
+        if known.setdefault(name.strip(), value.strip()) != value.strip():
+            raise typer.BadParameter(f"{name.strip()} is given twice: {known[name.strip()]} and {value}")
     return known
 
 

@@ -226,6 +226,18 @@ def test_tables(run: Run) -> None:
         assert "fault in sciai" not in err
 
 
+def test_a_name_that_is_given_twice_is_no_last_word(run: Run) -> None:
+    for words in (
+        ("ask", "-t", "hdl", "-g", "age=64", "-g", "age=30"),
+        ("unusual", "--age", "64", "-g", "age=30", "-g", "hdl=50"),
+        ("marginal", "hdl", "-w", "age=60..69", "-w", "age=30"),
+    ):
+        code, _, err = run(*words)
+        assert code == 2
+        assert "age" in err
+    assert run("ask", "-t", "hdl", "-g", "age=64", "-g", "age=64")[0] == 0
+
+
 def test_columns_of_no_use_come_back_as_they_were_written(run: Run) -> None:
     Path("ids.csv").write_text("id,age,sex,postcode,who,n\n007,50,M,0123,NA,1\n008,60,F,,Ann,\n", "utf-8")
     assert run("impute", "ids.csv", "full.csv")[0] == 0
