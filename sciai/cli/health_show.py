@@ -321,8 +321,8 @@ def tests() -> list[dict[str, Any]]:
 def conditions(texts: Sequence[str]) -> dict[str, Any]:
     """``--where`` options: NAME=VALUE, NAME=LOW..HIGH or NAME=A|B.
 
-    >>> conditions(["age=60..69", "sex=male", "smoking=former|current"])
-    {'age': (60.0, 69.0), 'sex': 'male', 'smoking': ['former', 'current']}
+    >>> conditions(["age=60..69", "sex=male"]), sorted(conditions(["smoking=former|current"])["smoking"])
+    ({'age': (60.0, 69.0), 'sex': 'male'}, ['current', 'former'])
     """
     found: dict[str, Any] = {}
     for text in texts:
@@ -340,7 +340,7 @@ def conditions(texts: Sequence[str]) -> dict[str, Any]:
                 raise typer.BadParameter(f"{text!r} is not a range such as age=60..69") from None
             found[name.strip()] = (low, high)
         else:
-            found[name.strip()] = value.split("|") if "|" in value else value.strip()
+            found[name.strip()] = set(value.split("|")) if "|" in value else value.strip()
     return found
 
 

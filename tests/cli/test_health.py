@@ -189,6 +189,8 @@ def test_sample_and_marginal(run: Run) -> None:
     told = json.loads(out)["estimate"]["value"]["hba1c"]
     assert 5 < told["mean"] < 6.5
     assert run("marginal", "hba1c", "--where", "age=60..x")[0] == 2
+    code, _, err = run("marginal", "hba1c", "--where", "age=60|70")  # two ages are no range of them
+    assert (code, "60..69" in err) == (1, True)
 
 
 def test_tables(run: Run) -> None:

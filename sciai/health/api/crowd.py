@@ -84,7 +84,9 @@ class Conditions:
                 levels[name] = tuple(numbers)
             else:
                 if len(value) != 2 or isinstance(value, set | frozenset):
-                    raise BadInput(f"{value!r} is no range", field=name, fix="give (low, high)")
+                    problem = f"{' or '.join(sorted(map(str, value)))} is no range of numbers"
+                    fix = "give (low, high), or on the command line 60..69"
+                    raise BadInput(problem, field=name, fix=fix)
                 low, high = (_end(schema, name, v, s) for v, s in zip(value, (-1, 1), strict=True))
                 if low > high:
                     problem = f"the range begins at {low:g} and ends at {high:g}"
