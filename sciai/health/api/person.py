@@ -220,11 +220,13 @@ class Person:
 
         Args:
             given: columns that are conditioned on instead of scored.
-            orders: orders of the chain rule that are averaged.
+            orders: orders of the chain rule that are averaged: the schema's alone, or so many random ones.
         """
         schema = self.schema
         named = [column_named(schema, name) for name in given]
-        own = self.human.model.log_prob(self.known.values[None, :], np.isin(schema.names, named), orders)[0]
+        rng = np.random.default_rng(0) if orders > 1 else None
+        fixed = np.isin(schema.names, named)
+        own = self.human.model.log_prob(self.known.values[None, :], fixed, orders, rng)[0]
         # calculated values whose inputs are open are no columns, but known all the same
         told = [n for n in self.known.waiting if n in named]
         some = self.without(*(n for n in self.known.given if n not in named)) if told else None

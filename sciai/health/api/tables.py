@@ -200,6 +200,7 @@ def log_prob(
             encode(human.schema, table.iloc[start : start + CHUNK], None, start, notes),
             given,
             orders,
+            np.random.default_rng(0) if orders > 1 else None,  # the same orders for every row
         )
         for start in range(0, len(table), CHUNK)
     ]

@@ -234,6 +234,16 @@ def test_log_prob_of_a_table(table: pd.DataFrame) -> None:
     assert told["p1"] == pytest.approx(VH.given(table.loc["p1"]).log_prob(), abs=1e-9)
 
 
+def test_several_orders_of_the_chain_rule_are_several() -> None:
+    human = VirtualHuman.load()
+    who = {"age": 64, "sex": "male", "sbp": 150, "hdl": 40, "hba1c": 6.1}
+    one, four, eight = (human.log_prob(who, orders=k) for k in (1, 4, 8))
+    assert len({one, four, eight}) == 3  # a network's orders disagree a little
+    assert four == pytest.approx(one, abs=0.5)
+    rows = human.log_prob(pd.DataFrame([who, {"age": 30}, who]), orders=4)
+    assert rows[[0, 2]].tolist() == pytest.approx([four, four], abs=1e-5)
+
+
 def test_a_progress_bar_goes_to_stderr(table: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
     VH.predict(table, "dx_diabetes", progress=True)
     told = capsys.readouterr()
