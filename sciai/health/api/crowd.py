@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sciai.core.errors import BadInput
 from sciai.health.api.describe import describe_draws
 from sciai.health.api.distribution import QUANTILES, Distribution
-from sciai.health.api.infer import State, uniform
+from sciai.health.api.infer import State, generator, uniform
 from sciai.health.api.known import Known, read_value
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Column, Kind, Schema
@@ -299,8 +299,8 @@ def gather(
     if population and "w_mec" not in schema:
         raise BadInput("the model knows no survey weight", field="population", fix="leave it out")
     conditions = Conditions.read(schema, where)
+    rng = generator(seed)
     state = where_state(human.model, conditions, min(n, 1024), seed)
-    rng = np.random.default_rng(seed)
     picked = rng.choice(len(state.weights), n, p=state.weights)
     rows = state.rows[picked]
     if names is None:

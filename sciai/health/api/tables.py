@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.core.errors import BadInput
+from sciai.health.api.infer import generator
 from sciai.health.api.known import OLDEST
 from sciai.health.api.lessons import ages_of, unheard
 from sciai.health.api.record import handed_out
@@ -136,7 +137,7 @@ def impute(
     notes = Notes(checked(schema, table, None))
     result = table.copy()
     wanted = [n for n in schema.names if n in table.columns]
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     stand_in = expected(human.model, None if seed is None else rng)
     filled: list[Floats] = []
     youngest = ages_of(human)[0]

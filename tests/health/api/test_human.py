@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -242,6 +243,18 @@ def test_several_orders_of_the_chain_rule_are_several() -> None:
     assert four == pytest.approx(one, abs=0.5)
     rows = human.log_prob(pd.DataFrame([who, {"age": 30}, who]), orders=4)
     assert rows[[0, 2]].tolist() == pytest.approx([four, four], abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x"])
+def test_what_is_no_seed_is_said(table: pd.DataFrame, seed: Any) -> None:
+    for ask in (
+        lambda: VH.sample(3, seed=seed),
+        lambda: VH.crowd(n=3, seed=seed),
+        lambda: VH.marginal("hdl", where={"age": (60, 69)}, seed=seed),
+        lambda: VH.impute(table, seed=seed),
+    ):
+        with pytest.raises(BadInput, match=r"the seed is .*a whole number"):
+            ask()
 
 
 def test_a_progress_bar_goes_to_stderr(table: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
