@@ -321,14 +321,18 @@ def tests() -> list[dict[str, Any]]:
 def conditions(texts: Sequence[str]) -> dict[str, Any]:
     """``--where`` options: NAME=VALUE, NAME=LOW..HIGH or NAME=A|B.
 
-    >>> conditions(["age=60..69", "sex=male", "smoking=former|current"])
-    {'age': (60.0, 69.0), 'sex': 'male', 'smoking': ['former', 'current']}
+    >>> conditions(["age=60..69", "sex=male"]), sorted(conditions(["smoking=former|current"])["smoking"])
+    ({'age': (60.0, 69.0), 'sex': 'male'}, ['current', 'former'])
     """
     found: dict[str, Any] = {}
     for text in texts:
         name, mark, value = text.partition("=")
         if not mark or not name.strip() or not value.strip():
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as sex=male or age=60..69")
+        if name.strip() in found:
+            raise typer.BadParameter(
+                f"{name.strip()} has two conditions; write age=60..69, smoking=former|current"
+            )
         if ".." in value:
             try:
                 low, high = (float(end) for end in value.split(".."))
@@ -336,7 +340,7 @@ def conditions(texts: Sequence[str]) -> dict[str, Any]:
                 raise typer.BadParameter(f"{text!r} is not a range such as age=60..69") from None
             found[name.strip()] = (low, high)
         else:
-            found[name.strip()] = value.split("|") if "|" in value else value.strip()
+            found[name.strip()] = set(value.split("|")) if "|" in value else value.strip()
     return found
 
 

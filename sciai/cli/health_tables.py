@@ -44,6 +44,23 @@ def _read(path: Path) -> pd.DataFrame:
     return read_table(path)
 
 
+def _as_written(path: Path, full: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """A table whose columns of no use stay as their file has them: 00123 is no 123, NA may be a name."""
+    from sciai.health.data.encodings import encoding_of_file
+
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return full
+    import pandas as pd
+
+    encoding = encoding_of_file(path)
+    with open(path, encoding=encoding, newline="") as lines:
+        head = lines.readline()
+    sep = "\t" if path.suffix.lower() == ".tsv" else max(",\t;", key=head.count)  # as read_table
+    text = pd.read_csv(path, sep=sep, encoding=encoding, dtype=str, keep_default_na=False)
+    commas = {name for name in names if sep == ";" and full[name].dtype.kind == "f"}  # 1,5 is 1.5 by now
+    return full.assign(**{name: text[name] for name in names if name not in commas})
+
+
 @contextmanager
 def _about(path: Path) -> Iterator[None]:
     """What is wrong with a table is said with its file's name."""
@@ -64,7 +81,8 @@ def pairs(given: Sequence[str] | None) -> dict[str, str]:
         name, mark, value = text.partition("=")
         if not mark or not name.strip() or not value.strip():
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as age=64 or 'ldl=140 mg/dL'")
-        known[name.strip()] = value.strip()
+        if known.setdefault(name.strip(), value.strip()) != value.strip():
+            raise typer.BadParameter(f"{name.strip()} is given twice: {known[name.strip()]} and {value}")
     return known
 
 
@@ -150,8 +168,12 @@ def impute(
     target = out or written
     if target is not None:
         health_show.table_kind(target)
+    human = load(model)
     with _about(table):
-        full = load(model).impute(_read(table), seed=seed, progress=False if quiet else None)
+        gaps = _read(table)
+        full = human.impute(gaps, seed=seed, progress=False if quiet else None)
+    if target is not None and target.suffix.lower() == ".csv":
+        full = _as_written(table, full, [n for n in gaps if n not in human.columns.index])
     _told(full, target, json, {}, "the table, filled")
 
 

@@ -189,6 +189,8 @@ def test_sample_and_marginal(run: Run) -> None:
     told = json.loads(out)["estimate"]["value"]["hba1c"]
     assert 5 < told["mean"] < 6.5
     assert run("marginal", "hba1c", "--where", "age=60..x")[0] == 2
+    code, _, err = run("marginal", "hba1c", "--where", "age=60|70")  # two ages are no range of them
+    assert (code, "60..69" in err) == (1, True)
 
 
 def test_tables(run: Run) -> None:
@@ -224,6 +226,29 @@ def test_tables(run: Run) -> None:
         code, _, err = run(*words)
         assert code == 1
         assert "fault in sciai" not in err
+
+
+def test_a_name_that_is_given_twice_is_no_last_word(run: Run) -> None:
+    for words in (
+        ("ask", "-t", "hdl", "-g", "age=64", "-g", "age=30"),
+        ("unusual", "--age", "64", "-g", "age=30", "-g", "hdl=50"),
+        ("marginal", "hdl", "-w", "age=60..69", "-w", "age=30"),
+    ):
+        code, _, err = run(*words)
+        assert code == 2
+        assert "age" in err
+    assert run("ask", "-t", "hdl", "-g", "age=64", "-g", "age=64")[0] == 0
+
+
+def test_columns_of_no_use_come_back_as_they_were_written(run: Run) -> None:
+    Path("ids.csv").write_text("id,age,sex,postcode,who,n\n007,50,M,0123,NA,1\n008,60,F,,Ann,\n", "utf-8")
+    assert run("impute", "ids.csv", "full.csv")[0] == 0
+    assert Path("full.csv").read_text("utf-8") == Path("ids.csv").read_text("utf-8")
+    Path("commas.csv").write_text("id;age;sex;dose;hdl\n007;50,5;男;1,5;\n008;60;女;2;55\n", "cp932")
+    assert run("impute", "commas.csv", "full.csv")[0] == 0
+    head, first, _ = Path("full.csv").read_text("utf-8").splitlines()
+    assert head == "id,age,sex,dose,hdl"
+    assert first.startswith("007,50.5,男,1.5,")
 
 
 def test_what_is_wrong_with_a_table_is_said_with_its_name(run: Run) -> None:

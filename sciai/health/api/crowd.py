@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sciai.core.errors import BadInput
 from sciai.health.api.describe import describe_draws
 from sciai.health.api.distribution import QUANTILES, Distribution
-from sciai.health.api.infer import State, uniform
+from sciai.health.api.infer import State, generator, uniform
 from sciai.health.api.known import Known, read_value
 from sciai.health.api.words import column_named
 from sciai.health.data.columns import Column, Kind, Schema
@@ -84,7 +84,9 @@ class Conditions:
                 levels[name] = tuple(numbers)
             else:
                 if len(value) != 2 or isinstance(value, set | frozenset):
-                    raise BadInput(f"{value!r} is no range", field=name, fix="give (low, high)")
+                    problem = f"{' or '.join(sorted(map(str, value)))} is no range of numbers"
+                    fix = "give (low, high), or on the command line 60..69"
+                    raise BadInput(problem, field=name, fix=fix)
                 low, high = (_end(schema, name, v, s) for v, s in zip(value, (-1, 1), strict=True))
                 if low > high:
                     problem = f"the range begins at {low:g} and ends at {high:g}"
@@ -297,8 +299,8 @@ def gather(
     if population and "w_mec" not in schema:
         raise BadInput("the model knows no survey weight", field="population", fix="leave it out")
     conditions = Conditions.read(schema, where)
+    rng = generator(seed)
     state = where_state(human.model, conditions, min(n, 1024), seed)
-    rng = np.random.default_rng(seed)
     picked = rng.choice(len(state.weights), n, p=state.weights)
     rows = state.rows[picked]
     if names is None:

@@ -365,7 +365,7 @@ class VirtualHuman:
         Args:
             of: a person, a mapping, or a table.
             given: columns that are conditioned on instead of scored.
-            orders: orders of the chain rule that are averaged.
+            orders: orders of the chain rule that are averaged: the schema's alone, or so many random ones.
         """
         if isinstance(of, Person):
             return of.log_prob(given, orders)

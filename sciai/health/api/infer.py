@@ -37,6 +37,7 @@ __all__ = [
     "calculated",
     "each",
     "even_draws",
+    "generator",
     "state_of",
     "tell",
     "uniform",
@@ -75,6 +76,19 @@ class State:
         return self.finer(draws) if self.finer is not None and not self.filled.isdisjoint(names) else self
 
 
+def generator(seed: int | None) -> np.random.Generator:
+    """The source of draws of a seed.
+
+    Raises:
+        BadInput: a seed that is none.
+    """
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        problem, fix = f"the seed is {seed!r}", "use a whole number from 0 on"
+        raise BadInput(problem, field="seed", fix=fix) from None
+
+
 def uniform(n: int, k: int, seed: int) -> Floats:
     """Low-discrepancy numbers in (0, 1), shape (n, k): steadier than random ones at the same count.
 
@@ -82,6 +96,7 @@ def uniform(n: int, k: int, seed: int) -> Floats:
     """
     from scipy.stats import qmc
 
+    generator(seed)  # says what is no seed
     points = qmc.Sobol(k, scramble=True, seed=seed).random_base2(max(0, math.ceil(math.log2(max(n, 1)))))
     return np.asarray(np.clip(points[:n], 1e-6, 1 - 1e-6))
 

@@ -90,6 +90,7 @@ class Known:
             BadInput: naming the field and the way out.
         """
         given, findings = dict(self.given), list(self.findings)
+        fresh: dict[str, tuple[str, float]] = {}
         for raw, value in values.items():
             try:
                 name = column_named(self.schema, str(raw))
@@ -99,12 +100,18 @@ class Known:
                 if not _missing(value):
                     findings.append(Finding("ignored", Level.OK, f"{error.problem}; it is ignored", str(raw)))
                 continue
+            if name in fresh and _missing(value):
+                continue
             findings = [f for f in findings if f.where != name]
             given.pop(name, None)
             if not _missing(value):
                 number, said = read_value(self.schema, name, value)
                 if math.isfinite(number):
                     given[name] = number
+                    before, other = fresh.setdefault(name, (str(raw), number))
+                    if other != number:
+                        problem = f"{name} is given twice, as {before} and as {raw}"
+                        raise BadInput(problem, field=name, fix="leave out one of them")
                 findings.extend(said)
         return self._resolve(given, [f for f in findings if f.check not in _FOLLOWS])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,7 +74,7 @@ def person_at(person: Person, panel: Panel, last: dt.date | None = None) -> Pers
     """The person with the values of a panel.
 
     Args:
-        person: what is known otherwise (age, sex, drugs); it wins over what the sheet says of the person.
+        person: what is known otherwise (age, sex, drugs); it wins over what the sheet says.
         panel: the values; those that the model has no column for are left out.
         last: the day to which the person's age belongs; on earlier days they were younger. None: that of
             the panel.
@@ -94,7 +95,7 @@ def person_at(person: Person, panel: Panel, last: dt.date | None = None) -> Pers
 
 
 def _at_odds(person: Person, panel: Panel) -> Iterator[Finding]:
-    """Where the sheet says another age or sex than is used: it may be somebody else's."""
+    """Where the sheet says another age, sex or value than is used: it may be somebody else's."""
     schema, used = person.schema, person.known.value("sex") if "sex" in person.schema else None
     sex, age = panel.person.get("sex"), panel.person.get("age")
     if used is not None and sex is not None and schema["sex"].codes[int(used)] != sex:
@@ -105,6 +106,10 @@ def _at_odds(person: Person, panel: Panel) -> Iterator[Finding]:
     if isinstance(age, float) and now is not None and abs(age - now) >= _YEARS_OFF:
         said = f"the sheet says age {age:g}, but {now:g} was given and is used"
         yield Finding("another-person", Level.CAUTION, f"{said}: is it the right sheet?", "age")
+    for name, value in fitted(panel, schema).values.items():
+        if not math.isclose(value, own := person.known.given.get(name, value), rel_tol=1e-3):
+            said = f"the sheet says {name} {value:.4g}, but {own:.4g} was given and is used"
+            yield Finding("another-value", Level.CAUTION, f"{said}: leave one of them out", name)
 
 
 def person_of(person: Person, panel: Panel) -> Person:

@@ -13,7 +13,7 @@ from sciai.core.errors import BadInput
 from sciai.core.listen import quietly
 from sciai.health import checks
 from sciai.health.api.distribution import HealthAnswer, Told
-from sciai.health.api.infer import DRAWS, MANY, SPARE, State, even_draws, state_of, tell
+from sciai.health.api.infer import DRAWS, MANY, SPARE, State, even_draws, generator, state_of, tell
 from sciai.health.api.known import Known
 from sciai.health.api.lessons import unheard
 from sciai.health.api.record import handed_out, recorded
@@ -194,7 +194,7 @@ class Person:
         if n < 1 or n != int(n):
             raise BadInput(f"{n} people", field="n", fix="ask for 1 or more, a whole number")
         self.let()
-        n, rng = int(n), np.random.default_rng(seed)
+        n, rng = int(n), generator(seed)
         state = self.state.about(self.state.filled, min(max(SPARE * n, MANY[0]), MANY[1]))
         chosen = even_draws(state, n, rng)
         told = self.schema.decode(self.human.model.sample(state.rows[chosen], rng))
@@ -220,11 +220,13 @@ class Person:
 
         Args:
             given: columns that are conditioned on instead of scored.
-            orders: orders of the chain rule that are averaged.
+            orders: orders of the chain rule that are averaged: the schema's alone, or so many random ones.
         """
         schema = self.schema
         named = [column_named(schema, name) for name in given]
-        own = self.human.model.log_prob(self.known.values[None, :], np.isin(schema.names, named), orders)[0]
+        rng = np.random.default_rng(0) if orders > 1 else None
+        fixed = np.isin(schema.names, named)
+        own = self.human.model.log_prob(self.known.values[None, :], fixed, orders, rng)[0]
         # calculated values whose inputs are open are no columns, but known all the same
         told = [n for n in self.known.waiting if n in named]
         some = self.without(*(n for n in self.known.given if n not in named)) if told else None

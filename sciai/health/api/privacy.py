@@ -9,6 +9,7 @@ bounds all attacks (``sciai.health.train.dp``).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -201,8 +202,8 @@ def audit(
         seed: of everything random.
 
     Raises:
-        BadInput: with fewer than 50 members or others, a wrong number of columns, or a shadow model of other
-            columns.
+        BadInput: with fewer than 50 members or others, members among the others, a wrong number of columns,
+            or a shadow model of other columns.
     """
     model: Joint = joint if hasattr(joint, "predictive") else getattr(joint, "model")  # noqa: B009
     width = len(model.schema.columns)
@@ -223,6 +224,7 @@ def audit(
             field="members",
             fix="give at least 50 of each",
         )
+    _two_groups(members, others)
     rng = np.random.default_rng(seed)
     rows = [np.sort(rng.permutation(len(people))[:most]) for people in (members, others)]
     inside, outside = members[rows[0]], others[rows[1]]
@@ -253,6 +255,19 @@ def audit(
         epsilon,
         memberships[1] if elsewhere is not None else (),
     )
+
+
+def _two_groups(members: Floats, others: Floats) -> None:
+    """Members among the others cannot be told from themselves: the audit would find nothing, and say so."""
+    inside = Counter(row.tobytes() for row in np.nan_to_num(members, nan=np.inf))
+    shared = sum(row.tobytes() in inside for row in np.nan_to_num(others, nan=np.inf))
+    twins = sum(count for count in inside.values() if count > 1) / len(members)
+    if shared > (2 * twins + 0.02) * len(others):  # people of few values may agree in all of them
+        raise BadInput(
+            f"{shared} of the {len(others)} others are among the members, value for value",
+            field="others",
+            fix="give people whom the model never saw",
+        )
 
 
 def _edges(model: Joint, inside: Floats, outside: Floats) -> dict[str, Floats]:

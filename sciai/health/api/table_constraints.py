@@ -74,7 +74,9 @@ def constrain(
         for k, name in enumerate(derived.inputs):
             own = np.flatnonzero((gaps.sum(1) == 1) & gaps[:, k] & np.isfinite(wanted))
             if len(own) and schema[name].numeric:
-                _solve(schema, derived, rows, own, name, wanted)
+                good = _solve(schema, derived, rows, own, name, wanted)
+                message = f"{derived.name} is not used where no possible {name} makes it"
+                notes.count("contradiction", derived.name, own[~good], start, message)
         open_ = np.flatnonzero((gaps.sum(1) > 1) & np.isfinite(wanted))
         # what is filled in counts as known: what is asked for must not be made of it
         able = stand_in is not None and not asked & set(derived.inputs)

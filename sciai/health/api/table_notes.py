@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sciai.core.answer import Finding, Level, jsonable
 from sciai.core.errors import BadInput
 from sciai.health.api.constraints import apart
-from sciai.health.data.columns import Schema
+from sciai.health.data.columns import Column, Derived, Schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Notes", "at_odds", "attach", "checked", "found_in", "possible", "too_young"]
 
 Floats = npt.NDArray[np.float64]
+_LOOKED_AT: Final = (0.01, 0.05, 0.5, 0.95, 0.99)
 _PARTS: Final = (("hdl", "chol_total"), ("albumin", "protein_total"), ("dbp", "sbp"))
 
 
@@ -75,21 +76,20 @@ def too_young(
     return young
 
 
-def possible(schema: Schema, rows: Floats, start: int, notes: Notes) -> None:
-    """Negative numbers are errors; impossible ones count as unknown, and are said to."""
+def possible(schema: Schema, stated: Mapping[str, Floats], rows: Floats, start: int, notes: Notes) -> None:
+    """Negative numbers are errors; impossible ones count as unknown, and are said to.
+
+    Args:
+        schema: the columns.
+        stated: calculated quantities as the table gives them, shape (n,) each; changed.
+        rows: the same people as the model sees them; changed.
+        start: number of the first row.
+        notes: where it is said.
+
+    Raises:
+        BadInput: a negative number of what has none.
+    """
     for i, column in enumerate(schema.columns):
-        if column.numeric and column.name not in ("age", "w_mec"):
-            with np.errstate(invalid="ignore"):
-                out = np.flatnonzero(
-                    (rows[:, i] > column.high) | ((rows[:, i] >= 0) & (rows[:, i] < column.low))
-                )
-            if len(out):
-                message = (
-                    f"{rows[out[0], i]:g} {column.unit} is not possible ({column.low:g} to {column.high:g}); "
-                    "it counts as unknown: check its unit"
-                )
-                notes.count("implausible", column.name, out, start, message)
-                rows[out, i] = np.nan
         if column.numeric and column.low >= 0:
             bad = np.flatnonzero(rows[:, i] < 0)
             if len(bad):
@@ -99,6 +99,19 @@ def possible(schema: Schema, rows: Floats, start: int, notes: Notes) -> None:
                     unit="years" if column.unit == "a" else column.unit,
                     fix="it cannot be negative",
                 )
+    limited: list[tuple[Column | Derived, Floats]] = []
+    limited += [(c, rows[:, i]) for i, c in enumerate(schema.columns) if c.name not in ("age", "w_mec")]
+    limited += [(d, stated[d.name]) for d in schema.derived if d.name in stated]
+    for about, own in limited:
+        with np.errstate(invalid="ignore"):
+            out = np.flatnonzero((own < about.low) | (own > about.high))
+        if len(out):
+            message = (
+                f"{about.name}: {own[out[0]]:g} {about.unit} is not possible ({about.low:g} to "
+                f"{about.high:g}); it counts as unknown: check its unit"
+            )
+            notes.count("implausible", about.name, out, start, message)
+            own[out] = np.nan
 
 
 def at_odds(schema: Schema, stated: Mapping[str, Floats], rows: Floats, start: int, notes: Notes) -> None:
@@ -118,7 +131,8 @@ def at_odds(schema: Schema, stated: Mapping[str, Floats], rows: Floats, start: i
             far = np.abs(own - wanted) > apart(derived.name)[1] * np.maximum(np.abs(own), 1e-9)
         if len(bad := np.flatnonzero(far)):
             both = f"{wanted[bad[0]]:g} was given, {', '.join(derived.inputs)} make {own[bad[0]]:.4g}"
-            notes.count("contradiction", derived.name, bad, start, f"{both}; the calculated one is used")
+            message = f"{derived.name}: {both}; the calculated one is used"
+            notes.count("contradiction", derived.name, bad, start, message)
     for some, whole in _PARTS:
         if some in schema and whole in schema:
             a, b = rows[:, schema.index(some)], rows[:, schema.index(whole)]
@@ -171,7 +185,33 @@ def checked(schema: Schema, table: pd.DataFrame, target: str | None) -> list[Fin
     if target is not None and target in names:
         message = f"the table's own {target} is not used, nor what is calculated from it"
         findings.append(Finding("target_given", Level.OK, message, target))
-    return findings
+    return [*findings, *_other_units(schema, table, [n for n in known if n != target])]
+
+
+def _other_units(schema: Schema, table: pd.DataFrame, names: Iterable[str]) -> Iterable[Finding]:
+    """Columns some of whose values look like those of another unit (a BUN of 5: mmol/L?).
+
+    Values at a few quantiles are looked at as those of one person are. At these, none of the columns of
+    NHANES is doubted.
+    """
+    import pandas as pd
+
+    from sciai.health.api.own_units import quantity_of, test_of
+
+    for name in names:
+        column = schema[name] if name in schema else schema.derived_named(name)
+        test = test_of(column)
+        values = pd.to_numeric(table[name], errors="coerce").dropna().to_numpy(float)
+        if test is None or not len(values):
+            continue
+        for value in np.unique(np.quantile(values, _LOOKED_AT, method="nearest")):
+            said = [f for f in quantity_of(column, test, float(value))[1] if f.check == "unit-suspicion"]
+            if said:
+                asked = said[0].message.removesuffix(" It was used as written")
+                used = f"Values within {column.low:g} to {column.high:g} were used as written"
+                message = f"{name} may hold another unit: {asked} {used}"
+                yield Finding("unit-suspicion", Level.CAUTION, message, name)
+                break
 
 
 def _meant(schema: Schema, name: str) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.core.errors import BadInput
+from sciai.health.api.infer import generator
 from sciai.health.api.known import OLDEST
 from sciai.health.api.lessons import ages_of, unheard
 from sciai.health.api.record import handed_out
@@ -136,7 +137,7 @@ def impute(
     notes = Notes(checked(schema, table, None))
     result = table.copy()
     wanted = [n for n in schema.names if n in table.columns]
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     stand_in = expected(human.model, None if seed is None else rng)
     filled: list[Floats] = []
     youngest = ages_of(human)[0]
@@ -200,6 +201,7 @@ def log_prob(
             encode(human.schema, table.iloc[start : start + CHUNK], None, start, notes),
             given,
             orders,
+            np.random.default_rng(0) if orders > 1 else None,  # the same orders for every row
         )
         for start in range(0, len(table), CHUNK)
     ]
@@ -235,12 +237,14 @@ def encode(
     try:
         rows = schema.encode(known)
         stated = {
-            d.name: read_numbers(part[d.name], d.name, d.unit) for d in schema.derived if d.name in part
+            d.name: read_numbers(part[d.name], d.name, d.unit).copy()
+            for d in schema.derived
+            if d.name in part
         }
     except BadInput as error:
         raise _at_row(error, start, part) from None
     _count_ages(schema, rows, start)
-    possible(schema, rows, start, notes)
+    possible(schema, stated, rows, start, notes)
     if "w_mec" in schema:
         rows[:, schema.index("w_mec")] = np.nan  # a property of the survey, not of a body
     if target is not None and target in schema:

@@ -19,7 +19,7 @@ from sciai.core.errors import BadInput
 from sciai.health.api.constraints import measured_otherwise
 from sciai.health.api.course import Course, RiskCourse, Timeline
 from sciai.health.api.distribution import HealthAnswer
-from sciai.health.api.lessons import everybody
+from sciai.health.api.lessons import ages_of, everybody
 from sciai.health.api.panel import fitted, person_at, with_findings
 from sciai.health.api.record import recorded
 from sciai.health.data.panels.analytes import analyte_of_column
@@ -57,12 +57,15 @@ def timeline(human: VirtualHuman, panels: Sequence[Panel], person: Person) -> He
             person = person.given({name: stated[-1]})
     last = dated[-1].date
     at = [person_at(person, visit.panel, last) for visit in dated]
-    carried, answers = _risks_at(person, dated)
-    names = list(dict.fromkeys(name for visit in dated for name in visit.panel.values))
-    peers = _Peers(human, names)
-    refusal = peers.refusal(at[-1])
-    if refusal is not None:
+    peers = _Peers(human, list(dict.fromkeys(name for visit in dated for name in visit.panel.values)))
+    young = [p.known.given.get("age", math.inf) < ages_of(human)[0] and peers.refusal(p) for p in at]
+    refusal = young[-2] or peers.refusal(at[-1])
+    if refusal:  # of the last two visits: without them there is no course
         return with_findings(refusal, [f for visit in dated for f in visit.panel.findings])
+    left = [visit.date for visit, refused in zip(dated, young, strict=True) if refused]
+    dated, at = dated[len(left) :], at[len(left) :]
+    names = [name for name in peers.names if any(name in visit.panel.values for visit in dated)]
+    carried, answers = _risks_at(person, dated)
     courses = [_course(peers, name, dated, at) for name in names]
     courses.sort(key=lambda c: (not c.changed, not c.steady_trend))
     aside = [r.label for visit in dated for r in visit.panel.readings if r.column is None]
@@ -75,6 +78,9 @@ def timeline(human: VirtualHuman, panels: Sequence[Panel], person: Person) -> He
     )
     spread = {c.name: c.limit for c in courses if c.limit is not None} or 0.0
     findings = tuple(_findings(value, [visit.panel for visit in dated], answers, carried))
+    if left:
+        said = f"{', '.join(map(str, left))}: so young that nobody of that age was learned from; left out"
+        findings = (Finding("young", Level.CAUTION, said, "age"), *findings)
     return HealthAnswer(Estimate(value, spread), findings, human.provenance())
 
 

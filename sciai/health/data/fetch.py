@@ -104,10 +104,16 @@ def fetch_nhanes(
             step(number / (len(wanted) + 1), f"fetching {name}")
         url = f"{base_url.rstrip('/')}/{year}/DataFiles/{name}.XPT"
         path = folder / f"{name}.XPT"
+        there = path.is_file()
         if not _bring(url, path, record, retries, pause):
             missing.append(component)
             continue
-        frames[component] = read_xpt(path.read_bytes(), path)
+        try:
+            frames[component] = read_xpt(path.read_bytes(), path)
+        except BadInput:
+            if not there:
+                path.unlink()  # an error page would be taken for the file the next time
+            raise
         files[component] = path
         # only what could be read is recorded: an error page is not to be defended later
         record[path.name] = {"sha256": _sha256(path), "url": url}

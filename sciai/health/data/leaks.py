@@ -80,7 +80,8 @@ def inputs_of(which: str, target: str, columns: Iterable[tuple[str, str]]) -> Se
     ['age', 'ggt']
     """
     if which not in INPUTS:
-        raise BadInput(f"no input set is called {which!r}", field="inputs", fix=f"use {' or '.join(INPUTS)}")
+        fix = f"use {', '.join(INPUTS)} or all"
+        raise BadInput(f"no input set is called {which!r}", field="inputs", fix=fix)
     groups = ("lab", "blood_count") if which == "check-up" else ()
     out = leaks_of(target) | {target}
     return [name for name, group in columns if name not in out and (name in BASIC or group in groups)]

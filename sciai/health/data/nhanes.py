@@ -54,10 +54,12 @@ def read_xpt(data: bytes, file: object) -> pd.DataFrame:
         file: its name, for messages.
 
     Raises:
-        BadInput: what is no transport file, or has no SEQN.
+        BadInput: what is no transport file, was cut off, or has no SEQN.
     """
     import pandas as pd
 
+    if data[:6] == b"HEADER" and len(data) % 80:  # the format's records; pandas would read the people so far
+        raise BadInput("the file is cut off", file=file, fix="remove it, and fetch it again")
     try:
         frame = pd.read_sas(io.BytesIO(data), format="xport", encoding="latin-1")
     except (ValueError, KeyError, IndexError, OverflowError) as error:

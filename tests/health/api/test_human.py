@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ def test_a_table_says_what_it_could_not_use_and_what_contradicts_itself() -> Non
     assert told["p"].notna().all()
     assert VH.predict(table.assign(sex=["M", "F", "F"]), "dx_diabetes").equals(told)
     said = {(f["check"], f["where"]): f["message"] for f in told.attrs["findings"]}
-    assert "40 was given, weight_kg, height_cm make 24.22" in said["contradiction", "bmi"]
+    assert "bmi: 40 was given, weight_kg, height_cm make 24.22" in said["contradiction", "bmi"]
     assert "(1 row)" in said["contradiction", "bmi"]
     assert "hdl 220 is not below chol_total 180" in said["contradiction", "hdl"]
     assert "what is expected of them stands for all but one" in said["expected", "bmi"]
@@ -234,6 +235,28 @@ def test_log_prob_of_a_table(table: pd.DataFrame) -> None:
     assert told["p1"] == pytest.approx(VH.given(table.loc["p1"]).log_prob(), abs=1e-9)
 
 
+def test_several_orders_of_the_chain_rule_are_several() -> None:
+    human = VirtualHuman.load()
+    who = {"age": 64, "sex": "male", "sbp": 150, "hdl": 40, "hba1c": 6.1}
+    one, four, eight = (human.log_prob(who, orders=k) for k in (1, 4, 8))
+    assert len({one, four, eight}) == 3  # a network's orders disagree a little
+    assert four == pytest.approx(one, abs=0.5)
+    rows = human.log_prob(pd.DataFrame([who, {"age": 30}, who]), orders=4)
+    assert rows[[0, 2]].tolist() == pytest.approx([four, four], abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x"])
+def test_what_is_no_seed_is_said(table: pd.DataFrame, seed: Any) -> None:
+    for ask in (
+        lambda: VH.sample(3, seed=seed),
+        lambda: VH.crowd(n=3, seed=seed),
+        lambda: VH.marginal("hdl", where={"age": (60, 69)}, seed=seed),
+        lambda: VH.impute(table, seed=seed),
+    ):
+        with pytest.raises(BadInput, match=r"the seed is .*a whole number"):
+            ask()
+
+
 def test_a_progress_bar_goes_to_stderr(table: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
     VH.predict(table, "dx_diabetes", progress=True)
     told = capsys.readouterr()
@@ -265,6 +288,34 @@ def test_rows_that_cannot_be_answered_are_counted(table: pd.DataFrame) -> None:
     assert told["p"].iloc[57] == pytest.approx(VH.predict(known, "dx_diabetes")["p"].iloc[57])
     with pytest.raises(BadInput, match="row 1: age is 500"):
         VH.predict(table.assign(age=[50.0, 500.0, *[50.0] * 58]), "dx_diabetes")
+
+
+def test_impossible_calculated_values_are_set_aside_and_named() -> None:
+    people = pd.DataFrame({"age": [50, 60], "sex": ["male", "female"], "hdl": [45, 60]})
+    plain = VH.predict(people, "dx_diabetes")
+    told = VH.predict(people.assign(bmi=[2.4, -1.0]), "dx_diabetes")  # a unit that is none
+    assert told.equals(plain)
+    said = {f["check"]: f["message"] for f in told.attrs["findings"]}
+    assert said["implausible"].startswith("bmi: 2.4 kg/m2 is not possible (10 to 100); it counts as unknown")
+    tall = people.assign(bmi=[95.0, 25.0], height_cm=[240.0, 160.0])  # it would take 547 kg
+    said = {f["check"]: f["message"] for f in VH.predict(tall, "dx_diabetes").attrs["findings"]}
+    assert said["contradiction"] == "bmi is not used where no possible weight_kg makes it (1 row)"
+
+
+def test_columns_in_another_unit_are_asked_about() -> None:
+    human = VirtualHuman.load()
+    people = pd.DataFrame({"age": [50.0] * 40, "sex": "male", "ldl": 120.0, "platelets": 240.0})
+    assert "unit-suspicion" not in {f["check"] for f in human.predict(people, "sbp").attrs["findings"]}
+    mixed = people.assign(ldl=[120.0] * 37 + [3.1] * 3, platelets=24.0)  # a few rows; a whole column
+    for told in (human.predict(mixed, "sbp"), human.impute(mixed), human.log_prob(mixed)):
+        found = {f["where"]: f for f in told.attrs["findings"] if f["check"] == "unit-suspicion"}
+        assert {f["level"] for f in found.values()} == {"caution"}
+        assert "ldl may hold another unit" in found["ldl"]["message"]
+        assert "did you mean 3.1 mmol/L, which is 120 mg/dL?" in found["ldl"]["message"]
+        assert "did you mean 24 10*4/uL, which is 240" in found["platelets"]["message"]
+        assert found["platelets"]["message"].endswith("were used as written")
+    about = human.predict(mixed, "platelets").attrs["findings"]  # its own values are not used
+    assert {f["where"] for f in about if f["check"] == "unit-suspicion"} == {"ldl"}
 
 
 def test_tables_that_are_none(table: pd.DataFrame) -> None:

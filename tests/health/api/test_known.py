@@ -175,3 +175,13 @@ def test_calculated_values_about_the_same_thing() -> None:
     assert "mchc is ignored" in said.message
     known = _add(ldl=140, non_hdl=130)
     assert [f.level for f in known.findings if f.check == "contradiction"] == [Level.REFUSE]
+
+
+def test_one_column_under_two_names_is_no_last_word() -> None:
+    with pytest.raises(BadInput, match="age is given twice, as age and as 年齢"):
+        NOBODY.add({"age": 64, "年齢": 30})
+    with pytest.raises(BadInput, match="given twice"):
+        NOBODY.add({"LDL": 140, "age": 50, "ldl": 90})
+    assert NOBODY.add({"age": 64, "年齢": "64 years"}).given == {"age": 64.0}
+    assert NOBODY.add({"age": 64, "年齢": None}).given == {"age": 64.0}
+    assert NOBODY.add({"age": 64}).add({"年齢": 30}).given == {"age": 30.0}  # said anew

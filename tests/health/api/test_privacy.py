@@ -194,7 +194,12 @@ def test_singling_out_is_the_same_for_the_same_seed() -> None:
 
 @pytest.mark.parametrize(
     ("members", "others", "words"),
-    [(MEMBERS[:, :3], OTHERS, "columns"), (MEMBERS[:10], OTHERS, "at least 50")],
+    [
+        (MEMBERS[:, :3], OTHERS, "columns"),
+        (MEMBERS[:10], OTHERS, "at least 50"),
+        (MEMBERS, MEMBERS, "200 of the 200 others are among the members"),
+        (MEMBERS, np.vstack([OTHERS, MEMBERS[:20]]), "20 of the 220 others are among the members"),
+    ],
 )
 def test_bad_input_is_named(members: np.ndarray, others: np.ndarray, words: str) -> None:
     with pytest.raises(BadInput, match=words):

@@ -161,6 +161,20 @@ def test_without_peers_the_answer_is_refused_and_says_why() -> None:
     assert "only adults" in " ".join(f.message for f in answer.findings)
 
 
+def test_visits_of_a_youth_are_left_out_and_do_not_refuse_the_rest() -> None:
+    values = {"2012-01-10": 48, "2016-01-10": 50, "2020-01-10": 52, "2024-01-10": 45}
+    panels = read_panels({day: {"HDL": hdl} for day, hdl in values.items()})
+    answer = timeline(VH, panels, VH.given(age=25, sex="male"))  # 13, 17, 21 and 25
+    assert [str(day) for day in answer.unwrap().dates] == ["2020-01-10", "2024-01-10"]
+    assert answer.unwrap().course("hdl").values == (52, 45)
+    (left,) = (f for f in answer.findings if f.check == "young")
+    assert left.level is Level.CAUTION
+    assert "2012-01-10, 2016-01-10" in left.message
+    alone = timeline(VH, panels, VH.given(age=23, sex="male"))  # 19 four years before
+    assert alone.level is Level.REFUSE
+    assert "19 years: only adults" in " ".join(f.message for f in alone.findings)
+
+
 @pytest.mark.parametrize(
     ("panels", "words"),
     [

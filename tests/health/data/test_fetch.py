@@ -200,12 +200,27 @@ def test_bad_input(server: Server, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="web page"):
         fetch_nhanes("2017-2018", tmp_path, base_url=server.url, pause=0)
     del server.files["/2017/DataFiles/DEMO_J.XPT"]
-    (tmp_path / "DEMO_J.XPT").unlink()
     with pytest.raises(FetchFailed, match="no DEMO file"):
         fetch_nhanes("2017-2018", tmp_path, components=[], base_url=server.url, pause=0)
     twice = read_xpt(write_xpt({"SEQN": [1.0, 1.0], "BMXHT": [170.0, 171.0]}), "x")
     with pytest.raises(BadInput, match="person 1 is there twice"):
         merge({"DEMO": read_xpt(write_xpt(DEMO), "x"), "BMX": twice}, "2017-2018")
+
+
+def test_pages_and_halves_of_files_are_fetched_again(server: Server, tmp_path: Path) -> None:
+    whole = server.files["/2017/DataFiles/DEMO_J.XPT"]
+    for broken, says in ((b"<html>busy</html>", "web page"), (whole[:-90], "cut off")):
+        server.files["/2017/DataFiles/DEMO_J.XPT"] = broken
+        with pytest.raises(BadInput, match=says):
+            fetch_nhanes("2017-2018", tmp_path, components=["BPX"], base_url=server.url, pause=0)
+        assert not (tmp_path / "DEMO_J.XPT").exists()
+    server.files["/2017/DataFiles/DEMO_J.XPT"] = whole
+    assert fetch_nhanes("2017-2018", tmp_path, components=["BPX"], base_url=server.url, pause=0).rows == 3
+    mine = tmp_path / "BIOPRO_J.XPT"
+    mine.write_bytes(b"<html>saved by hand</html>")
+    with pytest.raises(BadInput, match="web page"):
+        fetch_nhanes("2017-2018", tmp_path, components=["BIOPRO"], base_url=server.url, pause=0)
+    assert mine.exists()  # what somebody put there is not ours to remove
 
 
 def test_the_package_agrees_with_the_shared_table(shared_data: Path) -> None:

@@ -14,13 +14,14 @@ from typing import Any, Final
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.data.panels.dates import parse_date
-from sciai.health.data.panels.fhir_values import Heard, items_of, object_in, objects_in
+from sciai.health.data.panels.fhir_values import Heard, items_of, object_in, objects_in, words_of
 from sciai.health.data.panels.sheet import Sheet
 
 __all__ = ["sheet_of_bundle"]
 
 _UNUSABLE: Final = {"entered-in-error", "cancelled", "registered"}
 _NOT_FINAL: Final = {"preliminary", "unknown"}
+_RANK: Final = {"final": 1, "amended": 2, "corrected": 2}  # what was corrected takes the place of the rest
 _NOT_READ: Final = (
     *("Condition", "MedicationStatement", "MedicationRequest", "MedicationAdministration"),
     *("AllergyIntolerance", "Procedure", "FamilyMemberHistory", "QuestionnaireResponse"),
@@ -60,13 +61,23 @@ def _sheet(bundle: Mapping[str, Any]) -> Sheet:
         kind = bundle.get("resourceType")
         raise BadInput(f"a FHIR {kind} without an Observation", fix="export the laboratory results")
     _patient(found, observations, sheet)
-    heard, skipped, early = Heard(), 0, 0
+    heard, skipped, early, replaced = Heard(), 0, 0, 0
+    best = _standing(observations)
+    specimens = {key: words_of(r) for r, url in found if r.get("resourceType") == "Specimen"
+                 for key in (url, str(r.get("id") or "")) if key}  # fmt: skip
     for number, observation in enumerate(observations):
-        if observation.get("status") in _UNUSABLE:
+        status = observation.get("status")
+        if status in _UNUSABLE:
             skipped += 1
             continue
-        early += observation.get("status") in _NOT_FINAL
-        sheet.items += items_of(observation, f"observation {number + 1}", heard)
+        if _RANK.get(str(status), 0) < best[_said(observation)]:
+            replaced += 1
+            continue
+        early += status in _NOT_FINAL
+        sheet.items += items_of(observation, f"observation {number + 1}", heard, specimens)
+    if replaced:
+        said = f"{replaced} observations were left out, as a later state (final, corrected) of them is there"
+        sheet.notes.append(Finding("replaced", Level.OK, said))
     if skipped:
         said = f"{skipped} observations that were withdrawn or not yet made were left out"
         sheet.notes.append(Finding("withdrawn", Level.OK, said))
@@ -84,6 +95,21 @@ def _sheet(bundle: Mapping[str, Any]) -> Sheet:
         sheet.notes.append(Finding("not-read", Level.OK, said))
     sheet.notes += _conformity(observations)
     return sheet
+
+
+def _said(observation: Mapping[str, Any]) -> str:
+    """What an observation is of, and when: states of one result agree in it."""
+    told = ("code", "effectiveDateTime", "effectiveInstant", "effectivePeriod", "specimen")
+    return repr([observation.get(key) for key in told])
+
+
+def _standing(observations: list[Mapping[str, Any]]) -> dict[str, int]:
+    """How far the furthest state of each result is."""
+    best: dict[str, int] = {}
+    for one in observations:
+        if one.get("status") not in _UNUSABLE:
+            best[_said(one)] = max(best.get(_said(one), 0), _RANK.get(str(one.get("status")), 0))
+    return best
 
 
 def _resources(resource: Mapping[str, Any], url: str) -> Iterator[tuple[Mapping[str, Any], str]]:

@@ -17,8 +17,9 @@ from sciai.health.data.panels.panel import Item
 from sciai.health.data.panels.unit_words import measures
 from sciai.health.data.panels.units import parse_unit
 
-__all__ = ["Heard", "items_of", "object_in", "objects_in"]
+__all__ = ["Heard", "items_of", "object_in", "objects_in", "words_of"]
 
+_URINE: Final = {"122575003", "UR", "URINE"}  # SNOMED CT and HL7 v2, table 0487, where no words stand beside
 _COMPARATORS: Final = ("", "<", "<=", ">", ">=")
 
 
@@ -81,19 +82,22 @@ def objects_in(parent: Mapping[str, Any], key: str, where: str) -> list[Mapping[
     return found
 
 
-def items_of(observation: Mapping[str, Any], where: str, heard: Heard) -> Iterator[Item]:
+def items_of(
+    observation: Mapping[str, Any], where: str, heard: Heard, specimens: Mapping[str, str]
+) -> Iterator[Item]:
     """The values of an observation and its components.
 
     Args:
         observation: the resource.
         where: its place, for messages.
         heard: what is no value is noted here.
+        specimens: what the bundle's specimens are, in words, by their id or URL.
 
     Raises:
         BadInput: a field that is not of the form that FHIR gives it, or a date that is none.
     """
     date = _date(observation, where, heard)
-    specimen = object_in(observation, "specimen", where)
+    specimen = _specimen(observation, specimens, where)
     for part in (observation, *objects_in(observation, "component", where)):
         concept = object_in(part, "code", where)
         codings = objects_in(concept, "coding", where)
@@ -104,7 +108,7 @@ def items_of(observation: Mapping[str, Any], where: str, heard: Heard) -> Iterat
         label = str(concept.get("text") or next(iter(displays), "") or code)
         if not table().of_code(code):
             # a bare name says nothing of the specimen; what stands beside it may
-            found = specimen_in(" ".join([label, *displays, str(specimen.get("display", ""))]))
+            found = specimen_in(" ".join([label, *displays, specimen]))
             label = f"{label} ({found})" if found and not specimen_in(label) else label
         tests = table().of_code(code) or table().find(label)
         said = _value(part, tests, where)
@@ -114,6 +118,24 @@ def items_of(observation: Mapping[str, Any], where: str, heard: Heard) -> Iterat
             heard.words.append(f"{label} ({where})")
         else:
             yield Item(label, said[0], where, code, date, said[1], _range(part, said[1], tests, where))
+
+
+def words_of(specimen: Mapping[str, Any]) -> str:
+    """What a Specimen is, in words."""
+    kind = object_in(specimen, "type", "a specimen")
+    codings = objects_in(kind, "coding", "a specimen")
+    words = [str(kind.get("text") or ""), *(str(c.get("display") or "") for c in codings)]
+    return " ".join([*words, *("urine" for c in codings if str(c.get("code")).upper() in _URINE)])
+
+
+def _specimen(observation: Mapping[str, Any], specimens: Mapping[str, str], where: str) -> str:
+    """What an observation was made on: in its own words, or those of the specimen that it refers to."""
+    named = object_in(observation, "specimen", where)
+    reference = str(named.get("reference") or "")
+    own = {f"#{r.get('id')}": words_of(r) for r in objects_in(observation, "contained", where)
+           if r.get("resourceType") == "Specimen"}  # fmt: skip
+    told = own.get(reference) or specimens.get(reference) or specimens.get(reference.rsplit("/", 1)[-1], "")
+    return f"{named.get('display') or ''} {told}"
 
 
 def _value(part: Mapping[str, Any], tests: tuple[Analyte, ...], where: str) -> tuple[str | float, str] | None:

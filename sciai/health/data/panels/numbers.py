@@ -29,8 +29,9 @@ _FLAGS: Final = frozenset(
     for line in ("h l hh ll high low a n b h* l* (h) (l)", "↑ ↓ * ! + 高 低 正常 異常")
     for word in line.split(" ")
 )
+_PLUSES: Final = re.compile(r"\(?\d\(?\+{1,4}\)*|\(?\+\d\)?")  # of a dipstick; "12+" is a number with a flag
 _SIGN: Final = re.compile(
-    r"\(?[-+±]{1,3}\)?|\d?\(?\+{1,4}\)?|\d\+|陰性|陽性|negative|positive|neg|pos|trace|normal|正常"
+    rf"\(?[-+±]{{1,3}}\)?|\(?\+{{1,4}}\)?|{_PLUSES.pattern}|陰性|陽性|negative|positive|neg|pos|trace|normal|正常"
 )
 _NUMBER: Final = re.compile(
     r"(?P<sign>[<>≦≧≤≥]=?)?\s*"
@@ -64,8 +65,8 @@ class Number:
 def is_sign(text: str) -> bool:
     """Whether a result is a sign or word of a test that has no number: "(-)", "1+", "negative".
 
-    >>> is_sign("(±)"), is_sign("Negative"), is_sign("5.1")
-    (True, True, False)
+    >>> is_sign("(±)"), is_sign("(2+)"), is_sign("Negative"), is_sign("5.1")
+    (True, True, True, False)
     """
     return _SIGN.fullmatch(unicodedata.normalize("NFKC", text).strip().casefold()) is not None
 
@@ -93,6 +94,8 @@ def parse_number(text: str | float | int) -> Number | None:
     words = re.sub(r"\s", "", plain).casefold()
     if words in _MISSING or words.strip("()[]【】") in _MISSING:
         return None
+    if _PLUSES.fullmatch(plain):
+        raise BadInput(f"{text!r} is a sign, not a number", fix="give a number, or leave it empty")
     plain = re.sub(r"([<>])\s*or\s*=", r"\1=", plain, flags=re.IGNORECASE)  # as Quest prints it
     flag = ""
     before = re.match(r"(?P<flag>HH|LL|H|L|\*+|↑|↓)\s*(?=[\d<>.+-])", plain, re.IGNORECASE)

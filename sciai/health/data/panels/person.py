@@ -19,6 +19,8 @@ _SEXES: Final = {
     **dict.fromkeys(("m", "male", "man", "男", "男性", "1"), "M"),
 }
 _OLDEST: Final = 120
+# the age of a child; 60代 are the years from 60 to 69
+_NO_YEARS: Final = re.compile(r"(mo|w|d|[ヶケか箇カヵ]?月|週|日|代)", re.IGNORECASE)
 _UNSAID: Final = frozenset(("", "unknown", "u", "other", "不明", "未記入", "その他", "na", "n/a", "?"))
 
 
@@ -96,7 +98,7 @@ def _age(text: object, name: object) -> float:
         number = parse_number(plain)
     except BadInput:
         number = None
-    if number is None or not 0 <= number.value <= _OLDEST:
+    if number is None or not 0 <= number.value <= _OLDEST or _NO_YEARS.match(number.unit):
         raise BadInput(
             f"{text!r} is not an age", file=name, field="age", unit="years", fix="give whole years"
         )

@@ -97,7 +97,8 @@ def _panels(sheet: Sheet, fasting: bool | None, name: object) -> list[Panel]:
             "rows of test, value, unit; or tests down and dates across. "
             "Names in English or Japanese, LOINC or JLAC10 codes: see `sciai health columns`"
         )
-        raise BadInput(f"no known test; found {seen}", file=name, fix=fix)
+        why = "".join(f"; {note.message}" for note in sheet.notes if note.check == "stray-column")
+        raise BadInput(f"no known test; found {seen}{why}", file=name, fix=fix)
     sheet.notes += _unknown_codes(sheet.items, found)
     state, said = _fasting(fasting, list(found.values()))
     units = _units_of_rows(sheet.items, language)

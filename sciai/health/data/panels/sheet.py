@@ -249,11 +249,12 @@ def _read_long(
 
 
 def _tests_across(rows: Rows) -> int | None:
-    """The row whose cells name tests, where rows below are visits."""
+    """The row whose cells name tests (one alone beside a date), where rows below are visits."""
     down = max((sum(bool(_known(row[p])) for row in rows) for p in range(min(3, len(rows[0])))), default=0)
     for number, row in enumerate(rows[:20]):
         across = sum(bool(_known(cell)) for cell in row)
-        if across >= 2 and across > down and len(rows) > number + 1:
+        alone = across == down == 1 and any(holds(cell, "date") for cell in row)
+        if ((across >= 2 and across > down) or alone) and len(rows) > number + 1:
             return number
     return None
 

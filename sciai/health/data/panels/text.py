@@ -43,20 +43,28 @@ def decode(data: bytes, file: object) -> tuple[str, Finding | None]:
 def rows_of_text(text: str) -> tuple[Rows, list[int]]:
     """Cells of a CSV, without comment lines (``#``) and empty lines, and the line number of each row.
 
+    Raises:
+        BadInput: quotes that never end.
+
     >>> rows_of_text("# mine\\nLDL;140\\n\\nHb;13,5")
     ([['LDL', '140'], ['Hb', '13.5']], [2, 4])
     """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # \r alone: Excel's "CSV (Macintosh)"
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     head = lines[:40]
     delimiter = max(",\t;", key=lambda mark: sum(line.count(mark) for line in head))
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     rows: Rows = []
     numbers: list[int] = []
-    for row in reader:
-        cells = [unicodedata.normalize("NFKC", cell).strip() for cell in row]
-        if any(cells) and not cells[0].startswith("#"):
-            rows.append(cells)
-            numbers.append(reader.line_num)
+    try:
+        for row in reader:
+            cells = [unicodedata.normalize("NFKC", cell).strip() for cell in row]
+            if any(cells) and not cells[0].startswith("#"):
+                rows.append(cells)
+                numbers.append(reader.line_num)
+    except csv.Error as error:
+        problem, where = f"cannot be read as CSV: {error}", f"row {reader.line_num}"
+        raise BadInput(problem, field=where, fix="look for a quote that never ends") from None
     if delimiter != "," and any(_COMMA.match(cell) for row in rows for cell in row):
         # a comma before the decimals, as Excel writes it in much of Europe
         rows = [

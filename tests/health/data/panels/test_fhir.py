@@ -51,6 +51,45 @@ def test_the_sugar_of_another_fluid_is_not_that_of_blood(other: dict[str, Any]) 
     assert read(CREATININE, other).values == {"creatinine": 1.0}
 
 
+@pytest.mark.parametrize(
+    ("reference", "more"),
+    [
+        ("Specimen/s1", {"type": {"text": "Urine"}}),
+        (
+            "http://server/fhir/Specimen/s1",
+            {"type": {"coding": [{"code": "1", "display": "Urine specimen"}]}},
+        ),
+        ("Specimen/s1", {"type": {"coding": [{"system": "http://snomed.info/sct", "code": "122575003"}]}}),
+        ("#s1", {"type": {"text": "随時尿"}}),
+    ],
+)
+def test_a_specimen_that_is_referred_to_is_looked_up(reference: str, more: dict[str, Any]) -> None:
+    specimen = {"resourceType": "Specimen", "id": "s1"} | more
+    local = {"code": {"coding": [{"system": "urn:lab", "code": "GLU", "display": "Glucose"}]}}
+    own = {"contained": [specimen]} if reference == "#s1" else {}
+    other = observation("1-1", "x", 500) | local | own | {"specimen": {"reference": reference}}
+    rest = [] if own else [specimen]
+    assert read(observation("2345-7", "Glucose", 95), other, *rest).values == {"glucose_serum": 95}
+    blood = specimen | {"type": {"text": "Serum"}}
+    assert read(other | ({"contained": [blood]} if own else {}), blood).values == {"glucose_serum": 500}
+
+
+@pytest.mark.parametrize("states", [("preliminary", "final"), ("final", "corrected"), ("final", "amended")])
+def test_of_the_states_of_a_result_the_last_counts(states: tuple[str, str]) -> None:
+    before, after = (CREATININE | {"status": state} for state in states)
+    after["valueQuantity"] = before["valueQuantity"] | {"value": 1.4}
+    for order in ((before, after), (after, before)):
+        panel = read(*order)
+        assert panel.values == {"creatinine": 1.4}
+        assert [f.message for f in panel.findings if f.check == "replaced"]
+    with pytest.raises(BadInput, match="given twice"):  # two results, not two states of one
+        read(before, before | {"valueQuantity": after["valueQuantity"]})
+    with pytest.raises(BadInput, match="given twice"):
+        read(before, after | {"effectiveDateTime": "2024-05-10T12:00:00Z"})
+    gone = after | {"status": "entered-in-error"}
+    assert read(before, gone).values == {"creatinine": 1.0}
+
+
 def test_a_code_that_is_not_known_is_said_where_the_name_is() -> None:
     panel = read(observation("99999-9", "Glucose", 101))
     assert panel.values == {"glucose_serum": 101}

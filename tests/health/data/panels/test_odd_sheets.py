@@ -117,6 +117,19 @@ def test_a_sheet_of_somebody_else_is_asked_about(tmp_path: Path) -> None:
     assert not [f for f in same if f.check == "another-person"]
 
 
+def test_a_value_that_differs_from_the_sheet_s_is_said(tmp_path: Path) -> None:
+    text = "test,unit,2023-01-05,2024-01-05\nHbA1c,%,5.6,5.9\nLDL,mg/dL,140,120\n"
+    human, panels = VirtualHuman.load(), read_panels(_sheet(tmp_path, text))
+    given = human.given(age=64, sex="male", hba1c=7.5, ldl="3.1033 mmol/L")
+    for findings in (
+        person_of(given, latest(panels)).known.findings,
+        human.timeline(panels, age=64, sex="male", hba1c=7.5).findings,
+    ):
+        (said,) = (f for f in findings if f.check == "another-value")
+        assert said.level is Level.CAUTION
+        assert "the sheet says hba1c 5.9, but 7.5 was given and is used" in said.message
+
+
 def test_dates_with_a_year_of_two_digits_are_asked_about(tmp_path: Path) -> None:
     for head in ("1/5/24,4/9/24", "24/1/5,24/4/9"):
         with pytest.raises(BadInput, match=r"year of two digits.*2023-08-12"):
@@ -202,3 +215,41 @@ def test_a_comma_behind_a_zero_stands_before_decimals(tmp_path: Path) -> None:
     path = tmp_path / "sheet.csv"
     path.write_text("Test;Result;Unit\nCreatinine;0,912;mg/dL\nPotassium;4,125;mmol/L\n", "utf-8")
     assert read_panels(path)[0].values == {"creatinine": 0.912, "potassium": 4.125}
+
+
+@pytest.mark.parametrize("sign", ["1+", "(2+)", "3(+)", "２＋", "+1", "(+)"])
+def test_plus_signs_of_a_dipstick_are_no_numbers(tmp_path: Path, sign: str) -> None:
+    panel = read_panels(_sheet(tmp_path, f"test,value\nBilirubin,{sign}\nAlbumin,{sign}\nAST,22\n"))[0]
+    assert panel.values == {"ast": 22}
+    assert [r.why for r in panel.readings if not r.used] == ["not a number"] * 2
+    with pytest.raises(BadInput, match="not a number"):
+        VirtualHuman.load().given(age=50, bilirubin_total=sign)
+    flagged = read_panels(_sheet(tmp_path, "test,value\nAST,82 +\nALT,9.1 +\n"))[0]
+    assert flagged.values == {"ast": 82, "alt": 9.1}
+
+
+def test_line_ends_of_an_old_macintosh_and_quotes_that_never_end(tmp_path: Path) -> None:
+    text = "test,value,unit\rAST,20,U/L\rLDL,120,mg/dL\r"
+    assert read_panels(_sheet(tmp_path, text))[0].values == {"ast": 20, "ldl": 120}
+    with pytest.raises(BadInput, match=r"cannot be read as CSV.*a quote that never ends"):
+        read_panels(_sheet(tmp_path, 'test,value\n"AST,20\n' + "LDL,120\n" * 20_000))
+
+
+@pytest.mark.parametrize("head", ["date,LDL", "検査日,LDL-C (mg/dL)", "Date,Age,LDL", "LDL,date"])
+def test_one_test_beside_its_dates(tmp_path: Path, head: str) -> None:
+    lines = [head] + [
+        ",".join(value if "LDL" in name else "64" if name == "Age" else day for name in head.split(","))
+        for day, value in (("2024-05-10", "120"), ("2024-08-10", "131"))
+    ]
+    panels = read_panels(_sheet(tmp_path, "\n".join(lines)))
+    assert [(str(p.date), p.values) for p in panels] == [
+        ("2024-05-10", {"ldl": 120}),
+        ("2024-08-10", {"ldl": 131}),
+    ]
+    pair = read_panels(_sheet(tmp_path, "検査日,2024-05-10\nLDL,120\n"))[0]
+    assert (str(pair.date), pair.values) == ("2024-05-10", {"ldl": 120})
+
+
+def test_why_no_line_was_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no known test.*values may be shifted.*write 5\.4"):
+        read_panels(_sheet(tmp_path, "test,unit,2024-08-10\nHbA1c,%,5,4\nAST,U/L,21,5\n"))

@@ -299,6 +299,8 @@ def test_one_row_is_read_in_one_unit(tmp_path: Path) -> None:
         ("date,LDL,HDL\n2024-01-01,120,50\n2024-01-01,130,50\n", ["two rows for one date"]),
         ("LDL,HDL\n120,50\n130,51\n", ["2 rows of values without dates", "sciai health predict"]),
         ("年齢,-3\nLDL,120\n", ["'-3' is not an age"]),
+        ("Age,30 months\nLDL,120\n", ["'30 months' is not an age", "years"]),
+        ("年齢,60代\nLDL,120\n", ["'60代' is not an age"]),
         ("性別,X\nLDL,120\n", ["unknown sex 'X'"]),
         ("検査日,2024/2/30\nLDL,120\n", ["not a day that exists"]),
         ("検査日,1/2/2024\nLDL,120\n", ["day of month"]),
