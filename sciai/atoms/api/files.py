@@ -120,7 +120,7 @@ def read_all(path: str | os.PathLike[str]) -> list[Atoms]:
 
     Raises:
         BadInput: as ``read``; also files that a reader would take for another structure than is meant: two
-            sites of a CIF on one spot, a LAMMPS file that does not say its elements.
+            sites of a CIF on one spot, a LAMMPS file or a POSCAR that does not say its elements.
     """
     from sciai.atoms.api import traps
     from sciai.atoms.data.readers import read_structures
@@ -129,6 +129,7 @@ def read_all(path: str | os.PathLike[str]) -> list[Atoms]:
     lammps = file.is_file() and traps.is_lammps_data(file)
     if file.is_file() and not lammps:
         traps.check_dump(file)
+        traps.check_poscar(file)
     # what is wrong with a structure, the guards say
     frames = traps.lammps_data(file) if lammps else _told(lambda: read_structures(file, check=False))
     if file.name.lower().endswith((".cif", ".cif.gz")):

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from ase.formula import Formula
 
 from sciai.core.errors import BadInput
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["check_dump", "check_sites", "is_lammps_data", "lammps_data"]
+__all__ = ["check_dump", "check_poscar", "check_sites", "is_lammps_data", "lammps_data"]
 
 HEAD: Final = 4096
 """Characters at the beginning of a file that tell what it is."""
@@ -76,6 +77,51 @@ def check_dump(path: Path) -> None:
         )  # fmt: skip
 
 
+def check_poscar(path: Path) -> None:
+    """Refuse a POSCAR without the line of elements (VASP 4) whose first line does not tell them either.
+
+    Of that line ASE's reader takes every letter that is an element: ``FCC Al`` is fluorine.
+
+    Args:
+        path: a file; of another kind, or with that line, nothing is said.
+
+    Raises:
+        BadInput: the first line names too few or too many elements, and no POTCAR or OUTCAR is there.
+    """
+    lines = _head(path).split("\n")[:6]
+    if len(lines) < 6 or not all(_numbers(line, 3) for line in lines[2:5]) or not _numbers(lines[1], 1):
+        return
+    counts = lines[5].split("!")[0].split()
+    if not counts or not all(count.isdecimal() for count in counts):
+        return
+    named: list[str] = []
+    for word in lines[0].split():
+        try:
+            named += list(Formula(re.sub(r"[-_,.=0-9^]", "", word)))
+        except ValueError:
+            continue  # a word
+    kinds = list(dict.fromkeys(named))
+    if len(counts) == len(named) or (len(counts) == len(kinds) and kinds == named[: len(kinds)]):
+        return
+    beside = ("POTCAR", "OUTCAR")
+    if len(named) < len(counts) and any(list(path.parent.glob(f"{name}*")) for name in beside):
+        return  # the reader looks there
+    told = f"may mean {', '.join(kinds)}" if kinds else "names none"
+    raise BadInput(
+        f"a POSCAR of VASP 4 has no line of elements; its first line ({lines[0].strip()[:40]!r}) {told}, "
+        f"and {len(counts)} would be needed",
+        file=path, field="line 6", fix="write the elements in a line above the numbers of atoms",
+    )  # fmt: skip
+
+
+def _numbers(line: str, least: int) -> bool:
+    """Whether a line begins with so many numbers."""
+    try:
+        return len([float(word) for word in line.split()[:least]]) == least
+    except ValueError:
+        return False
+
+
 def check_sites(path: Path) -> None:
     """Refuse a CIF file that lists two atoms on one spot: of such sites the reader drops one without a word.
 
@@ -127,8 +173,10 @@ def _sites(block: Any) -> tuple[np.ndarray[Any, Any], list[str], list[str]] | No
 
 
 def _head(path: Path) -> str:
+    from ase.io.formats import open_with_compression
+
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(HEAD)
-    except OSError:
+        with open_with_compression(str(path), "rb") as file:
+            return str(file.read(HEAD).decode("utf-8", "replace")).replace("\r\n", "\n")
+    except (OSError, EOFError):
         return ""

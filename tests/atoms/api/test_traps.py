@@ -83,3 +83,43 @@ def test_a_reader_that_fails_without_a_word(tmp_path: Path) -> None:
     (tmp_path / "x.cif").write_text("not a cif\n")
     with pytest.raises(BadInput, match="not what its name says"):
         read(tmp_path / "x.cif")
+
+
+VASP4 = """{first}
+1.0
+3.0 0 0
+0 3.0 0
+0 0 3.0
+{numbers}
+Direct
+0 0 0
+0 .5 .5
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "numbers", "formula"),
+    [("Na Cl", "1 1", "ClNa"), ("NaCl salt", "1 1", "ClNa"), ("Cu2", "2", "Cu"), ("Fe Fe", "1 1", "Fe")],
+)
+def test_the_first_line_of_vasp_4_tells_the_elements(
+    tmp_path: Path, first: str, numbers: str, formula: str
+) -> None:
+    (tmp_path / "POSCAR").write_text(VASP4.format(first=first, numbers=numbers))
+    assert read(tmp_path / "POSCAR").get_chemical_formula(empirical=True) == formula
+
+
+@pytest.mark.parametrize(
+    ("first", "numbers", "says"),
+    [
+        ("FCC Al", "2", "may mean F, C, Al, and 1 would be needed"),  # was read as fluorine
+        ("Fe Fe O", "1 1", "may mean Fe, O, and 2 would be needed"),  # was read as iron
+        ("my cell", "1 1", "names none"),
+    ],
+)
+def test_a_first_line_of_vasp_4_that_does_not(tmp_path: Path, first: str, numbers: str, says: str) -> None:
+    text = VASP4.format(first=first, numbers=numbers)
+    (tmp_path / "POSCAR").write_text(text)
+    (tmp_path / "POSCAR.gz").write_bytes(gzip.compress(text.encode()))
+    for name in ("POSCAR", "POSCAR.gz"):
+        with pytest.raises(BadInput, match=says):
+            read(tmp_path / name)
