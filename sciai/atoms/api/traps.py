@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from ase.data import atomic_masses
 from ase.formula import Formula
 
 from sciai.core.errors import BadInput
@@ -22,6 +23,10 @@ HEAD: Final = 4096
 
 NEAR: Final = 1e-3
 """Fractional coordinates that differ by less are the same site; ASE's reader merges such sites."""
+
+SAME_MASS: Final = 0.02
+DEUTERIUM: Final = 2.0
+"""How far a mass may be from an element's, relative, and one that may be much farther from hydrogen's."""
 
 _COUNT = re.compile(r"^\s*\d+\s+atoms\b", re.MULTILINE)
 _BOX = re.compile(r"\bxlo\s+xhi\b")
@@ -42,22 +47,35 @@ def lammps_data(path: Path) -> list[Atoms]:
         path: the file.
 
     Raises:
-        BadInput: it cannot be read, or has no masses: types alone say nothing of elements.
+        BadInput: it cannot be read, or has no masses, or some of no element: types say nothing of elements.
     """
     import ase.io
 
-    if not _MASSES.search(path.read_text(encoding="utf-8", errors="replace")):
+    if not _MASSES.search(_head(path, -1)):
         raise BadInput(
             "a LAMMPS data file without masses does not say which elements its types are",
             file=path, field="Masses", fix="write a Masses section, or convert the file to extxyz",
         )  # fmt: skip
     try:
-        return [ase.io.read(path, format="lammps-data")]  # type: ignore[list-item]
+        atoms: Any = ase.io.read(path, format="lammps-data")
     except Exception as error:  # the reader raises anything
         raise BadInput(
             f"the LAMMPS data file cannot be read ({type(error).__name__}: {error})".split("\n")[0],
             file=path, fix="name the style behind Atoms, such as 'Atoms # atomic'; or convert it to extxyz",
         ) from error  # fmt: skip
+    masses = atoms.get_masses()
+    if (one := atoms.numbers == 0).any() and not one.all():
+        atoms.numbers[one] = 1  # to the reader 1.0 is of no element; in units of lj all weigh that
+    usual = atomic_masses[atoms.numbers]
+    known = (np.abs(masses - usual) < SAME_MASS * usual) | (masses.round(1) == DEUTERIUM)
+    if (odd := np.flatnonzero(~known | (atoms.numbers == 0))).size:
+        kind = atoms.arrays["type"][odd[0]]
+        raise BadInput(
+            f"atoms of type {kind} weigh {masses[odd[0]]:g}, as no element does: are they groups, or in "
+            "units of lj?",
+            file=path, field="Masses", fix="give masses of elements in g/mol, or convert the file to extxyz",
+        )  # fmt: skip
+    return [atoms]
 
 
 def check_dump(path: Path) -> None:
@@ -172,11 +190,11 @@ def _sites(block: Any) -> tuple[np.ndarray[Any, Any], list[str], list[str]] | No
     return places, symbols, [str(label) for label in labels]
 
 
-def _head(path: Path) -> str:
+def _head(path: Path, characters: int = HEAD) -> str:
     from ase.io.formats import open_with_compression
 
     try:
         with open_with_compression(str(path), "rb") as file:
-            return str(file.read(HEAD).decode("utf-8", "replace")).replace("\r\n", "\n")
+            return str(file.read(characters).decode("utf-8", "replace")).replace("\r\n", "\n")
     except (OSError, EOFError):
         return ""

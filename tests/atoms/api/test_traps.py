@@ -123,3 +123,30 @@ def test_a_first_line_of_vasp_4_that_does_not(tmp_path: Path, first: str, number
     for name in ("POSCAR", "POSCAR.gz"):
         with pytest.raises(BadInput, match=says):
             read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("masses", "formula"), [("22.99 35.45", "Cl4Na4"), ("1.0 16", "H4O4"), ("2.014 16.0", "H4O4")]
+)
+def test_masses_of_lammps_data(tmp_path: Path, masses: str, formula: str) -> None:
+    file = weighing(tmp_path, masses)
+    assert read(file).get_chemical_formula() == formula  # hydrogen of 1.0 was no element
+    packed = tmp_path / "salt.data.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    assert read(packed).get_chemical_formula() == formula
+
+
+@pytest.mark.parametrize("masses", ["15.035 14.027", "1.0 1.0", "12.0 42.1"])
+def test_masses_of_no_element(tmp_path: Path, masses: str) -> None:
+    with pytest.raises(BadInput, match="as no element does"):  # methyl groups were read as oxygen
+        read(weighing(tmp_path, masses))
+
+
+def weighing(folder: Path, masses: str) -> Path:
+    """A LAMMPS data file of two types of atoms of these masses."""
+    file = folder / "salt.data"
+    write(file, bulk("NaCl", "rocksalt", a=5.6, cubic=True), format="lammps-data")
+    first, second = masses.split()
+    told = f"Masses\n\n1 {first}\n2 {second}\n\nAtoms"
+    file.write_text(file.read_text().replace("Atoms", told))
+    return file
