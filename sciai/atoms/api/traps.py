@@ -141,25 +141,35 @@ def _numbers(line: str, least: int) -> bool:
 
 
 def check_sites(path: Path) -> None:
-    """Refuse a CIF file that lists two atoms on one spot: of such sites the reader drops one without a word.
+    """Refuse a CIF file whose sites are not all of the crystal, or of which the reader drops some.
 
     Args:
-        path: a CIF file that can be read.
+        path: a CIF file; of one that cannot be parsed nothing is said.
 
     Raises:
-        BadInput: naming the two; an atom that is listed twice beside the operations that make the one from
-            the other is none.
+        BadInput: a site without a place, fractions of no cell, an element of the formula that has no site
+            (hydrogen mostly), or two atoms on one spot, of which the reader keeps one. An atom that is
+            listed twice beside the operations that make the one from the other is no such.
     """
     from ase.io.cif import parse_cif
 
     reading = gzip.open if path.suffix == ".gz" else open
-    with reading(path, "rt", encoding="utf-8", errors="replace") as file:
-        blocks = list(parse_cif(file))
+    try:
+        with reading(path, "rt", encoding="utf-8", errors="replace") as file:
+            blocks = list(parse_cif(file))
+    except Exception:  # the reader says so
+        return
     for block in blocks:
-        found = _sites(block)
+        found = _sites(block, path)
         if found is None:
             continue
         places, symbols, labels = found
+        if lost := _elements(block.get("_chemical_formula_sum")) - set(symbols):
+            raise BadInput(
+                f"its formula has {', '.join(sorted(lost))}, and no site is of it",
+                file=path, field="_atom_site_type_symbol",
+                fix="add the sites (hydrogen is often not located), or mend _chemical_formula_sum",
+            )  # fmt: skip
         for k in range(1, len(places)):
             apart = places[:k] - places[k]
             apart -= np.round(apart)
@@ -175,19 +185,37 @@ def check_sites(path: Path) -> None:
                 )  # fmt: skip
 
 
-def _sites(block: Any) -> tuple[np.ndarray[Any, Any], list[str], list[str]] | None:
+def _sites(block: Any, path: Path) -> tuple[np.ndarray[Any, Any], list[str], list[str]] | None:
     """Where the sites of a CIF block lie, fractional; None where it has none, or some that are shared."""
     try:
         columns = [block[f"_atom_site_fract_{axis}"] for axis in "xyz"]
-        places = np.array(columns, float).T
-        symbols = list(block.get_symbols())
+        symbols = ["H" if symbol == "D" else symbol for symbol in block.get_symbols()]
+        labels = block.get("_atom_site_label") or [f"{s} {k}" for k, s in enumerate(symbols)]
     except (KeyError, TypeError, ValueError):
         return None
+    if block.get("_cell_length_a") is None:
+        raise BadInput(
+            "fractional coordinates, and no cell", file=path, field="_cell_length_a", unit="Å",
+            fix="give the cell; of a molecule give _atom_site_Cartn_x, y and z",
+        )  # fmt: skip
+    for label, place in zip(labels, zip(*columns, strict=True), strict=False):
+        if any(isinstance(x, str) for x in place):
+            raise BadInput(
+                f"the site {label} has no place", file=path, field="_atom_site_fract_x",
+                fix="give it one, or leave the site out",
+            )  # fmt: skip
     occupancy = block.get("_atom_site_occupancy")
     if occupancy is not None and any(isinstance(x, int | float) and x < 1 for x in occupancy):
         return None  # said elsewhere
-    labels = block.get("_atom_site_label") or [f"{s} {k}" for k, s in enumerate(symbols)]
-    return places, symbols, [str(label) for label in labels]
+    return np.array(columns, float).T, symbols, [str(label) for label in labels]
+
+
+def _elements(formula: Any) -> set[str]:
+    """The elements of a formula such as ``C2 H6 O``; none of what is no formula."""
+    words = re.findall(r"([A-Z][a-z]?)[\d.]*", str(formula or ""))
+    if re.sub(r"[A-Z][a-z]?[\d.]*|\s", "", str(formula or "")):
+        return set()
+    return {"H" if word == "D" else word for word in words}
 
 
 def _head(path: Path, characters: int = HEAD) -> str:

@@ -50,6 +50,39 @@ def test_a_site_listed_with_its_image_is_no_trap(tmp_path: Path) -> None:
     assert len(read(file)) == 4
 
 
+@pytest.mark.parametrize(
+    ("head", "site", "says"),
+    [
+        ("_chemical_formula_sum 'Cu H2 O2'", "O1 O .5 .5 .5", "its formula has H, and no site"),
+        ("", "H1 H ? ? ?", "the site H1 has no place"),
+        ("_cell_length_a", "O1 O .5 .5 .5", "fractional coordinates, and no cell"),
+    ],
+)
+def test_sites_of_a_cif_that_are_not_all(tmp_path: Path, head: str, site: str, says: str) -> None:
+    text = SITES.format(group=1) + f"Cu1 Cu 0 0 0\n{site}\n"
+    lines = [line for line in text.split("\n") if not (head == "_cell_length_a" and "_cell" in line)]
+    if "formula" in head:
+        lines.insert(1, head)
+    (tmp_path / "x.cif").write_text("\n".join(lines))
+    with pytest.raises(BadInput, match=says):
+        read(tmp_path / "x.cif")
+
+
+def test_heavy_hydrogen_is_hydrogen_of_the_formula(tmp_path: Path) -> None:
+    text = SITES.format(group=1).replace("data_x", "data_x\n_chemical_formula_sum 'H O'")
+    (tmp_path / "x.cif").write_text(text + "D1 D 0 0 0\nO1 O .5 .5 .5\n")
+    assert read(tmp_path / "x.cif").get_chemical_formula() == "HO"
+
+
+def test_an_occupancy_that_is_not_known(tmp_path: Path) -> None:
+    text = SITES.format(group=1) + "_atom_site_occupancy\n"
+    (tmp_path / "x.cif").write_text(text + "Cu1 Cu 0 0 0 ?\nO1 O .5 .5 .5 .\n")
+    assert len(read(tmp_path / "x.cif")) == 2  # was a ValueError
+    (tmp_path / "y.cif").write_text(text + "Cu1 Cu 0 0 0 0.5\nNi1 Ni 0 0 0 0.5\n")
+    with pytest.raises(BadInput, match=r"\(Cu 0.5, Ni 0.5\)"):  # each was named twice
+        read(tmp_path / "y.cif")
+
+
 def test_lammps_data_says_its_elements_by_masses(tmp_path: Path) -> None:
     salt = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
     for name in ("salt.data", "data.salt"):
