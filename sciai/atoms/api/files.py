@@ -139,6 +139,7 @@ def read_all(path: str | os.PathLike[str]) -> list[Atoms]:
         raise BadInput("the file holds no atoms", file=file, fix=_FIX)
     for number, atoms in enumerate(frames):
         _check_occupancy(atoms, file, number)
+        traps.check_lattice(atoms, file)
     return frames
 
 

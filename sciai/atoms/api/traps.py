@@ -16,7 +16,7 @@ from sciai.core.errors import BadInput
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["check_dump", "check_poscar", "check_sites", "is_lammps_data", "lammps_data"]
+__all__ = ["check_dump", "check_lattice", "check_poscar", "check_sites", "is_lammps_data", "lammps_data"]
 
 HEAD: Final = 4096
 """Characters at the beginning of a file that tell what it is."""
@@ -183,6 +183,26 @@ def check_sites(path: Path) -> None:
                     fix="leave one out; if they share the spot, it is a disordered crystal: make an ordered "
                     "supercell",
                 )  # fmt: skip
+
+
+def check_lattice(atoms: Atoms, path: Path) -> None:
+    """Refuse a crystal that would be taken for a molecule, because its lattice is spelt in a way of its own.
+
+    Args:
+        atoms: as read.
+        path: where from.
+
+    Raises:
+        BadInput: nine numbers that are called lattice or cell, and no cell.
+    """
+    if atoms.pbc.any() or atoms.cell.array.any():
+        return
+    for name, value in atoms.info.items():
+        if str(name).lower() in ("lattice", "cell") and np.size(value) == 9:
+            raise BadInput(
+                f"{name!r} is not read as a cell: the crystal would be taken for a molecule",
+                file=path, field=str(name), fix='write Lattice="ax ay az bx by bz cx cy cz", in Å',
+            )  # fmt: skip
 
 
 def _sites(block: Any, path: Path) -> tuple[np.ndarray[Any, Any], list[str], list[str]] | None:

@@ -83,6 +83,16 @@ def test_an_occupancy_that_is_not_known(tmp_path: Path) -> None:
         read(tmp_path / "y.cif")
 
 
+def test_a_lattice_that_is_not_read_as_one(tmp_path: Path) -> None:
+    text = '2\n{}="3 0 0 0 3 0 0 0 3"\nNa 0 0 0\nCl 1.5 1.5 1.5\n'
+    for name in ("lattice", "cell"):
+        (tmp_path / "x.xyz").write_text(text.format(name))
+        with pytest.raises(BadInput, match="taken for a molecule"):
+            read(tmp_path / "x.xyz")
+    (tmp_path / "x.xyz").write_text(text.format("Lattice"))
+    assert read(tmp_path / "x.xyz").pbc.all()
+
+
 def test_lammps_data_says_its_elements_by_masses(tmp_path: Path) -> None:
     salt = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
     for name in ("salt.data", "data.salt"):
