@@ -15,6 +15,7 @@ from ase.constraints import FixAtoms, FixInternals
 from ase.io import read as ase_read
 
 from sciai.atoms.api.adsorption import adsorb
+from sciai.atoms.api.dynamics import md
 from sciai.atoms.api.elasticity import elastic, voigt_reuss_hill
 from sciai.atoms.api.equation import at_rest, birch_murnaghan, eos, fit_birch_murnaghan
 from sciai.atoms.api.folder import RunFolder
@@ -139,6 +140,19 @@ def test_a_cell_of_vacuum_that_relaxes_is_told(emt: Potential) -> None:
     assert told["volume"].level is Level.CAUTION
     for atoms, cell in ((slab, False), (copper(), True)):
         assert "volume" not in {f.check for f in relax(atoms, emt, cell=cell, steps=2).findings}
+
+
+def test_a_slab_in_vacuum_is_no_crystal_to_squeeze(emt: Potential) -> None:
+    slab = fcc111("Cu", (1, 1, 3), a=COPPER, vacuum=6.0, periodic=True)
+    for answer in (
+        eos(slab, emt, points=5, strain=0.02),  # all three were OK without a word
+        elastic(slab, emt, relax_atoms=False),
+        md(slab, emt, ensemble="npt", steps=2, temperature=10),
+    ):
+        told = {f.check: f for f in answer.findings}["volume"]
+        assert told.level == Level.CAUTION
+        assert "12 Å of vacuum along c" in told.message
+    assert "volume" not in {f.check for f in eos(copper(), emt, points=5).findings}
 
 
 def test_pressure_compresses(emt: Potential) -> None:
