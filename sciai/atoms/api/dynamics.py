@@ -164,6 +164,7 @@ class _Run:
                 self.last = self.stop = answer  # nothing is integrated that starts where it may not be
                 return
             if self.settings.ensemble == "npt" and answer.unwrap().stress is None:
+                self.folder.abandon()
                 problem = f"{self.potential.engine.name} gives no stress, which npt needs"
                 raise BadInput(problem, field="ensemble", fix="use nvt, or another potential")
         dynamics = integrator(self.atoms, self.settings, self.rng, self.free)

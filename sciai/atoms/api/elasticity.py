@@ -151,6 +151,7 @@ def elastic(
         return refused
     stresses = [a.estimate.value.stress for a in answers if a.estimate is not None]
     if any(stress is None for stress in stresses):
+        folder.abandon()
         raise BadInput(f"{potential.engine.name} gives no stress", field="potential")
     found = np.array(stresses) * GPA
     answer = _answer(atoms, potential, sizes, found[0], found[1:].reshape(6, len(sizes), 6), findings, axes)

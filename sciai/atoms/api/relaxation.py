@@ -138,7 +138,9 @@ def relax(
     if first.estimate is None or first.level >= Level.REFUSE:
         return _refused(first, folder, ())
     if with_cell and first.estimate.value.stress is None:
-        raise BadInput(f"{potential.engine.name} gives no stress", field="cell", fix="relax with cell=False")
+        folder.abandon()
+        problem = f"{potential.engine.name} gives no stress, without which no cell relaxes"
+        raise BadInput(problem, field="cell", fix="keep the cell (cell=False, --fixed-cell)")
     run = _Run(atoms, potential, folder, first.estimate.value.energy, step, steps, fmax)
     notes: list[Finding] = []
     try:
