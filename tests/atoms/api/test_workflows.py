@@ -326,6 +326,19 @@ def test_a_surface_costs_energy_and_relaxing_lowers_it(emt: Potential) -> None:
         surface(copper(), emt, (0, 0, 0))
 
 
+def test_indices_of_a_primitive_cell_and_sides_that_differ_are_told(emt: Potential) -> None:
+    def said(crystal: Atoms, hkl: tuple[int, int, int]) -> str:
+        answer = surface(crystal, emt, hkl, layers=2, steps=0)
+        return " ".join(f.message for f in answer.findings if f.level == Level.CAUTION)
+
+    primitive = bulk("Cu", a=COPPER)
+    assert "in which (1 0 0) is (-1 1 1)" in said(primitive, (1, 0, 0))  # was told as (100)
+    assert "not the conventional one" not in said(primitive, (1, 1, 1)) + said(copper() * 2, (1, 0, 0))
+    polar = bulk("CuAu", "rocksalt", a=5.4, cubic=True)
+    assert "the two sides of the slab are not equal" in said(polar, (1, 1, 1))
+    assert "the two sides" not in said(polar, (1, 0, 0)) + said(copper(), (1, 1, 1))
+
+
 def test_an_adatom_binds_in_the_hollow(emt: Potential) -> None:
     slab = fcc100("Cu", (2, 2, 2), a=COPPER, vacuum=6.0)
     found = adsorb(slab, Atoms("Cu"), emt, most=2, fmax=0.1).unwrap()
