@@ -28,6 +28,7 @@ from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
 from sciai.atoms.api.trajectory import COLUMNS, Dynamics, dynamics_figure, summary, truncate
+from sciai.atoms.api.vacuum import hollow
 from sciai.atoms.checks import of_motion
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.atomic import terminable, whole_file
@@ -163,6 +164,7 @@ class _Run:
                 self.last = self.stop = answer  # nothing is integrated that starts where it may not be
                 return
             if self.settings.ensemble == "npt" and answer.unwrap().stress is None:
+                self.folder.abandon()
                 problem = f"{self.potential.engine.name} gives no stress, which npt needs"
                 raise BadInput(problem, field="ensemble", fix="use nvt, or another potential")
         dynamics = integrator(self.atoms, self.settings, self.rng, self.free)
@@ -310,6 +312,8 @@ class _Run:
             message = f"{len(marked)} of {value.frames} frames were refused and are marked in the trajectory"
             findings.append(Finding("left_domain", Level.CAUTION, message, f"first: frame {marked[0]}"))
         findings += self._passed({f.check for f in findings})
+        if self.settings.ensemble == "npt":
+            findings += hollow(self.atoms, self.potential, "volume and pressure mean nothing: use nvt")
         if value.drift is not None and abs(value.drift) > guard.limits.drift and value.time >= 0.2:
             message = (
                 f"the conserved energy drifts by {1000 * value.drift:+.2f} meV/atom/ps; take a shorter step"

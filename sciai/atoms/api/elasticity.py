@@ -16,6 +16,7 @@ from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
 from sciai.atoms.api.symmetry import standard_rotation
 from sciai.atoms.api.typical import own_error
+from sciai.atoms.api.vacuum import hollow
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.core.shown import Brief
@@ -135,7 +136,13 @@ def elastic(
     if relax_atoms and len(atoms) > 1:
         frames, unrest = _relaxed(frames, potential, step)
     answers = potential.batch([atoms, *frames])
-    findings = (*unrest, *_merge(answers))
+    empty = hollow(
+        atoms,
+        potential,
+        "the moduli mean nothing. Constants within a layer, times the height of its cell (1 GPa Å: 0.1 N/m), "
+        "are the layer's; the others are none",
+    )
+    findings = (*unrest, *empty, *_merge(answers))
     if any(f.level >= Level.REFUSE for f in unrest) or any(
         a.estimate is None or a.level >= Level.REFUSE for a in answers
     ):
@@ -144,6 +151,7 @@ def elastic(
         return refused
     stresses = [a.estimate.value.stress for a in answers if a.estimate is not None]
     if any(stress is None for stress in stresses):
+        folder.abandon()
         raise BadInput(f"{potential.engine.name} gives no stress", field="potential")
     found = np.array(stresses) * GPA
     answer = _answer(atoms, potential, sizes, found[0], found[1:].reshape(6, len(sizes), 6), findings, axes)

@@ -15,6 +15,7 @@ from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
 from sciai.atoms.api.typical import own_error
+from sciai.atoms.api.vacuum import hollow
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -122,7 +123,8 @@ def eos(
         scaled, unrest = at_rest(scaled, rests, potential)
     step(0.9, "energies")
     answers = potential.batch(scaled)
-    findings = (*unrest, *_merge(answers))
+    empty = hollow(atoms, potential, "volume and bulk modulus mean nothing: they are those of vacuum, mostly")
+    findings = (*unrest, *empty, *_merge(answers))
     if any(f.level >= Level.REFUSE for f in unrest) or any(
         a.estimate is None or a.level >= Level.REFUSE for a in answers
     ):

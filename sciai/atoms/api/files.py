@@ -119,8 +119,9 @@ def read_all(path: str | os.PathLike[str]) -> list[Atoms]:
         path: any file that ASE reads.
 
     Raises:
-        BadInput: as ``read``; also files that a reader would take for another structure than is meant: two
-            sites of a CIF on one spot, a LAMMPS file that does not say its elements.
+        BadInput: as ``read``; also files that a reader would take for another structure than is meant:
+            sites of a CIF that are not all, or two on one spot, a LAMMPS file or a POSCAR that does not say
+            its elements.
     """
     from sciai.atoms.api import traps
     from sciai.atoms.data.readers import read_structures
@@ -129,14 +130,16 @@ def read_all(path: str | os.PathLike[str]) -> list[Atoms]:
     lammps = file.is_file() and traps.is_lammps_data(file)
     if file.is_file() and not lammps:
         traps.check_dump(file)
+        traps.check_poscar(file)
+        if file.name.lower().endswith((".cif", ".cif.gz")):
+            traps.check_sites(file)
     # what is wrong with a structure, the guards say
     frames = traps.lammps_data(file) if lammps else _told(lambda: read_structures(file, check=False))
-    if file.name.lower().endswith((".cif", ".cif.gz")):
-        traps.check_sites(file)
     if not any(len(atoms) for atoms in frames):
         raise BadInput("the file holds no atoms", file=file, fix=_FIX)
     for number, atoms in enumerate(frames):
         _check_occupancy(atoms, file, number)
+        traps.check_lattice(atoms, file)
     return frames
 
 
@@ -244,16 +247,16 @@ def _check_occupancy(atoms: Atoms, file: Path, number: int) -> None:
     sites = atoms.info.get("occupancy")
     if not isinstance(sites, Mapping):
         return
-    partly = [
+    partly = dict.fromkeys(
         f"{symbol} {share:g}"
         for site in sites.values()
         if isinstance(site, Mapping)
         for symbol, share in site.items()
-        if abs(float(share) - 1.0) > 1e-3
-    ]
+        if isinstance(share, int | float) and abs(share - 1.0) > 1e-3  # one that is not known is 1
+    )
     if partly:
         raise BadInput(
-            f"structure {number} has partly occupied sites ({', '.join(partly[:4])})",
+            f"structure {number} has partly occupied sites ({', '.join([*partly][:4])})",
             file=file,
             field="occupancy",
             fix="make an ordered supercell first",

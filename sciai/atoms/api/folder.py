@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -116,6 +117,13 @@ class RunFolder:
         names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         told = ", ".join(f"{name} {old.get(name)} there, {new.get(name)} here" for name in names[:3])
         return f" ({told})" if told else ""
+
+    def abandon(self) -> None:
+        """Leave no trace of a run that cannot begin: with other settings it may begin here."""
+        if self.out is not None and not self.resumed:
+            (self.out / JOB).unlink(missing_ok=True)
+            with suppress(OSError):  # not empty
+                self.out.rmdir()
 
     def path(self, name: str) -> Path | None:
         """Path of a file in the folder; None without a folder."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -202,7 +202,7 @@ class Potential:
         """
         return self.batch([atoms])[0]
 
-    def batch(self, structures: Sequence[Atoms]) -> list[Answer[Properties]]:
+    def batch(self, structures: Iterable[Atoms]) -> list[Answer[Properties]]:
         """Answers for many structures, computed in as few passes as memory allows.
 
         Args:
@@ -211,7 +211,7 @@ class Potential:
         Raises:
             BadInput: something that is no ASE structure, or has atoms of no element.
         """
-        _check_structures(structures)
+        structures = _checked(structures)
         with quietly():
             # of one structure the engine's own list of pairs serves the checks, too
             listed = (
@@ -370,14 +370,15 @@ def _estimate(value: Properties) -> Estimate[Properties]:
     return Estimate(value, spread, "eV, eV/Å, eV/Å^3")
 
 
-def _check_structures(structures: Sequence[Atoms]) -> None:
+def _checked(structures: Iterable[Atoms]) -> list[Atoms]:
     from ase.data import chemical_symbols
 
     if hasattr(structures, "positions"):
         raise BadInput(
             "that is one structure", field="structures", fix="give a list of them, or call the potential"
         )
-    for given in structures:
+    found = list(structures)
+    for given in found:
         if not hasattr(given, "positions"):
             raise BadInput(
                 f"a {type(given).__name__} is no ASE structure",
@@ -389,6 +390,7 @@ def _check_structures(structures: Sequence[Atoms]) -> None:
             raise BadInput(
                 f"{odd[0]} is the number of no element", field="numbers", fix="give atomic numbers up to 118"
             )
+    return found
 
 
 def _guard(guard: str | Guard) -> Guard:

@@ -17,7 +17,7 @@ from sciai.atoms.api.record import recorded
 from sciai.atoms.api.symmetry import keep_symmetry, spacegroup
 from sciai.atoms.api.trajectory import truncate
 from sciai.atoms.api.typical import own_error
-from sciai.atoms.api.vacuum import vacuum
+from sciai.atoms.api.vacuum import hollow
 from sciai.core.answer import Answer, Estimate, Finding, Level, Refused
 from sciai.core.errors import BadInput
 
@@ -30,7 +30,6 @@ __all__ = ["OPTIMIZERS", "Relaxed", "relax"]
 
 GPA: Final = 160.21766208
 """GPa in one eV/Å^3."""
-EMPTY: Final = 6.0  # Å of vacuum across which hardly anything pulls, where no cutoff says so
 UPHILL: Final = 1e-3  # eV/atom that an end may lie above its start
 OPTIMIZERS: Final = ("auto", "bfgs", "fire", "lbfgs")
 MUCH: Final = 0.3
@@ -139,7 +138,9 @@ def relax(
     if first.estimate is None or first.level >= Level.REFUSE:
         return _refused(first, folder, ())
     if with_cell and first.estimate.value.stress is None:
-        raise BadInput(f"{potential.engine.name} gives no stress", field="cell", fix="relax with cell=False")
+        folder.abandon()
+        problem = f"{potential.engine.name} gives no stress, without which no cell relaxes"
+        raise BadInput(problem, field="cell", fix="keep the cell (cell=False, --fixed-cell)")
     run = _Run(atoms, potential, folder, first.estimate.value.energy, step, steps, fmax)
     notes: list[Finding] = []
     try:
@@ -289,8 +290,9 @@ def _answer(
     if change is not None and abs(change) > MUCH:
         message = f"the volume changed by {100 * change:+.0f} %; was the given cell right?"
         notes.append(Finding("volume", level("volume"), message, "cell"))
-    if with_cell and (said := _empty(given, potential.engine.cutoff)):
-        notes.append(Finding("volume", level("volume"), said, "cell"))
+    if with_cell:
+        way = "For a slab or a molecule keep the cell (cell=False, --fixed-cell)"
+        notes += hollow(given, potential, f"the volume means nothing. {way}")
     n = len(atoms)
     relaxed = Relaxed(
         structure=Structure.of(atoms),
@@ -313,18 +315,6 @@ def _answer(
         spread["volume"] = float("nan") if known is None else known.spread(relaxed.volume)
     findings = (*notes, *last.findings)
     return Answer(Estimate(relaxed, spread, "eV, eV/Å, GPa, Å^3"), findings, potential.provenance)
-
-
-def _empty(atoms: Atoms, cutoff: float | None) -> str:
-    """What is to be said of a cell that relaxed though nothing holds it together; mostly nothing."""
-    wide = vacuum(atoms)
-    along = [name for name, gap in zip("abc", wide, strict=True) if gap > (cutoff or EMPTY)]
-    if not along:
-        return ""
-    return (
-        f"{wide.max():.0f} Å of vacuum along {' and '.join(along)}: nothing pulls across it, and the volume "
-        "means nothing. For a slab or a molecule keep the cell (cell=False, --fixed-cell)"
-    )
 
 
 def _write(answer: Answer[Relaxed], run: _Run, folder: RunFolder) -> None:

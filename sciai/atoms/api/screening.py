@@ -78,7 +78,7 @@ def screen(
         out: folder for results, table and picture.
         relaxed: relax each structure first (atoms and cell); its relaxed form goes to ``out/relaxed``.
         rank: energy (above the lowest of the same composition), force, spread or volume.
-        batch: structures per pass.
+        batch: structures per pass; each relaxation is one.
         fmax: for relaxation, eV/Å.
         steps: for relaxation.
         progress: called with the part done and what is being done.
@@ -134,7 +134,7 @@ def screen(
                     skipped += 1
                     continue
                 waiting.append((str(path), number, key, atoms))
-                if len(waiting) >= batch:
+                if relaxed or len(waiting) >= batch:  # no relaxation waits for others to be noted
                     note(_ask(waiting, potential, folder, relaxed, fmax, steps))
                     waiting = []
         if waiting:
@@ -223,6 +223,9 @@ def _ask(
             try:
                 rest = relax(atoms, potential, fmax=fmax, steps=steps)
             except Exception as error:
+                if isinstance(error, BadInput) and error.field == "cell":
+                    fix = "screen without relaxing, or with a potential that has stresses"
+                    raise BadInput(error.problem, field="relaxed", fix=fix) from error
                 answers.append(_failed(error, potential))
                 continue
             if rest.estimate is None:

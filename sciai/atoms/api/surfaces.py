@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,6 +16,7 @@ from sciai.atoms.api.folder import RunFolder, Step, quiet
 from sciai.atoms.api.pictures import structure_figure
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import relax
+from sciai.atoms.api.symmetry import conventional_indices, equal_sides
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 
@@ -156,6 +158,18 @@ def surface(
     if residual > 0.01:
         message = "the crystal is under stress, which the slab inherits; relax its cell first"
         notes.append(Finding("converged", level("converged"), message, "bulk"))
+    if indices := conventional_indices(bulk, miller):
+        message = (
+            f"the given cell is not the conventional one, in which {_named(miller)} is {_named(indices)}: "
+            "cut the conventional cell if the other was meant"
+        )
+        notes.append(Finding("endpoint", level("endpoint"), message, "bulk"))
+    if not equal_sides(slab):
+        message = (
+            "the two sides of the slab are not equal: the energy is the mean of both. Of a polar surface it "
+            "means nothing: it grows with the layers"
+        )
+        notes.append(Finding("endpoint", level("endpoint"), message, "slab"))
     if len(slab) / len(bulk) != round(len(slab) / len(bulk)):
         message = "the slab is not a whole number of cells: its energy is compared per atom"
         notes.append(Finding("endpoint", level("endpoint"), message, "slab"))
@@ -171,3 +185,7 @@ def surface(
     title = f"{bulk.get_chemical_formula('hill', empirical=True)} ({name}): {value.energy:.2f} J/m²"
     folder.picture("slab.png", structure_figure(value.atoms, rest.estimate.spread["forces"], title=title))
     return done
+
+
+def _named(miller: Iterable[int]) -> str:
+    return f"({' '.join(map(str, miller))})"

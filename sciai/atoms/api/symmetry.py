@@ -12,7 +12,10 @@ from ase.data import atomic_numbers
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["SYMMETRY_TOLERANCE", "keep_symmetry", "spacegroup", "standard_rotation"]
+__all__ = [
+    *("SYMMETRY_TOLERANCE", "conventional_indices", "equal_sides", "keep_symmetry", "spacegroup"),
+    "standard_rotation",
+]
 
 SYMMETRY_TOLERANCE: Final = 0.01
 """Distance, Å, within which atoms count as symmetric."""
@@ -90,6 +93,46 @@ def standard_rotation(atoms: Atoms) -> npt.NDArray[np.float64] | None:
     """
     found = _dataset(atoms)
     return None if found is None else np.array(found.std_rotation_matrix, float)
+
+
+def conventional_indices(atoms: Atoms, miller: tuple[int, int, int]) -> tuple[int, ...] | None:
+    """What a surface is called in the conventional cell, where the given cell is another; else None.
+
+    Args:
+        atoms: a crystal.
+        miller: indices of the surface in the given cell.
+
+    Example:
+        >>> from ase.build import bulk
+        >>> conventional_indices(bulk("Cu"), (1, 0, 0))
+        (-1, 1, 1)
+        >>> conventional_indices(bulk("Cu", cubic=True) * 2, (1, 0, 0)) is None
+        True
+    """
+    found = _dataset(atoms)
+    if found is None or np.isclose(abs(np.linalg.det(found.transformation_matrix)), 1):
+        return None
+    raw = np.array(miller) @ np.linalg.inv(found.transformation_matrix)
+    raw /= np.abs(raw)[np.abs(raw) > 1e-6].min()
+    for times in range(1, 13):
+        if np.allclose(whole := np.round(raw * times), raw * times, atol=1e-3):
+            least = np.abs(miller) // np.gcd.reduce(miller)
+            same = np.array_equal(np.sort(abs(whole)), np.sort(least))
+            return None if same else tuple(int(index) for index in whole)
+    return None
+
+
+def equal_sides(slab: Atoms) -> bool:
+    """Whether a symmetry of a slab, its surfaces across c, takes one side to the other.
+
+    Example:
+        >>> from ase.build import bulk, surface
+        >>> salt = bulk("NaCl", "rocksalt", a=5.6, cubic=True)
+        >>> [equal_sides(surface(salt, hkl, 3, 8.0, periodic=True)) for hkl in ((1, 0, 0), (1, 1, 1))]
+        [True, False]
+    """
+    found = _dataset(slab)
+    return found is not None and bool((found.rotations[:, 2] == [0, 0, -1]).all(1).any())
 
 
 def _dataset(atoms: Atoms) -> Any:

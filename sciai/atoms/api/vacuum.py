@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from sciai.core.answer import Finding
+
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["in_one_piece", "upright", "vacuum"]
+    from sciai.atoms.api.potential import Potential
+
+__all__ = ["hollow", "in_one_piece", "upright", "vacuum"]
 
 Floats = npt.NDArray[np.float64]
+EMPTY: Final = 6.0
+"""Å of vacuum across which hardly anything pulls, where no cutoff says so."""
+
+
+def hollow(atoms: Atoms, potential: Potential, so: str) -> list[Finding]:
+    """What is to be said of a cell that is strained though nothing holds it together; mostly nothing.
+
+    Args:
+        atoms: periodic in all directions.
+        potential: whose cutoff and policy count.
+        so: what follows from the vacuum.
+    """
+    wide = vacuum(atoms)
+    along = [name for name, gap in zip("abc", wide, strict=True) if gap > (potential.engine.cutoff or EMPTY)]
+    if not along:
+        return []
+    message = f"{wide.max():.0f} Å of vacuum along {' and '.join(along)}: nothing pulls across it, and {so}"
+    return [Finding("volume", potential.guard.level("volume"), message, "cell")]
 
 
 def vacuum(atoms: Atoms) -> Floats:

@@ -28,6 +28,7 @@ from sciai.atoms.data.records import Record, is_dev
 from sciai.atoms.model.network import ELEMENTS
 from sciai.atoms.train import own as own_structures
 from sciai.atoms.train.digests import contents, twins_together
+from sciai.atoms.train.doubts import tell_of_charges
 from sciai.atoms.train.offsets import GPA, fit_offsets
 from sciai.atoms.train.repulsion import ENCOUNTER
 from sciai.core.data import DataModule
@@ -277,6 +278,7 @@ def load(
                 records += [replace(record, source=source, weight=weight) for record in Store(path)]
             else:
                 records += records_from(path, source, weight=weight)
+                tell_of_charges(Path(path))
     for path in curves:
         records += unaries(path)
     if not records:
@@ -379,7 +381,8 @@ def module(
         parts.setdefault(home[group], []).append(group)
     for why, count in dataset.dropped.items():
         log.warning("left out, %d structures: %s", count, why)
-    own_structures.tell(dataset.records, own, home, dataset.dropped)
+    offsets = dict(zip(dataset.sources, dataset.offsets.numpy(), strict=True))
+    own_structures.tell(dataset.records, own, home, dataset.dropped, offsets)
     return DataModule(
         dataset,
         batch_size,

@@ -8,7 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from sciai.atoms.data.records import Record
+from sciai.atoms.train.doubts import doubts
 from sciai.core.errors import BadInput
 
 __all__ = ["BLOCKS", "in_blocks", "parts", "tell"]
@@ -59,29 +63,36 @@ def parts(records: Sequence[Record], own: Sequence[str], home: Mapping[str, str]
 
 
 def tell(
-    records: Sequence[Record], own: Sequence[str], home: Mapping[str, str], dropped: Mapping[str, int]
+    records: Sequence[Record],
+    own: Sequence[str],
+    home: Mapping[str, str],
+    dropped: Mapping[str, int],
+    offsets: Mapping[str, npt.NDArray[np.float64]],
 ) -> None:
-    """Refuse a source of which nothing is left to learn from; warn where it is few, or labels are lacking.
+    """Refuse a source of which nothing is left to learn from; warn where it is few, or labels are doubtful.
 
     Args:
         records: all that will be used, some of them several times.
         own: the user's sources.
         home: part of each group.
         dropped: what was left out and why.
+        offsets: energies of the elements of each source, eV, shape (119,).
 
     Raises:
         BadInput: no structure of a source is in the training part.
     """
     for source in own:
-        once = {id(record): record.group for record in records if record.source == source}
-        counts = Counter(home[group] for group in once.values())
+        once = list({id(record): record for record in records if record.source == source}.values())
+        counts = Counter(home[record.group] for record in once)
         if not counts["train"]:
             raise BadInput(
                 f"no structure of {source} is left to learn from; left out: {dict(dropped)}",
                 field="domain.data.records",
                 fix="give more structures, or other domain.data.limits, most_pairs or most_energy",
             )
-        _tell_of_labels(source, [record for record in records if record.source == source])
+        _tell_of_labels(source, once)
+        for said in doubts(once, offsets[source]):
+            log.warning("of %s: %s", source, said)
         if counts.total() < BLOCKS:
             log.warning(
                 "%s has %d structures: %d to learn from, %d to measure the spread on, %d to test. So few are "

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from ase.io import write as ase_write
 from sciai.atoms.api.evaluation import evaluate, evaluation_figure
 from sciai.atoms.api.files import read, read_all, write
 from sciai.atoms.api.potential import Potential
+from sciai.atoms.api.relaxation import relax
 from sciai.atoms.api.screening import screen
 from sciai.atoms.api.tiers import elements, elements_figure, place
 from sciai.atoms.data.levels import shift_of
@@ -121,6 +122,29 @@ def test_screen_relaxes(emt: Potential, tmp_path: Path) -> None:
     done = screen([tmp_path / "a.cif"], emt, tmp_path / "out", relaxed=True).unwrap()
     assert done.rows[0]["volume"] == pytest.approx(3.59**3 / 4, rel=0.01)
     assert len(list((tmp_path / "out" / "relaxed").iterdir())) == 1
+
+
+class Stressless(EMT):
+    """A calculator that has energies and forces alone."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]  # type: ignore[misc]
+
+    def calculate(self, *given: Any, **named: Any) -> None:
+        super().calculate(*given, **named)
+        self.results.pop("stress", None)
+
+
+def test_without_stresses_no_screen_relaxes_and_no_folder_is_spoilt(tmp_path: Path) -> None:
+    potential = Potential.from_calculator(Stressless())
+    ase_write(tmp_path / "a.xyz", molecule("N2"))
+    ase_write(tmp_path / "b.cif", bulk("Cu", cubic=True))
+    with pytest.raises(BadInput, match="screen without relaxing"):  # it said: relax with cell=False
+        screen([tmp_path / "a.xyz", tmp_path / "b.cif"], potential, tmp_path / "out", relaxed=True)
+    lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line)["formula"] for line in lines] == ["N"]  # what was done is noted
+    with pytest.raises(BadInput, match="--fixed-cell"):
+        relax(bulk("Cu"), potential, tmp_path / "run")
+    assert relax(bulk("Cu"), potential, tmp_path / "run", cell=False).estimate is not None
 
 
 def test_screen_wants_files_and_a_rank(emt: Potential, tmp_path: Path) -> None:

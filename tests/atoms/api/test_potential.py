@@ -37,7 +37,7 @@ def test_the_wrap_changes_no_number(emt: Potential) -> None:
 
 def test_a_batch_answers_each_and_one_refusal_stops_no_other(emt: Potential) -> None:
     bad = Atoms("Cu2", np.zeros((2, 3)))
-    answers = emt.batch([bulk("Cu"), bad, bulk("Au")])
+    answers = emt.batch(atoms for atoms in (bulk("Cu"), bad, bulk("Au")))  # any iterable
     assert [a.level for a in answers] == [Level.CAUTION, Level.REFUSE, Level.CAUTION]
     assert answers[1].estimate is None
     assert answers[2].unwrap().energy == emt(bulk("Au")).unwrap().energy

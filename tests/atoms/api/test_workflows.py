@@ -15,6 +15,7 @@ from ase.constraints import FixAtoms, FixInternals
 from ase.io import read as ase_read
 
 from sciai.atoms.api.adsorption import adsorb
+from sciai.atoms.api.dynamics import md
 from sciai.atoms.api.elasticity import elastic, voigt_reuss_hill
 from sciai.atoms.api.equation import at_rest, birch_murnaghan, eos, fit_birch_murnaghan
 from sciai.atoms.api.folder import RunFolder
@@ -139,6 +140,19 @@ def test_a_cell_of_vacuum_that_relaxes_is_told(emt: Potential) -> None:
     assert told["volume"].level is Level.CAUTION
     for atoms, cell in ((slab, False), (copper(), True)):
         assert "volume" not in {f.check for f in relax(atoms, emt, cell=cell, steps=2).findings}
+
+
+def test_a_slab_in_vacuum_is_no_crystal_to_squeeze(emt: Potential) -> None:
+    slab = fcc111("Cu", (1, 1, 3), a=COPPER, vacuum=6.0, periodic=True)
+    for answer in (
+        eos(slab, emt, points=5, strain=0.02),  # all three were OK without a word
+        elastic(slab, emt, relax_atoms=False),
+        md(slab, emt, ensemble="npt", steps=2, temperature=10),
+    ):
+        told = {f.check: f for f in answer.findings}["volume"]
+        assert told.level == Level.CAUTION
+        assert "12 Å of vacuum along c" in told.message
+    assert "volume" not in {f.check for f in eos(copper(), emt, points=5).findings}
 
 
 def test_pressure_compresses(emt: Potential) -> None:
@@ -310,6 +324,19 @@ def test_a_surface_costs_energy_and_relaxing_lowers_it(emt: Potential) -> None:
     assert open_.energy <= open_.unrelaxed
     with pytest.raises(BadInput, match="not all 0"):
         surface(copper(), emt, (0, 0, 0))
+
+
+def test_indices_of_a_primitive_cell_and_sides_that_differ_are_told(emt: Potential) -> None:
+    def said(crystal: Atoms, hkl: tuple[int, int, int]) -> str:
+        answer = surface(crystal, emt, hkl, layers=2, steps=0)
+        return " ".join(f.message for f in answer.findings if f.level == Level.CAUTION)
+
+    primitive = bulk("Cu", a=COPPER)
+    assert "in which (1 0 0) is (-1 1 1)" in said(primitive, (1, 0, 0))  # was told as (100)
+    assert "not the conventional one" not in said(primitive, (1, 1, 1)) + said(copper() * 2, (1, 0, 0))
+    polar = bulk("CuAu", "rocksalt", a=5.4, cubic=True)
+    assert "the two sides of the slab are not equal" in said(polar, (1, 1, 1))
+    assert "the two sides" not in said(polar, (1, 0, 0)) + said(copper(), (1, 1, 1))
 
 
 def test_an_adatom_binds_in_the_hollow(emt: Potential) -> None:
