@@ -173,9 +173,24 @@ def to_milliseconds(time: Array) -> Array:
 
 
 def seconds_after(start: np.datetime64 | str, seconds: Array | float) -> Array:
-    """``start`` + ``seconds`` (any shape) as datetime64[ns]."""
-    ns = np.round(np.asarray(seconds, np.float64) * 1e9).astype("timedelta64[ns]")
+    """``start`` + ``seconds`` (any shape) as datetime64[ns].
+
+    Raises:
+        ValueError: one lies beyond the years 1677 to 2262, where datetime64[ns] would tell another date.
+
+    Example:
+        >>> str(seconds_after("2020-02-07", 0.25))
+        '2020-02-07T00:00:00.250000000'
+    """
+    seconds = np.asarray(seconds, np.float64)
+    since_1970 = float(np.asarray(start, "datetime64[s]").astype(np.int64)) + seconds
+    if not (np.abs(since_1970) < _LAST).all():
+        raise ValueError("times beyond the years 1677 to 2262")
+    ns = np.round(seconds * 1e9).astype("timedelta64[ns]")
     return np.asarray(np.asarray(start, "datetime64[ns]") + ns)
+
+
+_LAST = 9_223_372_000  # seconds from 1970 on that datetime64[ns] holds
 
 
 def sweep_dataset(sweep: Sweep, number: int) -> xr.Dataset:

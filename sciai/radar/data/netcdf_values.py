@@ -41,34 +41,51 @@ def scalar_of(nc: Any, names: Iterable[str]) -> float:
     return float("nan")
 
 
+_SECONDS = {"nanosecond": 1e-9, "microsecond": 1e-6, "millisecond": 1e-3}
+_SECONDS |= {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+_SECONDS |= {"ns": 1e-9, "us": 1e-6, "microsec": 1e-6, "ms": 1e-3, "msec": 1e-3, "millisec": 1e-3}
+_SECONDS |= {"s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hr": 3600.0, "d": 86400.0}
+
+
 def times_of(v: Any) -> Array:
     """Times of a variable as datetime64[ns]; what is not known is the time they are counted from.
 
+    Where that lies before the years that datetime64[ns] holds, it is the earliest time instead.
+
     Raises:
-        BadInput: its units name no date.
+        BadInput: its units name no date, or no unit of one length; or the times lie beyond those years.
     """
     attrs = attributes_in(v)
     unit, _, since = str(attrs.get("units")).partition(" since ")
-    calendar = str(attrs.get("calendar", "standard"))
+    unit = unit.strip().lower()
+    scale = _SECONDS.get(unit) or _SECONDS.get(unit.removesuffix("s"))
+    values = np.asarray(v[...], np.float64)
+    known = np.isfinite(values)
+    begin = 0.0
     try:
-        start: Any = netCDF4.num2date(
-            np.zeros(1), "seconds since " + since.replace("Z", ""), calendar, only_use_cftime_datetimes=False
-        )
+        start = _date(attrs, since, begin)
+        if not "1678" <= start[:4] < "2262" and known.any():
+            begin = float(np.floor(values[known].min()))
+            start = _date(attrs, since, begin * (scale or 1.0))
     except ValueError as e:
         raise BadInput(
             f"times in {attrs.get('units')!r}, which names no date",
             field=v.name,
             fix="set its units to 'seconds since 2020-02-07T13:00:00Z', with the date of the scan",
         ) from e
-    factor = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-    unit = unit.strip().lower()
-    scale = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}.get(unit) or factor.get(
-        unit[:1], 1.0
-    )
-    values = np.asarray(v[...], np.float64)
-    return seconds_after(
-        str(start[0]).replace(" ", "T")[:26], np.where(np.isfinite(values), values, 0.0) * scale
-    )
+    if scale is None:
+        raise BadInput(f"times in {unit}, no unit of one length", field=v.name, fix="give seconds")
+    try:
+        return seconds_after(start, np.where(known, values - begin, 0.0) * scale)
+    except ValueError as e:
+        raise BadInput(str(e), field=v.name, fix="mend the times, or their units") from e
+
+
+def _date(attrs: dict[str, Any], since: str, seconds: float) -> str:
+    calendar = str(attrs.get("calendar", "standard"))
+    units = "seconds since " + since.replace("Z", "")
+    found: Any = netCDF4.num2date(np.array([seconds]), units, calendar, only_use_cftime_datetimes=False)
+    return str(found[0]).replace(" ", "T")[:26]
 
 
 BESIDE = frozenset({"coordinates", "ancillary_variables", "grid_mapping", "sweep_variables_comment"})

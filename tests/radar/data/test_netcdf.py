@@ -211,6 +211,31 @@ def test_a_damaged_index_and_times_without_a_date(old):
                 open_volume(old)
 
 
+@pytest.mark.parametrize(
+    ("units", "number", "date"),
+    [
+        ("days since 0001-01-01", 737425.5, "2019-12-31T12:00:00"),
+        ("ms since 2020-01-01", 1500, "2020-01-01T00:00:01.5"),
+        ("hours since 2020-01-01T00:00:00 +02:00", 1, "2019-12-31T23:00:00"),
+    ],
+)
+def test_times_since_long_ago_and_in_short_units(old, units, number, date):
+    """Days since the year 1 were in the 18th century, and milliseconds were minutes."""
+    with netCDF4.Dataset(old, "a") as nc:
+        nc["time"].units = units
+        nc["time"][...] = number
+    assert (open_volume(old)["sweep_0/time"].values == np.datetime64(date)).all()
+
+
+@pytest.mark.parametrize("units", ["seconds since 2300-01-01", "months since 2020-01-01"])
+def test_times_that_cannot_be_told(old, units):
+    """The year 2300 became 1715, a month a minute."""
+    with netCDF4.Dataset(old, "a") as nc:
+        nc["time"].units = units
+    with pytest.raises(BadInput, match=r"beyond the years|no unit of one length"):
+        open_volume(old)
+
+
 def test_what_else_is_said_of_rays_and_sweeps(tmp_path):
     """The place of a ship's radar was that of its first ray; pulses were gone."""
     volume = simulate(seed=1, shape=(2, 12, 20), variables=["DBZH"])
