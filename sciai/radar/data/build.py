@@ -60,7 +60,7 @@ class Field:
 class Sweep:
     """One decoded sweep: angles in degrees [rays], times UTC [rays], gate centres in metres [gates].
 
-    ``beside`` holds what else the source says of its rays (over one dimension) and of the sweep (none).
+    ``beside`` holds what else the source says of its rays (first dimension ``ray``) and of the sweep.
     """
 
     azimuth: Array
@@ -222,7 +222,9 @@ def sweep_dataset(sweep: Sweep, number: int) -> xr.Dataset:
     for name, v in sweep.beside.items():
         if name not in coords and name not in variables:
             where = coords if name in _PLACE else variables
-            where[name] = (ray_dim, rays(v.values), v.attrs) if v.ndim else ((), v.values, v.attrs)
+            of_rays = v.dims[:1] == ("ray",)
+            dims = [ray_dim if d == "ray" else d for d in v.dims]
+            where[name] = (dims, rays(v.values) if of_rays else v.values, v.attrs)
     renamed = fm301_names(sweep.fields)
     for old, new in renamed.items():
         f = sweep.fields[old]
@@ -272,7 +274,7 @@ def volume_tree(
         },
         attrs={
             "Conventions": "CF-1.11 FM301-2022",
-            **{k: v for k, v in (attrs or {}).items() if v not in (None, "")},
+            **{k: v for k, v in (attrs or {}).items() if v is not None and not np.array_equal(v, "")},
         },
     )
     times = [t for s in sweeps if "time" in s and s.sizes and s["time"].size for t in (s["time"].values,)]

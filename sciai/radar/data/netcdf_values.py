@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import netCDF4
@@ -14,7 +14,10 @@ from sciai.radar.data.build import Array, Field, from_codes, seconds_after
 from sciai.radar.data.text import unicode_of
 from sciai.radar.data.validity import BELOW_NOISE, MISSING, VALID
 
-__all__ = ["BESIDE", "attributes_in", "field_of", "of_rays", "of_sweep", "scalar_of", "text_of", "times_of"]
+__all__ = [
+    "BESIDE", "attributes_in", "dims_of", "field_of", "of_arrays", "of_rays", "of_sweep", "scalar_of",
+    "text_of", "times_of",
+]  # fmt: skip
 
 
 def text_of(value: Any) -> str:
@@ -182,6 +185,49 @@ def of_sweep(group: Any, dims: tuple[str, ...] = (), number: int = 0) -> dict[st
         elif np.dtype(v.dtype).kind in "fiu":
             found[name] = _decoded(name, (), value, attributes_in(v))
     return found
+
+
+def of_arrays(
+    group: Any, rays: str = "", pick: slice | None = None, without: frozenset[str] = frozenset()
+) -> dict[str, xr.Variable]:
+    """What else a file says in arrays: texts of rays, two numbers for each, numbers along range, frequencies.
+
+    Fields, and what `of_rays` and `of_sweep` give, are not among them.
+
+    Args:
+        group: the file, or a group of it.
+        rays: name of the dimension of rays, where there is one; in what is given it is ``ray``.
+        pick: rays of the sweep: then only what has that dimension first, else only what has not.
+        without: dimensions that nothing given has.
+    """
+    found = {}
+    for name, v in group.variables.items():
+        chars = v.dtype == "S1"
+        dims = v.dimensions[: v.ndim - chars]
+        of_ray = rays != "" and dims[:1] == (rays,)
+        if name in _KNOWN or not dims or of_ray != (pick is not None) or (without | _NOT_WHOLE) & set(dims):
+            continue
+        if v.dtype is str or chars:
+            values = np.asarray(v[...] if pick is None else v[pick])
+            shape = values.shape[: len(dims)]
+            texts = [text_of(t) for t in values.reshape(int(np.prod(shape)), -1)]
+            values = np.array(texts, str).reshape(shape)
+            made = xr.Variable(dims, values, _plain(attributes_in(v)))
+        elif np.dtype(v.dtype).kind in "fiu" and not (of_ray and (len(dims) == 1 or "range" in dims)):
+            made = _decoded(name, dims, v[...] if pick is None else v[pick], attributes_in(v))
+        else:
+            continue
+        found[name] = xr.Variable(["ray" if d == rays else d for d in dims], made.values, made.attrs)
+    return found
+
+
+_NOT_WHOLE = frozenset({"", "sweep", "n_points"})
+"""Dimensions without a name, of sweeps, and of the gates of all rays."""
+
+
+def dims_of(variables: Mapping[str, xr.Variable]) -> frozenset[str]:
+    """Dimensions that any of the variables has."""
+    return frozenset(str(d) for v in variables.values() for d in v.dims)
 
 
 def _decoded(name: str, dims: tuple[str, ...], values: Any, attrs: dict[str, Any]) -> xr.Variable:

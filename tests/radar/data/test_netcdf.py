@@ -283,6 +283,83 @@ def test_what_else_is_said_of_rays_and_sweeps(tmp_path):
     np.testing.assert_array_equal(stored["longitude"], read["sweep_1"].to_dataset(inherit=False)["longitude"])
 
 
+def enriched():
+    volume = simulate(seed=1, shape=(2, 12, 20), variables=["DBZH"])
+    volume.attrs |= {"references": "a paper", "gains": np.float64([1.5, 2.5]), "field_names": "REF"}
+    root = volume.to_dataset().assign(frequency=("frequency", np.float32([9.4e9])), serial=("k", ["a", "b"]))
+    nodes = {"/": root.assign(platform_type="fixed")}
+    for i in (0, 1):
+        ds = volume[f"sweep_{i}"].to_dataset(inherit=False)
+        ds["label"] = ("azimuth", [f"ray {k}" for k in range(12)])
+        ds["prts"] = (("azimuth", "prt_of_two"), np.arange(24.0).reshape(12, 2))
+        ds["weight"] = ("range", np.arange(20.0))
+        nodes[f"/sweep_{i}"] = ds.assign_attrs(rays_are_indexed="true")
+    parameters = {"antenna_gain_h": ((), 45.0, {"units": "dB"}), "window": ("n", np.int16([1, 2]))}
+    nodes["/radar_parameters"] = xr.Dataset(parameters, attrs={"made_by": "somebody"})
+    nodes["/radar_calibration/first"] = xr.Dataset({"noise": -60.0})
+    return xr.DataTree.from_dict(nodes)
+
+
+def test_all_that_a_cfradial_2_file_says(tmp_path):
+    """Parameters, calibration, attributes, arrays of texts and frequencies were gone without a word."""
+    volume = enriched()
+    back = open_volume(write_cfradial2(volume, tmp_path / "x.nc"))
+    for sweep in sweeps_of(volume):
+        for name in ("label", "prts", "weight"):
+            xr.testing.assert_equal(back[sweep][name].variable, volume[sweep][name].variable)
+        assert back[sweep].attrs == {"rays_are_indexed": "true"}
+    for name in ("frequency", "serial", "platform_type"):
+        xr.testing.assert_equal(back[name].variable, volume[name].variable)
+    for group in ("radar_parameters", "radar_calibration", "radar_calibration/first"):
+        xr.testing.assert_identical(
+            back[group].to_dataset(inherit=False), volume[group].to_dataset(inherit=False)
+        )
+    assert back.attrs["references"] == "a paper"
+    assert back.attrs["gains"].tolist() == [1.5, 2.5]
+    assert "field_names" not in back.attrs  # they have other names here
+    compress(back, tmp_path / "a.zarr", lossless=True, codec="plain").unwrap()
+    again = decompress(tmp_path / "a.zarr")
+    assert float(again["radar_calibration/first/noise"]) == -60.0
+    np.testing.assert_array_equal(again["sweep_1/label"], volume["sweep_1/label"])
+    one = volume.copy()
+    for i, name in enumerate(("one.nc", "two.nc")):
+        write_cfradial2(one.drop_nodes(f"sweep_{1 - i}"), tmp_path / name)
+    both = open_volume([tmp_path / "one.nc", tmp_path / "two.nc"])
+    assert float(both["radar_parameters/antenna_gain_h"]) == 45.0
+
+
+def test_dimensions_of_one_name_and_another_size(tmp_path):
+    """xarray makes no tree of such groups."""
+    path = write_cfradial2(enriched().drop_nodes("radar_calibration"), tmp_path / "x.nc")
+    with netCDF4.Dataset(path, "a") as nc:
+        for group in (nc.createGroup("radar_calibration"), nc.createGroup("monitoring")):
+            group.createDimension("frequency", 3)
+            group.createVariable("noise", "f4", ("frequency",))[:] = 1
+            group.createVariable("gain", "f4")[...] = 45
+        nc["sweep_0"].createGroup("georeference").createVariable("heading", "f4", ("azimuth",))[:] = 1
+    back = open_volume(path)
+    assert float(back["monitoring/gain"]) == 45
+    assert "noise" not in back["monitoring"]
+    assert back.attrs["not_read"] == "groups in sweeps: georeference"
+
+
+def test_frequencies_of_cfradial_1(tmp_path, old):
+    with netCDF4.Dataset(old, "a") as nc:
+        nc.createDimension("frequency", 1)
+        nc.createVariable("frequency", "f4", ("frequency",))[:] = 9.4e9
+        nc.createDimension("r_calib", 2)
+        nc.createVariable("r_calib_time", "S1", ("r_calib", "string_length"))[...] = np.array(
+            [list("2020".ljust(32, "\0")), list("2021".ljust(32, "\0"))], "S1"
+        )
+        nc.createVariable("n_prts", "i4", ("time", "r_calib"))[...] = np.arange(144).reshape(72, 2)
+        nc.setncattr("n_gates_vary", "false")
+    back = open_volume(old)
+    assert back["frequency"].values.tolist() == [np.float32(9.4e9)]
+    assert back["r_calib_time"].values.tolist() == ["2020", "2021"]
+    assert sorted(back["sweep_1/time"].dims) == ["azimuth"]
+    assert "n_gates_vary" not in back.attrs
+
+
 def repacked(source, path, **how):
     """The same file with its fields packed by another filter, or on another layout."""
     with netCDF4.Dataset(source) as old, netCDF4.Dataset(path, "w") as new:
