@@ -100,8 +100,7 @@ _PACKING |= {"valid_max", "_Undetect", "_Unsigned", "below_threshold", "flag_val
 
 def field_of(attrs: dict[str, Any], codes: Array) -> Field:
     """Decode a variable: fill, missing values, ``_Undetect``, ``below_threshold``, Meteo-France flags."""
-    if str(attrs.get("_Unsigned", "")).lower() == "true" and codes.dtype.kind == "i":
-        codes = codes.view(codes.dtype.str.replace("i", "u"))
+    codes, attrs = _with_its_sign(codes, attrs)
     scale, offset = float(attrs.get("scale_factor", 1.0)), float(attrs.get("add_offset", 0.0))
     missing = [float(x) for k in ("_FillValue", "missing_value") if k in attrs for x in np.ravel(attrs[k])]
     if not missing and codes.dtype.str[1:] in ("f4", "f8", "i2", "i4"):
@@ -132,6 +131,21 @@ def field_of(attrs: dict[str, Any], codes: Array) -> Field:
     if below is not None and below not in missing:
         f.comment = None
     return f
+
+
+def _with_its_sign(codes: Array, attrs: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+    """Codes, and codes among the attributes, as what ``_Unsigned`` says they are (NUG, appendix A)."""
+    said = {"true": ("i", "u"), "false": ("u", "i")}.get(str(attrs.get("_Unsigned", "")).lower())
+    if said is None or said[0] != codes.dtype.kind:
+        return codes, attrs
+    kind = np.dtype(codes.dtype.str.replace(*said))
+
+    def same_bits(code: Any) -> Any:
+        given = np.asarray(code)
+        return given.astype(codes.dtype).view(kind) if given.dtype.kind in "iu" else code
+
+    named = ("_FillValue", "missing_value", "_Undetect", "below_threshold")
+    return codes.view(kind), attrs | {k: same_bits(attrs[k]) for k in named if k in attrs}
 
 
 _KNOWN = frozenset({"time", "azimuth", "elevation", "range"})

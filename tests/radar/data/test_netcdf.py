@@ -69,6 +69,27 @@ def test_cfradial_1(tmp_path, ragged):
     assert float(volume["altitude"]) == 30.0
 
 
+@pytest.mark.parametrize(
+    ("stored", "said", "fill"), [("i1", "true", -1), ("u1", "false", 255), ("i2", "true", -1)]
+)
+def test_codes_of_the_other_sign(tmp_path, stored, said, fill):
+    """Where code 255 is missing and stored as -1, as classic netCDF has it, it was read as 95.5 dBZ."""
+    cfradial1(tmp_path / "x", fields=False)
+    codes = np.arange(40).reshape(8, 5)
+    codes[:, 3] = fill
+    codes[0, 0] = -2 if fill < 0 else 254
+    with netCDF4.Dataset(tmp_path / "x", "a") as nc:
+        v = nc.createVariable("DBZ", stored, ("time", "range"), fill_value=np.dtype(stored).type(fill))
+        v.set_auto_maskandscale(False)
+        v.setncatts({"scale_factor": 0.5, "_Unsigned": said, "_Undetect": np.dtype(stored).type(codes[0, 0])})
+        v[:] = codes.astype(stored)
+    ds = open_volume(tmp_path / "x")["sweep_0"].to_dataset().sortby("time")
+    assert (ds["DBZH_validity"].values[:, 3] == 2).all()
+    assert ds["DBZH_validity"].values[0, 0] == 1
+    assert (ds["DBZH_validity"] == 0).sum() == 4 * 4 - 1
+    assert float(ds["DBZH"].max()) == 0.5 * 19
+
+
 def test_without_fields(tmp_path):
     cfradial1(tmp_path / "x", fields=False)
     with pytest.raises(BadInput, match="no data variable"):
