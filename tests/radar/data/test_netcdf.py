@@ -445,6 +445,24 @@ def test_gives_what_the_library_gives(tmp_path, monkeypatch, writer):
             assert repr(v.encoding) == repr(ours[sweep][name].encoding), name
 
 
+def test_variables_shorter_than_their_unlimited_dimension(tmp_path):
+    """What is not there is filled up, as the library does; such files were called damaged."""
+    cfradial1(tmp_path / "x", fields=False)
+    with netCDF4.Dataset(tmp_path / "x") as old, netCDF4.Dataset(tmp_path / "new", "w") as nc:
+        for d, n in old.dimensions.items():
+            nc.createDimension(d, None if d == "time" else len(n))
+        for name, v in old.variables.items():
+            nc.createVariable(name, v.dtype, v.dimensions)[...] = v[...]
+        nc["time"].units = old["time"].units
+        nc.createVariable("prt", "f4", ("time",))[:3] = 1e-3
+        for name, rays in (("DBZ", 8), ("VEL", 6)):
+            nc.createVariable(name, "i2", ("time", "range"), fill_value=-9)[:rays] = 3
+    volume = open_volume(tmp_path / "new")
+    ds = volume["sweep_1"].to_dataset().sortby("time")
+    assert (ds["DBZH"] == 3).all()
+    assert ds["VRADH_validity"].values[:, 0].tolist() == [0, 0, 2, 2]
+
+
 @pytest.mark.parametrize("at", [3000, 20_000, -40])
 def test_cut_files_of_both_kinds(tmp_path, at):
     data = write_cfradial2(simulate(seed=3, shape=(1, 30, 50)), tmp_path / "x.nc").read_bytes()
