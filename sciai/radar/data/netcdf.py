@@ -298,6 +298,8 @@ def _cfradial2(nc: Any, name: str, data: bytes | None) -> xr.DataTree:
     if "sweep_group_name" in nc.variables:
         listed = [text_of(g) for g in nc.variables["sweep_group_name"][...]]
         names = [g for g in listed if g in names] or names
+    # a sweep that was announced and never scanned
+    names = [g for g in names if all(len(nc.groups[g].variables[c]) for c in ("azimuth", "range"))]
     # the library reads on this thread only; what it found or has read is unpacked and decoded on others,
     # while this one goes on with the sweeps that are ready
     with ThreadPoolExecutor(2) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -62,9 +63,10 @@ def times_of(v: Any) -> Array:
     unit, _, since = str(attrs.get("units")).partition(" since ")
     unit = unit.strip().lower()
     scale = _SECONDS.get(unit) or _SECONDS.get(unit.removesuffix("s"))
-    values = np.asarray(v[...], np.float64)
-    known = np.isfinite(values)
-    begin = 0.0
+    given = np.asarray(v[...])
+    values, known, begin = given.astype(np.float64), np.isfinite(given), 0.0
+    for fill in _fills(attrs, given.dtype):
+        known &= values != fill
     try:
         start = _date(attrs, since, begin)
         if not "1678" <= start[:4] < "2262" and known.any():
@@ -102,10 +104,7 @@ def field_of(attrs: dict[str, Any], codes: Array) -> Field:
     """Decode a variable: fill, missing values, ``_Undetect``, ``below_threshold``, Meteo-France flags."""
     codes, attrs = _with_its_sign(codes, attrs)
     scale, offset = float(attrs.get("scale_factor", 1.0)), float(attrs.get("add_offset", 0.0))
-    missing = [float(x) for k in ("_FillValue", "missing_value") if k in attrs for x in np.ravel(attrs[k])]
-    if not missing and codes.dtype.str[1:] in ("f4", "f8", "i2", "i4"):
-        # what the library fills unwritten gates with when the file names no fill value
-        missing = [float(netCDF4.default_fillvals[codes.dtype.str[1:]])]
+    missing = _fills(attrs, codes.dtype)
     below = next((float(np.ravel(attrs[k])[0]) for k in ("_Undetect", "below_threshold") if k in attrs), None)
     meanings = [m.strip() for m in str(attrs.get("flag_meanings_not-CF", "")).split(";")]
     if below is None and meanings[0].startswith("value<noise"):
@@ -131,6 +130,14 @@ def field_of(attrs: dict[str, Any], codes: Array) -> Field:
     if below is not None and below not in missing:
         f.comment = None
     return f
+
+
+def _fills(attrs: dict[str, Any], dtype: np.dtype[Any]) -> list[float]:
+    """What stands for no value, as stated; else what the library fills up with what was never written."""
+    stated = [float(x) for k in ("_FillValue", "missing_value") if k in attrs for x in np.ravel(attrs[k])]
+    if stated or dtype.str[1:] not in ("f4", "f8", "i2", "i4"):
+        return stated
+    return [float(netCDF4.default_fillvals[dtype.str[1:]])]
 
 
 def _with_its_sign(codes: Array, attrs: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
@@ -246,9 +253,13 @@ def dims_of(variables: Mapping[str, xr.Variable]) -> frozenset[str]:
 
 def _decoded(name: str, dims: tuple[str, ...], values: Any, attrs: dict[str, Any]) -> xr.Variable:
     raw = xr.Variable(dims, np.asarray(values), attrs)
-    try:
-        plain = xr.conventions.decode_cf_variable(name, raw, decode_timedelta=False).load()
-    except (KeyError, TypeError, ValueError, OverflowError):  # times since no date stay numbers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", xr.SerializationWarning)  # of dates before 1582 or so
+        try:
+            plain = xr.conventions.decode_cf_variable(name, raw, decode_timedelta=False).load()
+        except (KeyError, TypeError, ValueError, OverflowError):
+            plain = raw
+    if plain is raw or plain.dtype == object:  # times since no date, or no date of numpy, stay numbers
         raw.attrs = {"source_units" if k == "units" else k: a for k, a in attrs.items()}
         plain = xr.conventions.decode_cf_variable(name, raw, decode_times=False)
     return xr.Variable(dims, plain.values, _plain(plain.attrs))

@@ -257,6 +257,34 @@ def test_times_that_cannot_be_told(old, units):
         open_volume(old)
 
 
+def test_times_and_sweeps_that_were_never_written(tmp_path):
+    """Fill values among times were dates, one of them refused the file; so did a sweep without rays."""
+    path = write_cfradial2(simulate(seed=1, shape=(1, 12, 20), variables=["DBZH"]), tmp_path / "x.nc")
+    whole = open_volume(path)
+    with netCDF4.Dataset(path, "a") as nc:
+        time = nc["sweep_0/time"]
+        time[3] = netCDF4.default_fillvals["f8"]
+        nc.createVariable("built", "f8").units = "days since 0001-01-01"
+        nc["built"][...] = 5.0
+        empty = nc.createGroup("sweep_1")
+        empty.createDimension("azimuth", 0)
+        empty.createDimension("range", 20)
+        for name, dims in {"azimuth": ("azimuth",), "elevation": ("azimuth",), "range": ("range",)}.items():
+            empty.createVariable(name, "f4", dims)
+        empty.createVariable("time", "f8", ("azimuth",)).units = time.units
+        empty.createVariable("DBZH", "f4", ("azimuth", "range"))
+        nc.renameVariable("sweep_group_name", "other")
+        start = np.datetime64(time.units.split()[-1].rstrip("Z"))
+    volume = open_volume(path)
+    expected = whole["sweep_0/time"].values.copy()
+    expected[3] = start
+    np.testing.assert_array_equal(volume["sweep_0/time"].values, expected)
+    assert sweeps_of(volume) == ["sweep_0"]
+    assert float(volume["built"]) == 5.0
+    assert volume["built"].attrs == {"source_units": "days since 0001-01-01"}
+    compress(volume, tmp_path / "a.zarr", codec="plain").unwrap()
+
+
 def test_what_else_is_said_of_rays_and_sweeps(tmp_path):
     """The place of a ship's radar was that of its first ray; pulses were gone."""
     volume = simulate(seed=1, shape=(2, 12, 20), variables=["DBZH"])
