@@ -60,7 +60,7 @@ class Field:
 class Sweep:
     """One decoded sweep: angles in degrees [rays], times UTC [rays], gate centres in metres [gates].
 
-    ``beside`` holds what else the source says of its rays (over one dimension) and of the sweep (none).
+    ``beside`` holds what else the source says of its rays (first dimension ``ray``) and of the sweep.
     """
 
     azimuth: Array
@@ -173,9 +173,24 @@ def to_milliseconds(time: Array) -> Array:
 
 
 def seconds_after(start: np.datetime64 | str, seconds: Array | float) -> Array:
-    """``start`` + ``seconds`` (any shape) as datetime64[ns]."""
-    ns = np.round(np.asarray(seconds, np.float64) * 1e9).astype("timedelta64[ns]")
+    """``start`` + ``seconds`` (any shape) as datetime64[ns].
+
+    Raises:
+        ValueError: one lies beyond the years 1677 to 2262, where datetime64[ns] would tell another date.
+
+    Example:
+        >>> str(seconds_after("2020-02-07", 0.25))
+        '2020-02-07T00:00:00.250000000'
+    """
+    seconds = np.asarray(seconds, np.float64)
+    since_1970 = float(np.asarray(start, "datetime64[s]").astype(np.int64)) + seconds
+    if not (np.abs(since_1970) < _LAST).all():
+        raise ValueError("times beyond the years 1677 to 2262")
+    ns = np.round(seconds * 1e9).astype("timedelta64[ns]")
     return np.asarray(np.asarray(start, "datetime64[ns]") + ns)
+
+
+_LAST = 9_223_372_000  # seconds from 1970 on that datetime64[ns] holds
 
 
 def sweep_dataset(sweep: Sweep, number: int) -> xr.Dataset:
@@ -207,7 +222,9 @@ def sweep_dataset(sweep: Sweep, number: int) -> xr.Dataset:
     for name, v in sweep.beside.items():
         if name not in coords and name not in variables:
             where = coords if name in _PLACE else variables
-            where[name] = (ray_dim, rays(v.values), v.attrs) if v.ndim else ((), v.values, v.attrs)
+            of_rays = v.dims[:1] == ("ray",)
+            dims = [ray_dim if d == "ray" else d for d in v.dims]
+            where[name] = (dims, rays(v.values) if of_rays else v.values, v.attrs)
     renamed = fm301_names(sweep.fields)
     for old, new in renamed.items():
         f = sweep.fields[old]
@@ -257,7 +274,7 @@ def volume_tree(
         },
         attrs={
             "Conventions": "CF-1.11 FM301-2022",
-            **{k: v for k, v in (attrs or {}).items() if v not in (None, "")},
+            **{k: v for k, v in (attrs or {}).items() if v is not None and not np.array_equal(v, "")},
         },
     )
     times = [t for s in sweeps if "time" in s and s.sizes and s["time"].size for t in (s["time"].values,)]

@@ -35,8 +35,9 @@ def write_cfradial1(volume: xr.DataTree, path: str | os.PathLike[str], *, overwr
     """Write a volume as CfRadial 1.4 netCDF-4 (classic model), whole or not at all.
 
     Every field keeps its packing where lossless. Sweeps, and the rays of each, are in the order in which they
-    were scanned, as the format has it; sweeps without field are left out. Where sweeps were scanned at once
-    (electronic scan), xradar 0.12 sorts their rays by time and mixes them up; Py-ART and this package do not.
+    were scanned, as the format has it; sweeps without field, and groups, are left out. Where sweeps were
+    scanned at once (electronic scan), xradar 0.12 sorts their rays by time and mixes them up; Py-ART and this
+    package do not.
 
     Args:
         volume: as from `open_volume`; all sweeps have gates of one length, from one start.
@@ -65,6 +66,7 @@ def write_cfradial1(volume: xr.DataTree, path: str | os.PathLike[str], *, overwr
         _write_header(nc, volume, list(sweeps.values()), gates)
         for field in sorted({f for ds in sweeps.values() for f in fields_of(ds)}):
             _write_field(nc, field, list(sweeps.values()), gates.size)
+        _write_others(nc, volume, list(sweeps.values()))
     return Path(path)
 
 
@@ -119,7 +121,8 @@ def _write_header(nc: Any, volume: xr.DataTree, sweeps: list[xr.Dataset], gates:
         nc.setncatts({"Conventions": "CF/Radial", "version": "1.4", **told, **extra})
     times = np.concatenate([ds["time"].values for ds in sweeps]).astype("datetime64[ms]")
     start = times.min().astype("datetime64[s]")
-    _put(nc, "volume_number", (), np.int32(0))
+    number = number_in(volume, "volume_number")
+    _put(nc, "volume_number", (), np.int32(number if abs(number) < 2**31 else 0))
     _text(nc, "time_coverage_start", (), [f"{start}Z"])
     _text(nc, "time_coverage_end", (), [f"{times.max().astype('datetime64[s]')}Z"])
     beside = _of_rays(sweeps)
@@ -172,11 +175,46 @@ def _of_rays(sweeps: list[xr.Dataset]) -> dict[str, xr.Variable]:
         if name in ("time", "azimuth", "elevation") or v.dtype.kind not in "iuf":
             continue
         if all(name in ds.variables and ds[name].dims == ray for ds, ray in zip(sweeps, rays, strict=True)):
-            values = np.concatenate([ds[name].values for ds in sweeps])
-            if values.dtype.kind in "iu":  # the classic model has no wider integers
-                values = values.astype(np.int32 if (np.abs(values) < 2**31).all() else np.float64)
+            values = _narrow(np.concatenate([ds[name].values for ds in sweeps]))
             found[str(name)] = xr.Variable(("time",), values, v.attrs)
     return found
+
+
+def _narrow(values: Array) -> Array:
+    """Numbers as the classic model has them: no wider integers."""
+    if values.dtype.kind in "iu":
+        return values.astype(np.int32 if (np.abs(values) < 2**31).all() else np.float64)
+    return values.astype(np.float32) if values.dtype == np.float16 else values
+
+
+def _write_others(nc: Any, volume: xr.DataTree, sweeps: list[xr.Dataset]) -> None:
+    """Numbers and texts that the volume, or each of its sweeps, holds beside: beam widths, frequencies."""
+    for name, v in volume.to_dataset().variables.items():
+        if not {"sweep", "time", "range"} & set(v.dims) and v.ndim < 2:
+            _write_other(nc, str(name), v.dims, v.values, v.attrs)
+    for name, v in sweeps[0].variables.items():
+        if all(name in ds.variables and ds[name].ndim == 0 for ds in sweeps):
+            values = np.array([ds[name].values for ds in sweeps])
+            _write_other(nc, str(name), ("sweep",), values, v.attrs)
+
+
+def _write_other(nc: Any, name: str, dims: tuple[Any, ...], values: Array, attrs: Mapping[Any, Any]) -> None:
+    if name in nc.variables or name in _ELSEWHERE or values.dtype.kind not in "iufUTO":
+        return
+    sizes = dict(zip(dims, values.shape, strict=True))
+    if any(d in nc.dimensions and len(nc.dimensions[d]) != size for d, size in sizes.items()):
+        return
+    with netcdf_alone():
+        for dim in sizes.keys() - set(nc.dimensions):
+            nc.createDimension(str(dim), sizes[dim])
+    if values.dtype.kind in "iuf":
+        _put(nc, name, dims, _narrow(values), _classic(attrs))
+    else:
+        _text(nc, name, dims, [str(t) for t in values.flat])
+
+
+_ELSEWHERE: Final = frozenset({"sweep_fixed_angle", "nyquist_velocity", "time", "azimuth", "elevation"})
+"""Numbers of sweeps that stand under another name."""
 
 
 def _write_field(nc: Any, field: str, sweeps: list[xr.Dataset], gates: int) -> None:
@@ -222,9 +260,12 @@ def _put(
         out[...] = values
 
 
-def _text(nc: Any, name: str, dims: tuple[str, ...], texts: list[str]) -> None:
-    chars = (
-        np.array([t.encode()[:_CHARS] for t in texts], f"S{_CHARS}").view("S1").reshape(len(texts), _CHARS)
-    )
+def _text(nc: Any, name: str, dims: tuple[Any, ...], texts: list[str]) -> None:
+    encoded = [t.encode("utf-8", "replace") for t in texts]
+    size = max(_CHARS, *map(len, encoded)) if encoded else _CHARS
+    length = "string_length" if size == _CHARS else f"string_length_{size}"
+    chars = np.array(encoded, f"S{size}").view("S1").reshape(len(texts), size)
     with netcdf_alone():
-        nc.createVariable(name, "S1", (*dims, "string_length"))[...] = chars if dims else chars[0]
+        if length not in nc.dimensions:
+            nc.createDimension(length, size)
+        nc.createVariable(name, "S1", (*dims, length))[...] = chars if dims else chars[0]

@@ -39,12 +39,19 @@ def netcdf4_file(data: bytes) -> Group:
         data: the whole file.
 
     Raises:
-        OSError: it is no HDF5 file, a damaged one, or one behind other data (a user block).
+        OSError: it is no HDF5 file, a damaged one, one behind other data (a user block), or one with
+            variables that are shorter than their unlimited dimension, which the library fills up.
     """
     file = h5py.File(io.BytesIO(data), "r")
     if file.userblock_size:
         raise OSError("the file begins with a user block")
-    return Group(file, None)
+    group = Group(file, None)
+    lengths: dict[int, int] = {}
+    for scale, length in group.grown():
+        if lengths.setdefault(scale, length) != length:
+            group.__exit__()
+            raise OSError("variables of one unlimited dimension differ in length")
+    return group
 
 
 class _Attributed:
@@ -80,6 +87,13 @@ def _text(value: Any) -> str:
     return text.replace("\0", "")
 
 
+def _scales(h5: Any, k: int) -> list[int]:
+    """Where the scales of dimension ``k`` of a variable lie in the file."""
+    found: list[int] = []
+    h5py.h5ds.iterate(h5, k, lambda scale: found.append(h5py.h5o.get_info(scale).addr))
+    return found
+
+
 class Group(_Attributed):
     """A group: ``groups``, ``variables`` and ``dimensions`` by name, in the order in which they were made."""
 
@@ -88,6 +102,7 @@ class Group(_Attributed):
         self.id = h5.id if parent is None else h5
         # by where they lie in the file: for a name HDF5 would search the whole of it
         self.scales: dict[int, str] = {} if parent is None else parent.scales
+        self._growing: list[Any] = []
         self.groups: dict[str, Group] = {}
         self.variables: dict[str, Variable] = {}
         self.dimensions: dict[str, range] = {}
@@ -103,7 +118,19 @@ class Group(_Attributed):
             elif isinstance(found, h5py.h5d.DatasetID):
                 self._add(name, found)
 
+    def grown(self) -> Iterator[tuple[int, int]]:
+        """Where the scale of an unlimited dimension lies in the file, and its length, by each that has it."""
+        for h5 in self._growing:
+            for k, most in enumerate(h5.get_space().get_simple_extent_dims(True)):
+                if most == h5py.h5s.UNLIMITED:
+                    scale = h5py.h5ds.is_scale(h5) and h5py.h5o.get_info(h5).addr
+                    yield from ((at, h5.shape[k]) for at in ([scale] if scale else _scales(h5, k)))
+        for group in self.groups.values():
+            yield from group.grown()
+
     def _add(self, name: str, h5: Any) -> None:
+        if h5.shape and h5py.h5s.UNLIMITED in h5.get_space().get_simple_extent_dims(True):
+            self._growing.append(h5)
         scale = h5py.h5ds.is_scale(h5)
         if scale:
             self.dimensions[name] = range((h5.shape or (0,))[0])
@@ -135,6 +162,7 @@ class Group(_Attributed):
             group._let_go()
         self.groups.clear()
         self.variables.clear()
+        self._growing.clear()
 
 
 class Variable(_Attributed):
@@ -165,8 +193,7 @@ class Variable(_Attributed):
 
     def _names(self) -> Iterator[str]:
         for k in range(self.ndim):
-            found: list[int] = []
-            h5py.h5ds.iterate(self.id, k, lambda scale, to=found: to.append(h5py.h5o.get_info(scale).addr))
+            found = _scales(self.id, k)
             yield self._group.scales.get(found[0], "") if found else ""
 
     def __len__(self) -> int:

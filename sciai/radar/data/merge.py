@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -105,7 +105,14 @@ def _merge_variables(parts: Sequence[Named]) -> xr.DataTree:
                     sweeps[s][v] = other[v].variable
             if "nyquist_velocity" in other and "nyquist_velocity" not in sweeps[s]:
                 sweeps[s]["nyquist_velocity"] = other["nyquist_velocity"].variable
-    return xr.DataTree.from_dict({"/": first.to_dataset(), **{f"/{s}": ds for s, ds in sweeps.items()}})
+    return _tree(first, first.to_dataset(), sweeps)
+
+
+def _tree(first: xr.DataTree, root: xr.Dataset, sweeps: Mapping[str, xr.Dataset]) -> xr.DataTree:
+    """Sweeps below a root, beside the groups of the first file that are none."""
+    others = {n: c for n, c in first.children.items() if n not in sweeps_of(first)}
+    tree = xr.DataTree.from_dict({"/": root, **{f"/{s}": ds for s, ds in sweeps.items()}})
+    return tree.assign(others) if others else tree
 
 
 def _same_geometry(a: xr.Dataset, b: xr.Dataset, sweep: str, name: str, first_name: str) -> None:
@@ -166,4 +173,4 @@ def _merge_sweeps(parts: Sequence[Named]) -> xr.DataTree:
     times = [ds["time"].values for _, ds in flat]
     root["time_coverage_start"] = ((), str(min(t.min() for t in times).astype("datetime64[s]")) + "Z")
     root["time_coverage_end"] = ((), str(max(t.max() for t in times).astype("datetime64[s]")) + "Z")
-    return xr.DataTree.from_dict({"/": root, **{f"/sweep_{i}": ds for i, (_, ds) in enumerate(flat)}})
+    return _tree(parts[0][1], root, {f"sweep_{i}": ds for i, (_, ds) in enumerate(flat)})

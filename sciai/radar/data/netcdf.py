@@ -9,7 +9,7 @@ Sources: CfRadial 1.4 and 2.1 documents (EOL/NCAR); WMO FM 301-2022; attributes 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -26,7 +26,9 @@ from sciai.radar.data.memory import hand_back
 from sciai.radar.data.netcdf_values import (
     BESIDE,
     attributes_in,
+    dims_of,
     field_of,
+    of_arrays,
     of_rays,
     of_sweep,
     scalar_of,
@@ -156,31 +158,40 @@ def _site(nc: Any) -> dict[str, float]:
     }
 
 
-_ROOT = (
-    "instrument_name",
-    "site_name",
-    "institution",
-    "source",
-    "title",
-    "scan_name",
-    "comment",
-    "synthetic",
-    "history",
-)
+_ANEW = frozenset({"Conventions", "version", "field_names", "n_gates_vary", "ray_times_increase", "Content"})
+"""Attributes about the file, which do not hold for what it becomes."""
+_OF_SWEEPS = frozenset({"time", "range", "azimuth", "elevation"})  # dimensions that each sweep has for itself
 
 
-def _root_attrs(nc: Any) -> dict[str, Any]:
-    return {k: a for k, a in attributes_in(nc).items() if k in _ROOT and str(a).strip()}
+def _attrs(group: Any) -> dict[str, Any]:
+    """Attributes of the file, or of a group, that tell something."""
+    return {k: a for k, a in attributes_in(group, _ANEW).items() if str(a).strip()}
 
 
-def _finish(sweeps: Iterable[Sweep], nc: Any, name: str) -> xr.DataTree:
+def _others(group: Any, path: str, taken: frozenset[str]) -> Iterator[tuple[str, xr.Dataset]]:
+    """Groups that are no sweeps (parameters, calibration), but for arrays over dimensions of those above."""
+    for name, below in group.groups.items():
+        if path or not name.startswith("sweep"):
+            arrays = of_arrays(below, without=taken)
+            yield f"{path}/{name}", xr.Dataset(arrays | of_sweep(below), attrs=_attrs(below))
+            yield from _others(below, f"{path}/{name}", taken | dims_of(arrays))
+
+
+def _finish(
+    sweeps: Iterable[Sweep], nc: Any, name: str, arrays: dict[str, xr.Variable] | None = None
+) -> xr.DataTree:
     found = [sweep_dataset(s, i) for i, s in enumerate(s for s in sweeps if s.fields)]
     if not found:
         raise BadInput(
             "no data variable in this radar file", file=name, fix="it needs fields over rays and range"
         )
-    tree = volume_tree(found, **_site(nc), attrs=_root_attrs(nc))
-    tree.dataset = tree.to_dataset().assign({n: v for n, v in of_sweep(nc).items() if n not in tree})
+    left = sorted({below for n, g in nc.groups.items() if n.startswith("sweep") for below in g.groups})
+    more = {"not_read": f"groups in sweeps: {', '.join(left)}"} if left else {}
+    tree = volume_tree(found, **_site(nc), attrs=_attrs(nc) | more)
+    beside = of_sweep(nc) | (arrays or {})
+    tree.dataset = tree.to_dataset().assign({n: v for n, v in beside.items() if n not in tree})
+    for path, dataset in _others(nc, "", dims_of(beside)):
+        tree[path] = xr.DataTree(dataset)
     return tree
 
 
@@ -193,6 +204,9 @@ def _cfradial1(nc: Any, name: str) -> xr.DataTree:
     modes = nc.variables.get("sweep_mode")
     ragged = _RaggedGates(nc) if "n_points" in nc.dimensions else None
     ranges = np.asarray(nc.variables["range"][...])
+    rays = nc.variables["azimuth"].dimensions[0]
+    arrays = of_arrays(nc, without=_OF_SWEEPS | {rays})
+    taken = dims_of(arrays)
     sweeps = []
     for i, (a, b) in enumerate(zip(start, end, strict=True)):
         pick = slice(int(a), int(b) + 1)
@@ -215,10 +229,10 @@ def _cfradial1(nc: Any, name: str) -> xr.DataTree:
                 fixed_angle=float(fixed[i]) if fixed is not None else float(np.median(angle)),
                 mode=mode,
                 nyquist=_nyquist(nc, pick),
-                beside=of_rays(nc, pick) | of_sweep(nc, ("sweep",), i),
+                beside=of_arrays(nc, rays, pick, taken) | of_rays(nc, pick) | of_sweep(nc, ("sweep",), i),
             )
         )
-    return _finish(sweeps, nc, name)
+    return _finish(sweeps, nc, name, arrays)
 
 
 def _gates(ranges: Array, pick: slice, sweep: int, name: str) -> Array:
@@ -284,6 +298,8 @@ def _cfradial2(nc: Any, name: str, data: bytes | None) -> xr.DataTree:
     if "sweep_group_name" in nc.variables:
         listed = [text_of(g) for g in nc.variables["sweep_group_name"][...]]
         names = [g for g in listed if g in names] or names
+    # a sweep that was announced and never scanned
+    names = [g for g in names if all(len(nc.groups[g].variables[c]) for c in ("azimuth", "range"))]
     # the library reads on this thread only; what it found or has read is unpacked and decoded on others,
     # while this one goes on with the sweeps that are ready
     with ThreadPoolExecutor(2) as pool:
@@ -292,13 +308,14 @@ def _cfradial2(nc: Any, name: str, data: bytes | None) -> xr.DataTree:
             fields.append(pool.submit(_decoded, _raw(nc.groups[g], slice(None), "range", data)))
             if k % _SOME == 0:
                 pool.submit(hand_back)
-        return _finish(
-            (_sweep(nc.groups[g], decoded) for g, decoded in zip(names, fields, strict=True)), nc, name
-        )
+        arrays = of_arrays(nc, without=_OF_SWEEPS)
+        taken = dims_of(arrays)
+        found = (_sweep(nc.groups[g], decoded, taken) for g, decoded in zip(names, fields, strict=True))
+        return _finish(found, nc, name, arrays)
 
 
-def _sweep(group: Any, fields: Future[dict[str, Field]]) -> Sweep:
-    """A sweep of CfRadial 2, once its fields are there."""
+def _sweep(group: Any, fields: Future[dict[str, Field]], taken: frozenset[str]) -> Sweep:
+    """A sweep of CfRadial 2, once its fields are there; no arrays over dimensions that are taken."""
     azimuth, elevation = (np.asarray(group.variables[k][...], np.float64) for k in ("azimuth", "elevation"))
     mode = _mode(
         text_of(group.variables["sweep_mode"][...]) if "sweep_mode" in group.variables else "",
@@ -307,6 +324,8 @@ def _sweep(group: Any, fields: Future[dict[str, Field]]) -> Sweep:
     )
     angle = azimuth if mode == "rhi" else elevation
     fixed = scalar_of(group, ("sweep_fixed_angle", "fixed_angle"))
+    rays = group.variables["azimuth"].dimensions[0]
+    arrays = of_arrays(group, rays, slice(None), taken) | of_arrays(group, rays, without=taken)
     return Sweep(
         azimuth=azimuth,
         elevation=elevation,
@@ -316,7 +335,8 @@ def _sweep(group: Any, fields: Future[dict[str, Field]]) -> Sweep:
         mode=mode,
         nyquist=_nyquist(group, slice(None)),
         fields=fields.result(),
-        beside=of_rays(group, slice(None)) | of_sweep(group),
+        attrs=_attrs(group),
+        beside=arrays | of_rays(group, slice(None)) | of_sweep(group),
     )
 
 

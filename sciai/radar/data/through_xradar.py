@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import xarray as xr
 
@@ -71,12 +72,15 @@ def read_through_xradar(data: bytes, name: str, kind: str) -> xr.DataTree:
             warnings.simplefilter("ignore")
             tree = opener(path, mask_and_scale=False).load()
             raw = _iris_raw(path) if kind == "iris" else None
+            folding = _folding(path, kind)
     except Exception as e:  # xradar raises whatever the damaged byte led to
         problem = f"xradar cannot read this {kind} file ({type(e).__name__}: {e})"
         raise BadInput(problem, file=name, fix="it may be truncated or damaged; get it again") from e
     sweeps: list[xr.Dataset] = []
     for i, s in enumerate(sweeps_of(tree)):
         sweep = _sweep(tree[s].to_dataset(), kind, None if raw is None else raw[i])
+        if sweep.nyquist is None and i < len(folding):
+            sweep.nyquist = folding[i]
         if sweep.fields:
             sweeps.append(sweep_dataset(sweep, len(sweeps)))
     if not sweeps:
@@ -128,6 +132,27 @@ def _sweep(ds: xr.Dataset, kind: str, raw: _Iris | None) -> Sweep:
         mode=str(ds["sweep_mode"].values),
         nyquist=_number(nyquist) if raw is None else raw.nyquist,
     )
+
+
+def _folding(path: str, kind: str) -> list[float | None]:
+    """Velocity of each sweep at which velocities fold, pulses of two rates included; xradar 0.12 drops it.
+
+    Rainbow states it (``dynv``), GAMIC what it follows from (``unfolding`` n: rates as n + 2 to n + 1).
+    """
+    if kind == "rainbow":
+        from xradar.io.backends.rainbow import RainbowFile
+
+        with RainbowFile(path, loaddata=False) as file:
+            ends = [s.get("dynv") or file.pargroup.get("dynv") or {} for s in file.slices]
+        return [_number(end.get("@max")) for end in ends]
+    if kind != "gamic":
+        return []
+    with h5py.File(path) as h5:
+        scans = (h5[f"scan{i}"]["how"].attrs for i in range(len(h5)) if f"scan{i}" in h5)
+        told = [
+            tuple(_number(how.get(k)) for k in ("radar_wave_length", "PRF", "unfolding")) for how in scans
+        ]
+    return [None if w is None or prf is None else w * prf / 4.0 * ((u or 0.0) + 1.0) for w, prf, u in told]
 
 
 def _angles(v: xr.DataArray) -> Array:

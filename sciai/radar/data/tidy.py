@@ -161,7 +161,7 @@ def _tidy_field(ds: xr.Dataset, v: xr.DataArray, name: str) -> tuple[xr.Variable
     if infinite.any() or ((had or told) and np.isfinite(values[flags != 0]).any()):
         values = np.where(flags == 0, values, np.nan).astype(np.float32)
         values[infinite] = np.nan
-        flags[infinite] = MISSING
+        flags[infinite & (flags == VALID)] = MISSING  # what the companion calls invalid stays so
     attrs: dict[str, Any] = field_attributes(name) | dict(v.attrs) | {"ancillary_variables": companion(name)}
     if had:
         companion_attrs = attributes() | dict(ds[companion(name)].attrs)

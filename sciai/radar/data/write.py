@@ -344,7 +344,7 @@ def _put(group: Any, name: str, v: xr.Variable, *, compress: bool = False) -> No
         values, attrs = np.asarray(coded.values), dict(coded.attrs)
     elif values.dtype.kind == "b":
         values, attrs = values.astype(np.int8), attrs | {"dtype": "bool"}  # as xarray marks it
-    if values.dtype.kind in "OUS":
+    if values.dtype.kind in "OUST":  # T: of texts as a store gives them back
         texts = np.asarray(
             [t.decode("utf-8", "replace") if isinstance(t, bytes) else str(t) for t in values.flat]
         )

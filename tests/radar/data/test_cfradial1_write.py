@@ -156,3 +156,25 @@ def test_the_code_of_no_echo_in_another_packing(tmp_path: Path) -> None:
     assert (field.values == 20).any()
     volume["sweep_0/DBZH"] = field
     same(volume, open_volume(write_cfradial1(volume, tmp_path / "x.nc")))
+
+
+def test_what_else_the_volume_says(tmp_path: Path) -> None:
+    """Frequency and beam width, which Py-ART reads, were gone from a file that was read and written."""
+    volume = simulate(seed=1, shape=(2, 12, 20), variables=["DBZH"])
+    root = volume.to_dataset().assign(
+        frequency=("frequency", np.float32([9.4e9]), {"units": "s-1"}),
+        radar_beam_width_h=1.5,
+        status=((), "é" * 40),
+        volume_number=7,
+        names=("k", np.array(["a", "bc"], np.dtypes.StringDType())),
+        odd=("string_length", [1, 2]),  # of another size than that of texts
+    )
+    sweeps = {f"/sweep_{i}": volume[f"sweep_{i}"].to_dataset(inherit=False) for i in (0, 1)}
+    for i, ds in enumerate(sweeps.values()):
+        ds["prt_mode"], ds["scan_rate"] = ((), ["fixed", "dual"][i]), ((), 6.0 * (i + 1))
+    back = open_volume(write_cfradial1(xr.DataTree.from_dict({"/": root, **sweeps}), tmp_path / "x.nc"))
+    for name in ("frequency", "radar_beam_width_h", "status", "volume_number"):
+        np.testing.assert_array_equal(back[name], root[name], err_msg=name)
+    assert back["names"].values.tolist() == ["a", "bc"]
+    assert [str(back[f"sweep_{i}/prt_mode"].values) for i in (0, 1)] == ["fixed", "dual"]
+    assert [float(back[f"sweep_{i}/scan_rate"]) for i in (0, 1)] == [6.0, 12.0]

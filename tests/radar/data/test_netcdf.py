@@ -69,6 +69,27 @@ def test_cfradial_1(tmp_path, ragged):
     assert float(volume["altitude"]) == 30.0
 
 
+@pytest.mark.parametrize(
+    ("stored", "said", "fill"), [("i1", "true", -1), ("u1", "false", 255), ("i2", "true", -1)]
+)
+def test_codes_of_the_other_sign(tmp_path, stored, said, fill):
+    """Where code 255 is missing and stored as -1, as classic netCDF has it, it was read as 95.5 dBZ."""
+    cfradial1(tmp_path / "x", fields=False)
+    codes = np.arange(40).reshape(8, 5)
+    codes[:, 3] = fill
+    codes[0, 0] = -2 if fill < 0 else 254
+    with netCDF4.Dataset(tmp_path / "x", "a") as nc:
+        v = nc.createVariable("DBZ", stored, ("time", "range"), fill_value=np.dtype(stored).type(fill))
+        v.set_auto_maskandscale(False)
+        v.setncatts({"scale_factor": 0.5, "_Unsigned": said, "_Undetect": np.dtype(stored).type(codes[0, 0])})
+        v[:] = codes.astype(stored)
+    ds = open_volume(tmp_path / "x")["sweep_0"].to_dataset().sortby("time")
+    assert (ds["DBZH_validity"].values[:, 3] == 2).all()
+    assert ds["DBZH_validity"].values[0, 0] == 1
+    assert (ds["DBZH_validity"] == 0).sum() == 4 * 4 - 1
+    assert float(ds["DBZH"].max()) == 0.5 * 19
+
+
 def test_without_fields(tmp_path):
     cfradial1(tmp_path / "x", fields=False)
     with pytest.raises(BadInput, match="no data variable"):
@@ -211,6 +232,59 @@ def test_a_damaged_index_and_times_without_a_date(old):
                 open_volume(old)
 
 
+@pytest.mark.parametrize(
+    ("units", "number", "date"),
+    [
+        ("days since 0001-01-01", 737425.5, "2019-12-31T12:00:00"),
+        ("ms since 2020-01-01", 1500, "2020-01-01T00:00:01.5"),
+        ("hours since 2020-01-01T00:00:00 +02:00", 1, "2019-12-31T23:00:00"),
+    ],
+)
+def test_times_since_long_ago_and_in_short_units(old, units, number, date):
+    """Days since the year 1 were in the 18th century, and milliseconds were minutes."""
+    with netCDF4.Dataset(old, "a") as nc:
+        nc["time"].units = units
+        nc["time"][...] = number
+    assert (open_volume(old)["sweep_0/time"].values == np.datetime64(date)).all()
+
+
+@pytest.mark.parametrize("units", ["seconds since 2300-01-01", "months since 2020-01-01"])
+def test_times_that_cannot_be_told(old, units):
+    """The year 2300 became 1715, a month a minute."""
+    with netCDF4.Dataset(old, "a") as nc:
+        nc["time"].units = units
+    with pytest.raises(BadInput, match=r"beyond the years|no unit of one length"):
+        open_volume(old)
+
+
+def test_times_and_sweeps_that_were_never_written(tmp_path):
+    """Fill values among times were dates, one of them refused the file; so did a sweep without rays."""
+    path = write_cfradial2(simulate(seed=1, shape=(1, 12, 20), variables=["DBZH"]), tmp_path / "x.nc")
+    whole = open_volume(path)
+    with netCDF4.Dataset(path, "a") as nc:
+        time = nc["sweep_0/time"]
+        time[3] = netCDF4.default_fillvals["f8"]
+        nc.createVariable("built", "f8").units = "days since 0001-01-01"
+        nc["built"][...] = 5.0
+        empty = nc.createGroup("sweep_1")
+        empty.createDimension("azimuth", 0)
+        empty.createDimension("range", 20)
+        for name, dims in {"azimuth": ("azimuth",), "elevation": ("azimuth",), "range": ("range",)}.items():
+            empty.createVariable(name, "f4", dims)
+        empty.createVariable("time", "f8", ("azimuth",)).units = time.units
+        empty.createVariable("DBZH", "f4", ("azimuth", "range"))
+        nc.renameVariable("sweep_group_name", "other")
+        start = np.datetime64(time.units.split()[-1].rstrip("Z"))
+    volume = open_volume(path)
+    expected = whole["sweep_0/time"].values.copy()
+    expected[3] = start
+    np.testing.assert_array_equal(volume["sweep_0/time"].values, expected)
+    assert sweeps_of(volume) == ["sweep_0"]
+    assert float(volume["built"]) == 5.0
+    assert volume["built"].attrs == {"source_units": "days since 0001-01-01"}
+    compress(volume, tmp_path / "a.zarr", codec="plain").unwrap()
+
+
 def test_what_else_is_said_of_rays_and_sweeps(tmp_path):
     """The place of a ship's radar was that of its first ray; pulses were gone."""
     volume = simulate(seed=1, shape=(2, 12, 20), variables=["DBZH"])
@@ -256,6 +330,83 @@ def test_what_else_is_said_of_rays_and_sweeps(tmp_path):
     compress(read, tmp_path / "a.zarr", codec="plain").unwrap()
     stored = decompress(tmp_path / "a.zarr")["sweep_1"].to_dataset(inherit=False)
     np.testing.assert_array_equal(stored["longitude"], read["sweep_1"].to_dataset(inherit=False)["longitude"])
+
+
+def enriched():
+    volume = simulate(seed=1, shape=(2, 12, 20), variables=["DBZH"])
+    volume.attrs |= {"references": "a paper", "gains": np.float64([1.5, 2.5]), "field_names": "REF"}
+    root = volume.to_dataset().assign(frequency=("frequency", np.float32([9.4e9])), serial=("k", ["a", "b"]))
+    nodes = {"/": root.assign(platform_type="fixed")}
+    for i in (0, 1):
+        ds = volume[f"sweep_{i}"].to_dataset(inherit=False)
+        ds["label"] = ("azimuth", [f"ray {k}" for k in range(12)])
+        ds["prts"] = (("azimuth", "prt_of_two"), np.arange(24.0).reshape(12, 2))
+        ds["weight"] = ("range", np.arange(20.0))
+        nodes[f"/sweep_{i}"] = ds.assign_attrs(rays_are_indexed="true")
+    parameters = {"antenna_gain_h": ((), 45.0, {"units": "dB"}), "window": ("n", np.int16([1, 2]))}
+    nodes["/radar_parameters"] = xr.Dataset(parameters, attrs={"made_by": "somebody"})
+    nodes["/radar_calibration/first"] = xr.Dataset({"noise": -60.0})
+    return xr.DataTree.from_dict(nodes)
+
+
+def test_all_that_a_cfradial_2_file_says(tmp_path):
+    """Parameters, calibration, attributes, arrays of texts and frequencies were gone without a word."""
+    volume = enriched()
+    back = open_volume(write_cfradial2(volume, tmp_path / "x.nc"))
+    for sweep in sweeps_of(volume):
+        for name in ("label", "prts", "weight"):
+            xr.testing.assert_equal(back[sweep][name].variable, volume[sweep][name].variable)
+        assert back[sweep].attrs == {"rays_are_indexed": "true"}
+    for name in ("frequency", "serial", "platform_type"):
+        xr.testing.assert_equal(back[name].variable, volume[name].variable)
+    for group in ("radar_parameters", "radar_calibration", "radar_calibration/first"):
+        xr.testing.assert_identical(
+            back[group].to_dataset(inherit=False), volume[group].to_dataset(inherit=False)
+        )
+    assert back.attrs["references"] == "a paper"
+    assert back.attrs["gains"].tolist() == [1.5, 2.5]
+    assert "field_names" not in back.attrs  # they have other names here
+    compress(back, tmp_path / "a.zarr", lossless=True, codec="plain").unwrap()
+    again = decompress(tmp_path / "a.zarr")
+    assert float(again["radar_calibration/first/noise"]) == -60.0
+    np.testing.assert_array_equal(again["sweep_1/label"], volume["sweep_1/label"])
+    one = volume.copy()
+    for i, name in enumerate(("one.nc", "two.nc")):
+        write_cfradial2(one.drop_nodes(f"sweep_{1 - i}"), tmp_path / name)
+    both = open_volume([tmp_path / "one.nc", tmp_path / "two.nc"])
+    assert float(both["radar_parameters/antenna_gain_h"]) == 45.0
+
+
+def test_dimensions_of_one_name_and_another_size(tmp_path):
+    """xarray makes no tree of such groups."""
+    path = write_cfradial2(enriched().drop_nodes("radar_calibration"), tmp_path / "x.nc")
+    with netCDF4.Dataset(path, "a") as nc:
+        for group in (nc.createGroup("radar_calibration"), nc.createGroup("monitoring")):
+            group.createDimension("frequency", 3)
+            group.createVariable("noise", "f4", ("frequency",))[:] = 1
+            group.createVariable("gain", "f4")[...] = 45
+        nc["sweep_0"].createGroup("georeference").createVariable("heading", "f4", ("azimuth",))[:] = 1
+    back = open_volume(path)
+    assert float(back["monitoring/gain"]) == 45
+    assert "noise" not in back["monitoring"]
+    assert back.attrs["not_read"] == "groups in sweeps: georeference"
+
+
+def test_frequencies_of_cfradial_1(tmp_path, old):
+    with netCDF4.Dataset(old, "a") as nc:
+        nc.createDimension("frequency", 1)
+        nc.createVariable("frequency", "f4", ("frequency",))[:] = 9.4e9
+        nc.createDimension("r_calib", 2)
+        nc.createVariable("r_calib_time", "S1", ("r_calib", "string_length"))[...] = np.array(
+            [list("2020".ljust(32, "\0")), list("2021".ljust(32, "\0"))], "S1"
+        )
+        nc.createVariable("n_prts", "i4", ("time", "r_calib"))[...] = np.arange(144).reshape(72, 2)
+        nc.setncattr("n_gates_vary", "false")
+    back = open_volume(old)
+    assert back["frequency"].values.tolist() == [np.float32(9.4e9)]
+    assert back["r_calib_time"].values.tolist() == ["2020", "2021"]
+    assert sorted(back["sweep_1/time"].dims) == ["azimuth"]
+    assert "n_gates_vary" not in back.attrs
 
 
 def repacked(source, path, **how):
@@ -320,6 +471,24 @@ def test_gives_what_the_library_gives(tmp_path, monkeypatch, writer):
             assert v.dtype == ours[sweep][name].dtype
             assert repr(v.attrs) == repr(ours[sweep][name].attrs), name
             assert repr(v.encoding) == repr(ours[sweep][name].encoding), name
+
+
+def test_variables_shorter_than_their_unlimited_dimension(tmp_path):
+    """What is not there is filled up, as the library does; such files were called damaged."""
+    cfradial1(tmp_path / "x", fields=False)
+    with netCDF4.Dataset(tmp_path / "x") as old, netCDF4.Dataset(tmp_path / "new", "w") as nc:
+        for d, n in old.dimensions.items():
+            nc.createDimension(d, None if d == "time" else len(n))
+        for name, v in old.variables.items():
+            nc.createVariable(name, v.dtype, v.dimensions)[...] = v[...]
+        nc["time"].units = old["time"].units
+        nc.createVariable("prt", "f4", ("time",))[:3] = 1e-3
+        for name, rays in (("DBZ", 8), ("VEL", 6)):
+            nc.createVariable(name, "i2", ("time", "range"), fill_value=-9)[:rays] = 3
+    volume = open_volume(tmp_path / "new")
+    ds = volume["sweep_1"].to_dataset().sortby("time")
+    assert (ds["DBZH"] == 3).all()
+    assert ds["VRADH_validity"].values[:, 0].tolist() == [0, 0, 2, 2]
 
 
 @pytest.mark.parametrize("at", [3000, 20_000, -40])

@@ -26,6 +26,18 @@ def test_iris_tells_where_velocities_fold(shared_data, name, nyquist):
     assert 0.99 * nyquist < float(np.abs(sweep["VRADH"]).max()) <= 1.01 * nyquist
 
 
+@pytest.mark.parametrize(
+    ("name", "nyquist"),
+    [("DX50_20231127_1740__2023112717401100V.vol", 28.377), ("wl_2014-08-10--182000.ppi.mvol", 30.5235)],
+)
+def test_rainbow_and_gamic_tell_where_velocities_fold(shared_data, name, nyquist):
+    """xradar does not; both have pulses of two rates, four to three and five to four."""
+    volume = open_volume(shared_data / "radar" / name)
+    for sweep in sweeps_of(volume):
+        assert float(volume[sweep]["nyquist_velocity"]) == nyquist
+        assert 0.9 * nyquist < float(np.abs(volume[sweep]["VRADH"]).max()) <= 1.01 * nyquist
+
+
 @pytest.mark.parametrize("name", ["or_SUR210819000227.RAWKPJV", "wl_SUR210819000847.RAWKPL0"])
 def test_iris_rays_lie_at_their_own_angle(shared_data, name):
     """Each ray of each moment carries its angles; xradar 0.12 is one ray off for all but the first moment."""

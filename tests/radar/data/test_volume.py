@@ -131,6 +131,16 @@ def tree():
     )
 
 
+def test_an_infinity_that_is_said_to_be_below_noise_stays_so():
+    """The logarithm of no power, with a companion beside it, became missing; compress kept it."""
+    values = np.array([[1.0, -np.inf, np.inf, 1e300]])
+    ds = xr.Dataset({"DBZH": (("azimuth", "range"), values)})
+    ds["DBZH_validity"] = (("azimuth", "range"), np.array([[0, 1, 0, 0]], np.uint8))
+    found = open_volume(xr.DataTree.from_dict({"/sweep_0": ds}))["sweep_0"]
+    assert found["DBZH_validity"].values.tolist() == [[0, 1, 2, 2]]
+    assert np.isnan(found["DBZH"].values[0, 1:]).all()
+
+
 def test_a_users_tree(tree):
     before = tree.copy(deep=True)
     volume = open_volume(tree)

@@ -275,6 +275,7 @@ def test_variables_of_all_kinds(tmp_path):
     ds["on"] = ("azimuth", np.arange(12) % 2 == 0)
     ds["stamp"] = ("azimuth", stamps)
     ds["name"] = ("azimuth", [f"r{i}" for i in range(12)])
+    ds["told"] = ("azimuth", np.array([f"é{i}" for i in range(12)], np.dtypes.StringDType()))
     ds["dwell"] = ("azimuth", np.arange(12).astype("m8[ms]").astype("m8[ns]"))
     ds["prt"] = ("azimuth", np.arange(12) / 1300.0)
     ds["time"] = ("azimuth", np.where(np.arange(12) == 3, np.datetime64("NaT"), stamps))
@@ -284,7 +285,7 @@ def test_variables_of_all_kinds(tmp_path):
         write_cfradial2(xr.DataTree.from_dict(tree), tmp_path / "x.nc"),
         decode_timedelta=xr.coders.CFTimedeltaCoder(),
     )
-    for name in ("on", "stamp", "name", "dwell", "prt", "time"):
+    for name in ("on", "stamp", "name", "told", "dwell", "prt", "time"):
         np.testing.assert_array_equal(back["sweep_0"][name], ds[name], err_msg=name)
     assert back["sweep_0/on"].dtype == bool
     assert back["frequency"].values.tolist() == [9.4e9]
