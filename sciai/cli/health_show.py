@@ -66,7 +66,7 @@ def print_risk(report: PanelReport, panel: Panel, dates: int, page: Path | None)
 
     console = show.stdout()
     when = f" of {panel.date}" if panel.date is not None else ""
-    several = f" (the last of {dates} dates; `sciai health timeline` shows all)" if dates > 1 else ""
+    several = f" (one of {dates} dates; `sciai health timeline` shows all)" if dates > 1 else ""
     console.print(
         f"[bold]{escape(panel.source)}[/]: {len(panel.values)} values{when}{several}", highlight=False
     )
@@ -385,13 +385,6 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {str(key): _plain(value) for key, value in row.items()} for row in table.to_dict(orient="records")
     ]
-
-
-def encoded(human: VirtualHuman, table: pd.DataFrame) -> Any:
-    """A table as the model's array."""
-    from sciai.health.api.tables import measured
-
-    return measured(human.schema, table)
 
 
 def _plain(value: Any) -> Any:
