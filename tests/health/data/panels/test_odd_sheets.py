@@ -253,3 +253,11 @@ def test_one_test_beside_its_dates(tmp_path: Path, head: str) -> None:
 def test_why_no_line_was_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no known test.*values may be shifted.*write 5\.4"):
         read_panels(_sheet(tmp_path, "test,unit,2024-08-10\nHbA1c,%,5,4\nAST,U/L,21,5\n"))
+
+
+def test_marks_and_units_of_japanese_sheets(tmp_path: Path) -> None:
+    text = (
+        "項目,結果,単位\n白血球数,52,×100/μL\nAST,▲45,U/L\nHDL,▼35,mg/dL\nLDL,160▲,mg/dL\nTG,(H) 188,mg/dL\n"
+    )
+    panel = read_panels(_sheet(tmp_path, text))[0]
+    assert panel.values == {"wbc": 5.2, "ast": 45, "hdl": 35, "ldl": 160, "trig_serum": 188}
