@@ -261,3 +261,13 @@ def test_marks_and_units_of_japanese_sheets(tmp_path: Path) -> None:
     )
     panel = read_panels(_sheet(tmp_path, text))[0]
     assert panel.values == {"wbc": 5.2, "ast": 45, "hdl": 35, "ldl": 160, "trig_serum": 188}
+
+
+def test_short_eras_and_lines_about_the_person_beside_groups_of_tests(tmp_path: Path) -> None:
+    text = "性別,男,年齢,64歳,\n,,検査日,,\n分類,項目,単位,令6.5.10,平31-4-30\n"
+    text += "肝機能,AST,U/L,20,21\n,ALT,U/L,22,23\n"
+    first, last = read_panels(_sheet(tmp_path, text))
+    assert [str(p.date) for p in (first, last)] == ["2019-04-30", "2024-05-10"]
+    assert last.values == {"ast": 20, "alt": 22}
+    assert last.person == {"age": 64, "sex": "M"}
+    assert not last.unknown  # the sex of the person is no test with the age as its result
