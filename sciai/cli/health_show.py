@@ -262,7 +262,8 @@ def print_evaluation(done: Evaluation) -> None:
         "ECE",
         "cases",
     ]
-    show.print_table(f"On people not trained on, inputs: {done.inputs}", headings, rows)
+    title = f"Inputs: {done.inputs}; of worth where the model was not trained on these people"
+    show.print_table(title, headings, rows)
     show.print_table("Means", ["figure", "value"], list(done.summary().items()))
     for name, why in done.skipped.items():
         typer.echo(f"skipped {name}: {why}")

@@ -303,6 +303,7 @@ def test_evaluate(run: Run) -> None:
     figures = json.loads(out)
     assert {c["target"] for c in figures["columns"]} == {"hba1c", "dx_diabetes"}
     table = run("evaluate", "people.parquet", "-t", "hba1c", "--inputs", "all")[1]
+    assert "where the model was not trained on these people" in table  # it cannot know that it was not
     assert "NLL" in table
     assert "Means" in table
 
