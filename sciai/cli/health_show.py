@@ -66,7 +66,7 @@ def print_risk(report: PanelReport, panel: Panel, dates: int, page: Path | None)
 
     console = show.stdout()
     when = f" of {panel.date}" if panel.date is not None else ""
-    several = f" (the last of {dates} dates; `sciai health timeline` shows all)" if dates > 1 else ""
+    several = f" (one of {dates} dates; `sciai health timeline` shows all)" if dates > 1 else ""
     console.print(
         f"[bold]{escape(panel.source)}[/]: {len(panel.values)} values{when}{several}", highlight=False
     )
@@ -262,7 +262,8 @@ def print_evaluation(done: Evaluation) -> None:
         "ECE",
         "cases",
     ]
-    show.print_table(f"On people not trained on, inputs: {done.inputs}", headings, rows)
+    title = f"Inputs: {done.inputs}; of worth where the model was not trained on these people"
+    show.print_table(title, headings, rows)
     show.print_table("Means", ["figure", "value"], list(done.summary().items()))
     for name, why in done.skipped.items():
         typer.echo(f"skipped {name}: {why}")
@@ -385,13 +386,6 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {str(key): _plain(value) for key, value in row.items()} for row in table.to_dict(orient="records")
     ]
-
-
-def encoded(human: VirtualHuman, table: pd.DataFrame) -> Any:
-    """A table as the model's array."""
-    from sciai.health.api.tables import measured
-
-    return measured(human.schema, table)
 
 
 def _plain(value: Any) -> Any:

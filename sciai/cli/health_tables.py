@@ -74,6 +74,14 @@ def _about(path: Path) -> Iterator[None]:
         ) from None
 
 
+def _people(human: VirtualHuman, path: Path) -> Any:
+    """A table as the model's array."""
+    from sciai.health.api.tables import measured
+
+    with _about(path):
+        return measured(human.schema, _read(path))
+
+
 def pairs(given: Sequence[str] | None) -> dict[str, str]:
     """``NAME=VALUE`` options as a mapping."""
     known: dict[str, str] = {}
@@ -330,7 +338,7 @@ def evaluate(
     """
     from sciai.health.api.evaluate import evaluate as score
 
-    with show.progress("scoring", quiet=quiet) as step:
+    with show.progress("scoring", quiet=quiet) as step, _about(table):
         people = _read(table)
         others = None if reference is None else _read(reference)
         human = load(model)
@@ -390,7 +398,7 @@ def privacy(
     from sciai.health.api.privacy import audit
 
     with show.progress("attacking", quiet=quiet):
-        inside, outside = (health_show.encoded(human, _read(p)) for p in (members, others))
+        inside, outside = (_people(human, path) for path in (members, others))
         done = audit(human.model, inside, outside, shadows=[load(name).model for name in shadow or ()])
     if json:
         show.print_json(done.as_dict())

@@ -90,7 +90,7 @@ def test_one_date_of_several(run: Run) -> None:
     code, out, _ = run("risk", "course.csv", *WHO, "--date", "2023-07-10", "--json")
     assert code == 0
     assert json.loads(out)["panel"]["values"]["hba1c"] == 5.9
-    assert "the last of 3 dates" in run("risk", "course.csv", *WHO)[1]
+    assert "of 2024-01-10 (one of 3 dates" in run("risk", "course.csv", *WHO)[1]
     code, _, err = run("risk", "course.csv", *WHO, "--date", "2020-01-01")
     assert code == 1
     assert "2023-01-10, 2023-07-10, 2024-01-10" in err
@@ -258,6 +258,11 @@ def test_what_is_wrong_with_a_table_is_said_with_its_name(run: Run) -> None:
         assert code == 1
         assert "years.csv" in err
         assert "row 1" in err
+    pd.DataFrame({"age": [60, "old"], "sex": ["M", "F"]}).to_csv("words.csv", index=False)
+    for words in (("evaluate", "words.csv"), ("privacy", "--members", "words.csv", "--others", "years.csv")):
+        code, _, err = run(*words)
+        assert code == 1
+        assert "words.csv" in err
 
 
 def test_where_a_table_cannot_be_written_is_said_before_the_work(
@@ -298,6 +303,7 @@ def test_evaluate(run: Run) -> None:
     figures = json.loads(out)
     assert {c["target"] for c in figures["columns"]} == {"hba1c", "dx_diabetes"}
     table = run("evaluate", "people.parquet", "-t", "hba1c", "--inputs", "all")[1]
+    assert "where the model was not trained on these people" in table  # it cannot know that it was not
     assert "NLL" in table
     assert "Means" in table
 

@@ -63,7 +63,11 @@ def explain(person: Person, target: str, orders: int = 60, seed: int = 0) -> Hea
     ('age', 0.0)
     """
     schema, name = person.schema, column_named(person.schema, target)
-    if name not in schema or schema[name].kind is Kind.CATEGORICAL:
+    if name not in schema:
+        parts = ", ".join(schema.derived_named(name).inputs)
+        problem = f"{name} cannot be explained, as it is calculated from {parts}"
+        raise BadInput(problem, field=name, fix="choose one of these")
+    if schema[name].kind is Kind.CATEGORICAL:
         raise BadInput(f"{name} cannot be explained", field=name, fix="choose a number or a yes/no column")
 
     def predict(_: object) -> Estimate[Attribution]:

@@ -24,7 +24,7 @@ _YEARS_OFF: Final = 2  # between the age on a sheet and the one that was given, 
 
 
 def latest(panels: Sequence[Panel], date: str | dt.date | None = None) -> Panel:
-    """One panel of several: that of a date, else the last one.
+    """One panel of several: that of a date, else the last one that has values.
 
     Args:
         panels: in order of time, as `read_panels` gives them.
@@ -36,7 +36,9 @@ def latest(panels: Sequence[Panel], date: str | dt.date | None = None) -> Panel:
     if not panels:
         raise BadInput("no panel", field="panels", fix="give a sheet with at least one test")
     if date is None:
-        return _alone(panels[-1], panels)
+        filled = [k for k, panel in enumerate(panels) if panel.values]
+        last = filled[-1] if filled else len(panels) - 1
+        return _alone(_pending(panels[last], panels[last + 1 :]), panels)
     from sciai.health.data.panels.dates import parse_date
 
     wanted = parse_date(date) if isinstance(date, str) else date
@@ -45,6 +47,15 @@ def latest(panels: Sequence[Panel], date: str | dt.date | None = None) -> Panel:
             return _alone(panel, panels)
     there = ", ".join(str(panel.date) for panel in panels)
     raise BadInput(f"no panel of {wanted}", field="date", fix=f"there are {there}")
+
+
+def _pending(panel: Panel, later: Sequence[Panel]) -> Panel:
+    """The last panel with values; later ones, of which results are still awaited, are said to have none."""
+    if not later:
+        return panel
+    days = ", ".join(str(empty.date) for empty in later)
+    said = f"no values of {days} could be used: the answer is of {panel.date}"
+    return dataclasses.replace(panel, notes=(*panel.notes, Finding("other-date", Level.CAUTION, said)))
 
 
 def _alone(panel: Panel, panels: Sequence[Panel]) -> Panel:

@@ -51,7 +51,7 @@ def test_many_values_are_sampled_with_their_error(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_cannot_be_explained() -> None:
-    with pytest.raises(BadInput, match="cannot be explained"):
+    with pytest.raises(BadInput, match="cannot be explained, as it is calculated from weight_kg, height_cm"):
         explain(ME, "bmi")
     with pytest.raises(BadInput, match="nothing is known"):
         explain(VH.given(), "hba1c")

@@ -188,6 +188,16 @@ def test_bad_input(panels: Any, words: str) -> None:
         timeline(VH, panels, VH.given(age=60, sex="male"))
 
 
+def test_a_date_whose_results_are_awaited_is_not_the_last_one() -> None:
+    panels = read_panels({DATES[0]: {"HbA1c": 5.5}, DATES[1]: {"HbA1c": 5.9}, DATES[2]: {"HbA1c": "検査中"}})
+    chosen = latest(panels)
+    assert (str(chosen.date), chosen.values) == (DATES[1], {"hba1c": 5.9})
+    (said,) = (f for f in chosen.findings if f.check == "other-date")
+    assert said.level is Level.CAUTION
+    assert f"no values of {DATES[2]} could be used" in said.message
+    assert latest(panels, DATES[2]).values == {}
+
+
 def test_panels_become_people() -> None:
     first, last = read_panels({DATES[0]: {"HbA1c": 5.5}, DATES[2]: {"HbA1c": 6.5, "HDL": 40}})
     assert latest([first, last]) is last

@@ -13,17 +13,17 @@ from sciai.core.errors import BadInput
 __all__ = ["bare_date", "day_first", "is_month", "looks_like_date", "parse_date", "year_first"]
 
 _ERAS: Final = {
-    **dict.fromkeys(("m", "明治"), 1867),
-    **dict.fromkeys(("t", "大正"), 1911),
-    **dict.fromkeys(("s", "昭和"), 1925),
-    **dict.fromkeys(("h", "平成"), 1988),
-    **dict.fromkeys(("r", "令和"), 2018),
+    **dict.fromkeys(("m", "明治", "明"), 1867),
+    **dict.fromkeys(("t", "大正", "大"), 1911),
+    **dict.fromkeys(("s", "昭和", "昭"), 1925),
+    **dict.fromkeys(("h", "平成", "平"), 1988),
+    **dict.fromkeys(("r", "令和", "令"), 2018),
 }
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _TIME: Final = r"(?:[t\s]+\d{1,2}[:時]\d{1,2}.*)?"
 _YEAR_FIRST: Final = re.compile(rf"(\d{{4}})[-/.年]\s*(\d{{1,2}})[-/.月]\s*(\d{{1,2}})日?{_TIME}")
 _ERA: Final = re.compile(
-    rf"(m|t|s|h|r|明治|大正|昭和|平成|令和)\s*(元|\d{{1,2}})[-/.年]\s*(\d{{1,2}})[-/.月]\s*(\d{{1,2}})日?{_TIME}"
+    rf"(m|t|s|h|r|明治?|大正?|昭和?|平成?|令和?)\s*(元|\d{{1,2}})[-/.年]\s*(\d{{1,2}})[-/.月]\s*(\d{{1,2}})日?{_TIME}"
 )
 _YEAR_LAST: Final = re.compile(rf"(\d{{1,2}})[-/.](\d{{1,2}})[-/.](\d{{4}}){_TIME}")
 _WORDS: Final = re.compile(

@@ -26,7 +26,7 @@ _MISSING: Final = frozenset(
 ) | {""}
 _FLAGS: Final = frozenset(
     word
-    for line in ("h l hh ll high low a n b h* l* (h) (l)", "↑ ↓ * ! + 高 低 正常 異常")
+    for line in ("h l hh ll high low a n b h* l* (h) (l)", "↑ ↓ ▲ ▼ △ ▽ ★ ☆ * ! + 高 低 正常 異常")
     for word in line.split(" ")
 )
 _PLUSES: Final = re.compile(r"\(?\d\(?\+{1,4}\)*|\(?\+\d\)?")  # of a dipstick; "12+" is a number with a flag
@@ -98,7 +98,7 @@ def parse_number(text: str | float | int) -> Number | None:
         raise BadInput(f"{text!r} is a sign, not a number", fix="give a number, or leave it empty")
     plain = re.sub(r"([<>])\s*or\s*=", r"\1=", plain, flags=re.IGNORECASE)  # as Quest prints it
     flag = ""
-    before = re.match(r"(?P<flag>HH|LL|H|L|\*+|↑|↓)\s*(?=[\d<>.+-])", plain, re.IGNORECASE)
+    before = re.match(r"(?P<flag>\(?(?:HH|LL|H|L)\)?|\*+|[↑↓▲▼△▽★☆])\s*(?=[\d<>.+-])", plain, re.IGNORECASE)
     if before:
         flag, plain = before["flag"], plain[before.end() :]
     match = _NUMBER.fullmatch(plain)
@@ -111,14 +111,14 @@ def parse_number(text: str | float | int) -> Number | None:
         if mark and mark.casefold() in _FLAGS:
             flag, rest = mark, ""
             break
-    behind = re.fullmatch(r"(?P<unit>.*?\S)\s+[(\[]?(?P<flag>HH|LL|H|L|\*|↑|↓)[)\]]?", rest)
+    behind = re.fullmatch(r"(?P<unit>.*?\S)\s+[(\[]?(?P<flag>HH|LL|H|L|[*↑↓▲▼△▽★☆])[)\]]?", rest)
     if behind:
         flag, rest = behind["flag"], behind["unit"]
     if re.match(r"[-~〜/:]\s*\d", rest) or rest.startswith(",") or re.match(r"\.\d", rest):
         raise BadInput(f"{text!r} is not one number", fix="give one value, with a point before the decimals")
     sign = {"<": "<", "≦": "<", "≤": "<", ">": ">", "≧": ">", "≥": ">"}.get((match["sign"] or " ")[0], "")
     sign = {"未満": "<", "以下": "<", "以上": ">", "超": ">"}.get(match["after"] or "", sign)
-    mark = {"H": "H", "↑": "H", "高": "H", "L": "L", "↓": "L", "低": "L"}.get(
+    mark = {**dict.fromkeys("H↑▲△高", "H"), **dict.fromkeys("L↓▼▽低", "L")}.get(
         flag.strip("()").upper()[:1], ""
     )
     return Number(float(match["number"].replace(",", "")), sign, rest, mark)

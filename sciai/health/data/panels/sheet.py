@@ -366,7 +366,8 @@ def _skip(row: list[str], name: int) -> bool:
     """Section lines, lines about the person, and lines without a name."""
     label = row[name]
     section = label[:1] in "【[<《■◆●○◎＜" and label[-1:] in "】]>》＞"
-    if not label or section or holds(label, "aside", "age", "sex"):
+    person = holds(label, "aside") or any(holds(cell, "age", "sex") for cell in row[: name + 1])
+    if not label or section or person:
         return True
     return holds(label, "date", "name") and not _known(label)
 

@@ -389,7 +389,7 @@ def _simplify(text: str) -> str:
         plain = plain[1:-1]
     plain = re.sub(r"^[x*](?=10)", "", plain).replace("**", "*").replace("^", "*")
     plain = plain.replace("/mcl", "/ul").replace("/cmm", "/mm3").replace("m²", "m2")
-    plain = re.sub(r"^10(\d)/", r"10*\1/", plain)
+    plain = re.sub(r"^10([1-9])/", r"10*\1/", plain)
     return re.sub(r"/(d|m|u)?ℓ", lambda m: f"/{m[1] or ''}l", plain)
 
 

@@ -253,3 +253,21 @@ def test_one_test_beside_its_dates(tmp_path: Path, head: str) -> None:
 def test_why_no_line_was_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no known test.*values may be shifted.*write 5\.4"):
         read_panels(_sheet(tmp_path, "test,unit,2024-08-10\nHbA1c,%,5,4\nAST,U/L,21,5\n"))
+
+
+def test_marks_and_units_of_japanese_sheets(tmp_path: Path) -> None:
+    text = (
+        "項目,結果,単位\n白血球数,52,×100/μL\nAST,▲45,U/L\nHDL,▼35,mg/dL\nLDL,160▲,mg/dL\nTG,(H) 188,mg/dL\n"
+    )
+    panel = read_panels(_sheet(tmp_path, text))[0]
+    assert panel.values == {"wbc": 5.2, "ast": 45, "hdl": 35, "ldl": 160, "trig_serum": 188}
+
+
+def test_short_eras_and_lines_about_the_person_beside_groups_of_tests(tmp_path: Path) -> None:
+    text = "性別,男,年齢,64歳,\n,,検査日,,\n分類,項目,単位,令6.5.10,平31-4-30\n"
+    text += "肝機能,AST,U/L,20,21\n,ALT,U/L,22,23\n"
+    first, last = read_panels(_sheet(tmp_path, text))
+    assert [str(p.date) for p in (first, last)] == ["2019-04-30", "2024-05-10"]
+    assert last.values == {"ast": 20, "alt": 22}
+    assert last.person == {"age": 64, "sex": "M"}
+    assert not last.unknown  # the sex of the person is no test with the age as its result
