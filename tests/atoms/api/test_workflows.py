@@ -75,6 +75,34 @@ def test_a_relaxation_that_was_killed_leaves_no_step_twice(emt: Potential, tmp_p
     np.testing.assert_allclose(energies, done.history[:, 0], atol=1e-12)
 
 
+def test_a_restart_keeps_no_symmetry_that_the_start_had_not(emt: Potential, tmp_path: Path) -> None:
+    atoms = copper(3.6)
+    atoms.rattle(0.03, seed=1)
+    settings = {"fmax": 1e-4, "cell": False}
+    half = relax(atoms, emt, tmp_path / "run", steps=6, **settings).unwrap()  # type: ignore[arg-type]
+    assert half.spacegroup == ("P1", "Fm-3m"), "it came near"
+    answer = relax(atoms, emt, tmp_path / "run", **settings)  # type: ignore[arg-type]
+    assert "symmetry" not in {f.check for f in answer.findings}
+    assert 1e-9 < answer.unwrap().max_force < 1e-4, "at rest, but not put there"
+    first = relax(copper(3.7), emt, tmp_path / "sym", steps=1)
+    assert "the symmetry Fm-3m (225) was kept" in [f.message for f in first.findings]
+    assert relax(copper(3.7), emt, tmp_path / "sym").unwrap().converged
+
+
+def test_the_steps_of_a_band_that_was_killed_count(
+    emt: Potential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+
+    def save(self: RunFolder, arrays: dict[str, Any], name: str = "") -> None:
+        saved.append(int(arrays["taken"]))
+
+    monkeypatch.setattr(RunFolder, "save", save)
+    done = neb(*_hop(), emt, tmp_path / "run", images=3, fmax=1e-6, relax_ends=False, steps=40).unwrap()
+    assert saved[-1] == done.steps == 40
+    assert np.diff(saved).max() <= 10, "what was saved on the way says how far it was"
+
+
 def test_the_same_structure_held_otherwise_is_another_run(emt: Potential, tmp_path: Path) -> None:
     slab = fcc111("Cu", (1, 1, 3), a=3.7, vacuum=6.0)
     slab.set_constraint(FixAtoms([0]))
