@@ -13,6 +13,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixInternals
 from ase.io import read as ase_read
+from ase.io import write as ase_write
 
 from sciai.atoms.api.adsorption import adsorb
 from sciai.atoms.api.dynamics import md
@@ -22,6 +23,7 @@ from sciai.atoms.api.folder import RunFolder
 from sciai.atoms.api.paths import neb
 from sciai.atoms.api.potential import Potential
 from sciai.atoms.api.relaxation import relax
+from sciai.atoms.api.screening import screen
 from sciai.atoms.api.surfaces import surface
 from sciai.atoms.api.vibrations import phonons
 from sciai.core.answer import Answer, Level
@@ -101,6 +103,15 @@ def test_the_steps_of_a_band_that_was_killed_count(
     done = neb(*_hop(), emt, tmp_path / "run", images=3, fmax=1e-6, relax_ends=False, steps=40).unwrap()
     assert saved[-1] == done.steps == 40
     assert np.diff(saved).max() <= 10, "what was saved on the way says how far it was"
+
+
+def test_a_run_that_was_killed_as_it_began_begins(emt: Potential, tmp_path: Path) -> None:
+    for name in ("run", "screen"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".job.json.0123abcd.part").touch()
+    assert relax(copper(), emt, tmp_path / "run", steps=1).estimate is not None
+    ase_write(tmp_path / "cu.cif", copper())
+    assert screen([tmp_path / "cu.cif"], emt, tmp_path / "screen").unwrap().answered == 1
 
 
 def test_the_same_structure_held_otherwise_is_another_run(emt: Potential, tmp_path: Path) -> None:
