@@ -390,6 +390,20 @@ def test_an_adatom_binds_in_the_hollow(emt: Potential) -> None:
         adsorb(Atoms("Cu2", [[0, 0, 0], [0, 0, 2.2]]), Atoms("Cu"), emt)
 
 
+def test_settings_of_surfaces_that_make_no_sense(emt: Potential) -> None:
+    for hkl in ((1.0, 1, 1), (1, 1), "111"):
+        with pytest.raises(BadInput, match="three integers"):  # was a ValueError
+            surface(copper(), emt, hkl)  # type: ignore[arg-type]
+    slab = fcc100("Cu", (2, 2, 2), a=COPPER, vacuum=6.0)
+    for settings in ({"most": 0}, {"height": -1.0}):
+        with pytest.raises(BadInput, match=r"above the surface.*use one site or more"):  # started in the slab
+            adsorb(slab, Atoms("Cu"), emt, **settings)  # type: ignore[arg-type]
+    slab = fcc100("Cu", (2, 2, 2), a=COPPER, vacuum=4.0, periodic=True)
+    tall = Atoms("C4", [[0, 0, 1.3 * k] for k in range(4)])
+    with pytest.raises(BadInput, match=r"leaves 2\.1 Å to the next copy"):  # which it bound to
+        adsorb(slab, tall, emt)
+
+
 class Ridge(Calculator):
     """A pair on a curve that bends downwards first: LBFGS cycles or climbs there, BFGS and FIRE go down."""
 
