@@ -321,7 +321,9 @@ def _write(answer: Answer[Relaxed], run: _Run, folder: RunFolder) -> None:
     if folder.out is None or answer.estimate is None:
         return
     done = answer.estimate.value
-    folder.structure("relaxed.extxyz", done.atoms, run.last)
+    held = done.atoms
+    held.set_constraint(_plain(run.atoms).constraints)
+    folder.structure("relaxed.extxyz", held, run.last)
     if done.volume is not None:
         folder.structure("relaxed.cif", done.atoms)
     title = f"{done.structure.formula}: relaxed, {answer.level.name}"

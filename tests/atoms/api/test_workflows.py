@@ -19,6 +19,7 @@ from sciai.atoms.api.adsorption import adsorb
 from sciai.atoms.api.dynamics import md
 from sciai.atoms.api.elasticity import elastic, voigt_reuss_hill
 from sciai.atoms.api.equation import at_rest, birch_murnaghan, eos, fit_birch_murnaghan
+from sciai.atoms.api.files import read
 from sciai.atoms.api.folder import RunFolder
 from sciai.atoms.api.paths import neb
 from sciai.atoms.api.potential import Potential
@@ -157,6 +158,19 @@ def test_relax_keeps_what_is_fixed_and_refuses_what_is_bad(emt: Potential) -> No
             relax(copper(), emt, **wrong)
     with pytest.raises(BadInput, match="periodic"):
         relax(molecule("N2"), emt, cell=True)
+
+
+def test_what_is_fixed_stays_so_for_the_next_command(emt: Potential, tmp_path: Path) -> None:
+    slab = fcc111("Cu", (1, 1, 3), a=3.7, vacuum=6.0)
+    slab.set_constraint(FixAtoms([0]))
+    done = relax(slab, emt, tmp_path / "run", steps=3)
+    relaxed = read(tmp_path / "run" / "relaxed.extxyz")
+    assert [list(c.get_indices()) for c in relaxed.constraints] == [[0]]  # all were free in it
+    assert done.estimate is not None
+    forces = emt(relaxed).unwrap().forces
+    np.testing.assert_allclose(relaxed.calc.results["forces"], forces, atol=1e-6)
+    md(slab, emt, tmp_path / "md", steps=2, temperature=50)
+    assert len(read(tmp_path / "md" / "last.extxyz").constraints) == 1
 
 
 def test_symmetry_moves_nothing_that_is_fixed(emt: Potential) -> None:
