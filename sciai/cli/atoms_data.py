@@ -137,12 +137,15 @@ def read(
     from sciai.atoms.data.readers import records_from
     from sciai.atoms.data.records import Record
     from sciai.atoms.data.store import Store
+    from sciai.atoms.train.doubts import charged
     from sciai.core.errors import BadInput
 
     bad: list[BadInput] = []
     records: list[Record] = []
     for path in files:
         records += records_from(path, source, kind=path.name, skip=bad.append if skip_bad else None)
+        if said := charged(path):
+            typer.secho(said, err=True, fg="yellow")
     for error in bad:
         typer.secho(f"left out: {error}", err=True, fg="yellow")
     if not records:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sciai.core.errors import BadInput
 
-__all__ = ["terminable", "whole_file"]
+__all__ = ["nothing_in", "terminable", "whole_file"]
 
 
 @contextlib.contextmanager
@@ -55,6 +55,19 @@ def whole_file(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iter
     finally:
         with contextlib.suppress(NotADirectoryError):  # a file stands where the folder should be
             temporary.unlink(missing_ok=True)
+
+
+def nothing_in(folder: Path) -> bool:
+    """Whether a folder holds nothing, but for files that a program which was killed had not finished.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / ".a.txt.0123abcd.part").touch()
+        >>> nothing_in(folder)
+        True
+    """
+    return all(path.name.startswith(".") and path.suffix == ".part" for path in folder.iterdir())
 
 
 @contextlib.contextmanager

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Adsorbed", "adsorb", "sites"]
 
 Floats = npt.NDArray[np.float64]
+CLEAR = 3.0
+"""Å between a molecule, where it starts, and the next copy of its slab, below which the two touch."""
 LAYER = 1.0
 """Å; atoms within this of the highest one are the top layer."""
 DIFFERENT = 0.002
@@ -111,6 +113,21 @@ def adsorb(
     if slab.pbc[2] and tall < 5:
         raise BadInput(
             f"the slab has {tall:.1f} Å of vacuum along c", field="slab", fix="give it 10 Å or more"
+        )
+    if most < 1 or not height > 0:
+        raise BadInput(
+            f"{most} sites, {height:g} Å above the surface",
+            field="height",
+            unit="Å",
+            fix="use one site or more, and 1.5 to 3 Å",
+        )
+    left = tall - height - float(np.ptp(molecule.positions[:, 2]))
+    if slab.pbc[2] and left < CLEAR:
+        raise BadInput(
+            f"of {tall:.1f} Å of vacuum along c the molecule, where it starts, leaves {max(left, 0):.1f} Å "
+            "to the next copy of the slab",
+            field="slab",
+            fix="give it 10 Å more than the molecule is tall",
         )
     settings = {
         **{"height": height, "most": most, "fix": fix, "fmax": fmax},

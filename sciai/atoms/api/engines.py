@@ -261,8 +261,9 @@ class CalculatorEngine:
             self.forget()
             self._charges = charges
         found = [self._member(member, atoms) for member in self.members]
-        if len(found) == 1:
-            return found[0]
+        one = found[0]
+        if all(p.energy == one.energy and np.array_equal(p.forces, one.forces) for p in found[1:]):
+            return one  # alone, or copies of one another, which do not tell how far they are off
         energy = combine([p.energy for p in found])
         forces = combine(np.stack([p.forces for p in found]))
         stresses = [p.stress for p in found if p.stress is not None]
@@ -298,6 +299,10 @@ class CalculatorEngine:
             told = f"{type(error).__name__}: {error}".strip().split("\n")[0]
             formula = atoms.get_chemical_formula()
             raise SciaiError(f"{self.name} failed on {formula} ({len(atoms)} atoms): {told}") from error
+        if forces.shape != (len(atoms), 3):
+            raise SciaiError(f"{self.name} gave forces of shape {forces.shape} for {len(atoms)} atoms")
+        if stress is not None and not np.isfinite(stress).all():
+            raise SciaiError(f"{self.name} gave a stress that is not a number")
         nan = np.full(len(atoms), np.nan)
         return Properties(energy, forces, stress, force_sd=nan)
 

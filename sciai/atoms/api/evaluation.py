@@ -26,6 +26,8 @@ from sciai.atoms.api.pictures import ACCENT, QUIET, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
 from sciai.atoms.api.relaxation import GPA
 from sciai.atoms.data.levels import answers_on_one_zero, shift_of
+from sciai.atoms.data.records import Record
+from sciai.atoms.train.digests import learned_among
 from sciai.core.answer import Answer, Estimate, Finding, Level
 from sciai.core.errors import BadInput
 from sciai.trust.score import coverage, wilson
@@ -162,6 +164,11 @@ def evaluate(
             f"it learned from {', '.join(lessons)}, or a file of that name: how far it is off there says "
             "little of anything else (`sciai evaluate atoms` asks about what was held out)"
         )
+    elif count := _learned([frames[k] for k in good], potential):
+        odd.append(
+            f"it was trained on {count} of these structures, or more: how far it is off there says little of "
+            "anything else"
+        )
     if not plus_u and potential.card is not None and answers_on_one_zero(potential.card.config):
         odd += _with_u(frames, labels, answers, good)
     findings += [Finding("labels", potential.guard.level("labels"), text) for text in odd]
@@ -206,6 +213,13 @@ def _frames(files: Any) -> tuple[list[Atoms], list[str]]:
         frames += found
         places += [f"{path}#{k}" for k in range(len(found))]
     return frames, places
+
+
+def _learned(frames: Sequence[Atoms], potential: Potential) -> int:
+    """How many structures are in the sample of what was trained on, which its card holds."""
+    learned = "" if potential.card is None else str(potential.card.data.get("learned") or "")
+    bare = ((a.numbers, a.positions, a.cell.array * a.pbc.any(), a.pbc) for a in frames if learned)
+    return learned_among([Record(*parts, None, None, None, "", "") for parts in bare], learned)
 
 
 def _odd(value: Evaluation) -> list[str]:

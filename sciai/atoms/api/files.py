@@ -154,12 +154,14 @@ def write(atoms: Atoms, path: str | os.PathLike[str], *, overwrite: bool = True)
     Raises:
         BadInput: a format that ASE does not write, or a place that cannot be written to.
     """
+    from ase.constraints import FixAtoms
     from ase.io import write as ase_write
     from ase.io.formats import UnknownFileTypeError, filetype
 
     target = Path(path)
     plain = atoms.copy()
-    plain.set_constraint()
+    # fixed atoms are, where the next command reads them, too; other constraints few formats have
+    plain.set_constraint([c for c in atoms.constraints if isinstance(c, FixAtoms)])
     try:
         kind = filetype(str(target), read=False)
     except UnknownFileTypeError as error:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sciai.core.answer import Answer, jsonable
-from sciai.core.atomic import whole_file
+from sciai.core.atomic import nothing_in, whole_file
 from sciai.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class RunFolder:
     def _open(self, out: Path, overwrite: bool) -> None:
         if out.exists() and not out.is_dir():
             raise BadInput("that is a file; a run needs a folder", file=out, fix="choose another folder")
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and not nothing_in(out):
             if not (out / JOB).is_file():
                 raise BadInput("the folder holds other files", file=out, fix="choose a new or empty folder")
             if overwrite:

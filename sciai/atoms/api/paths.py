@@ -201,8 +201,9 @@ def _band(
         share = float(np.clip(fmax / max(residual[0], 1e-9), 0, 1))
         step(0.1 + 0.85 * share, f"force perpendicular to the path {residual[0]:.3f} eV/Å")
 
-    def save() -> None:
-        folder.save({"positions": np.array([frame.positions for frame in band]), "taken": taken})
+    def save(before: int, dynamics: Any) -> None:
+        now = before + dynamics.nsteps
+        folder.save({"positions": np.array([frame.positions for frame in band]), "taken": now})
 
     done = False
     # first without climbing: an image that climbs from a bad guess leaves the path
@@ -211,10 +212,10 @@ def _band(
         left = max(steps - taken, 0)
         with FIRE(chain, logfile=None, maxstep=0.1) as dynamics:
             dynamics.attach(note)
-            dynamics.attach(save, interval=10)
+            dynamics.attach(save, 10, taken, dynamics)
             done = bool(dynamics.run(fmax=limit, steps=left))
+            save(taken, dynamics)
             taken += dynamics.nsteps
-        save()
     path = folder.path("band.traj")
     if path is not None:
         from ase.io.trajectory import Trajectory

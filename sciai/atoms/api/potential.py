@@ -172,8 +172,9 @@ class Potential:
             BadInput: no calculator, or something that is none.
         """
         members = list(calculator) if isinstance(calculator, Sequence) else [calculator]
-        if not members or not all(hasattr(member, "get_property") for member in members):
-            raise BadInput("that is no ASE calculator", field="calculator", fix="give one, or a list of them")
+        if not members or not all(hasattr(m, "get_property") and not isinstance(m, type) for m in members):
+            fix = "give one, such as EMT() and not EMT, or a list of them"
+            raise BadInput("that is no ASE calculator", field="calculator", fix=fix)
         label = name or " + ".join(type(member).__name__ for member in members)
         known = None
         if elements is not None:

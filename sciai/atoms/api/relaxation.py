@@ -141,10 +141,10 @@ def relax(
         folder.abandon()
         problem = f"{potential.engine.name} gives no stress, without which no cell relaxes"
         raise BadInput(problem, field="cell", fix="keep the cell (cell=False, --fixed-cell)")
-    run = _Run(atoms, potential, folder, first.estimate.value.energy, step, steps, fmax)
-    notes: list[Finding] = []
+    run = _Run(atoms, potential, folder, first.estimate.value.energy, step, steps, fmax, symmetry)
+    notes = [Finding("symmetry", Level.OK, run.kept)] if run.kept else []
     try:
-        run.go(with_cell, symmetry, pressure, optimizer, notes)
+        run.go(with_cell, pressure, optimizer)
     except Refused as stop:
         return _refused(stop.answer, folder, notes)
     answer = _answer(atoms, run, potential, with_cell, pressure, notes)
@@ -164,6 +164,7 @@ class _Run:
         step: Step,
         steps: int,
         fmax: float,
+        symmetry: bool,
     ) -> None:
         self.potential, self.folder, self.step, self.steps, self.fmax = potential, folder, step, steps, fmax
         self.start_energy = start_energy
@@ -171,22 +172,20 @@ class _Run:
         self.history: list[tuple[float, float]] = []
         self.converged = False
         self.last: Answer[Any] | None = None
+        # of what was given: a run that goes on keeps no symmetry that it only came near to
+        self.kept = keep_symmetry(self.atoms) if symmetry else ""
         saved = folder.load()
         if saved is not None:
-            self.atoms.set_cell(saved["cell"])
+            self.atoms.set_cell(saved["cell"], apply_constraint=False)
             self.atoms.positions[:] = saved["positions"]
             self.history = [tuple(row) for row in saved["history"].tolist()]
         self.atoms.calc = potential.calculator()
 
-    def go(
-        self, with_cell: bool, symmetry: bool, pressure: float, optimizer: str, notes: list[Finding]
-    ) -> None:
+    def go(self, with_cell: bool, pressure: float, optimizer: str) -> None:
         from ase.filters import FrechetCellFilter
         from ase.io.trajectory import Trajectory
         from ase.optimize import BFGS, FIRE, LBFGS
 
-        if symmetry and (said := keep_symmetry(self.atoms)):
-            notes.append(Finding("symmetry", Level.OK, said))
         moving: Any = self.atoms
         if with_cell:
             moving = FrechetCellFilter(self.atoms, scalar_pressure=pressure / GPA)
@@ -322,7 +321,9 @@ def _write(answer: Answer[Relaxed], run: _Run, folder: RunFolder) -> None:
     if folder.out is None or answer.estimate is None:
         return
     done = answer.estimate.value
-    folder.structure("relaxed.extxyz", done.atoms, run.last)
+    held = done.atoms
+    held.set_constraint(_plain(run.atoms).constraints)
+    folder.structure("relaxed.extxyz", held, run.last)
     if done.volume is not None:
         folder.structure("relaxed.cif", done.atoms)
     title = f"{done.structure.formula}: relaxed, {answer.level.name}"

@@ -19,7 +19,7 @@ from sciai.atoms.api.folder import Step, fingerprint, quiet
 from sciai.atoms.api.pictures import ACCENT, WARM, new_figure, tidy
 from sciai.atoms.api.record import recorded
 from sciai.core.answer import Answer, Estimate, Finding, Level, jsonable
-from sciai.core.atomic import terminable, whole_file
+from sciai.core.atomic import nothing_in, terminable, whole_file
 from sciai.core.errors import BadInput, SciaiError
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _open(
             raise BadInput(
                 f"the folder holds a screen with another {different}", file=folder, fix="choose another"
             )
-    elif any(folder.iterdir()):
+    elif not nothing_in(folder):
         raise BadInput("the folder holds other files", file=folder, fix="choose a new or empty folder")
     else:
         with whole_file(head) as temporary:

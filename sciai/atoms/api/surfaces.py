@@ -108,7 +108,8 @@ def surface(
 
     if not bulk.pbc.all():
         raise BadInput("a surface is cut out of a crystal that is periodic in all directions", field="pbc")
-    if not any(miller) or layers < 1 or not vacuum >= 3:
+    given = np.asarray(miller)
+    if given.shape != (3,) or given.dtype.kind != "i" or not given.any() or layers < 1 or not vacuum >= 3:
         raise BadInput(
             f"a surface {miller} of {layers} layers with {vacuum:g} Å of vacuum",
             field="miller",

@@ -28,7 +28,7 @@ from sciai.atoms.data.records import Record, is_dev
 from sciai.atoms.model.network import ELEMENTS
 from sciai.atoms.train import own as own_structures
 from sciai.atoms.train.digests import contents, twins_together
-from sciai.atoms.train.doubts import tell_of_charges
+from sciai.atoms.train.doubts import charged
 from sciai.atoms.train.offsets import GPA, fit_offsets
 from sciai.atoms.train.repulsion import ENCOUNTER
 from sciai.core.data import DataModule
@@ -278,7 +278,8 @@ def load(
                 records += [replace(record, source=source, weight=weight) for record in Store(path)]
             else:
                 records += records_from(path, source, weight=weight)
-                tell_of_charges(Path(path))
+                if said := charged(Path(path)):
+                    log.warning("%s", said)
     for path in curves:
         records += unaries(path)
     if not records:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import gzip
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -15,9 +15,7 @@ import numpy.typing as npt
 from sciai.atoms.data.records import Record
 from sciai.atoms.train.digests import digest_of
 
-__all__ = ["copies", "doubts", "slope_of", "tell_of_charges", "two_zeros"]
-
-log = logging.getLogger(__name__)
+__all__ = ["charged", "copies", "doubts", "slope_of", "two_zeros"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -127,20 +125,22 @@ def two_zeros(records: Sequence[Record], offsets: Floats) -> float | None:
     return float(np.median(high) - np.median(low)) if gap > max(GAP, wide) else None
 
 
-def tell_of_charges(path: Path) -> None:
-    """Warn of structures of an extxyz file that say that they are charged; records do not hold it.
+def charged(path: Path) -> str:
+    """What is to be said of structures of an extxyz file that say a charge; records do not hold it.
 
     Args:
         path: any file; of another kind nothing is said.
     """
-    if path.suffix not in (".xyz", ".extxyz", ".exyz"):
-        return
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    if not re.search(r"\.(ext?)?xyz(\.gz)?$", path.name):
+        return ""
+    reading = gzip.open if path.suffix == ".gz" else open
+    with reading(path, "rt", encoding="utf-8", errors="replace") as lines:
         told = [_CHARGE.search(line) for line in lines if "Properties=" in line]
     found = [match[1] for match in told if match and float(match[1])]
-    if found:
-        log.warning(
-            "%d structures of %s have a charge (%s): it is not learned, and their energies and forces count "
-            "as those of neutral ones; leave them out, or train on them alone",
-            *(len(found), path, ", ".join(sorted(set(found)))),
-        )
+    if not found:
+        return ""
+    kinds = ", ".join(sorted(set(found)))
+    return (
+        f"{len(found)} structures of {path} have a charge ({kinds}): it is not learned, "
+        "and their energies and forces count as those of neutral ones; leave them out, or train on them alone"
+    )

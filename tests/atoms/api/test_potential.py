@@ -211,3 +211,30 @@ def test_what_is_no_structure_is_said(emt: Potential) -> None:
     for number in (119, -1):
         with pytest.raises(BadInput, match=f"{number} is the number of no element"):
             emt(Atoms(numbers=[number], positions=[[0, 0, 0]]))
+
+
+def test_copies_of_one_calculator_know_no_spread() -> None:
+    """They agreed with themselves, and the answer was certain."""
+    calculator = EMT()
+    for members in ([calculator, calculator], [EMT(), EMT()]):
+        answer = Potential.from_calculator(members)(bulk("Cu", cubic=True))
+        assert "no_spread" in {f.check for f in answer.findings}
+    with pytest.raises(BadInput, match="and not EMT"):
+        Potential.from_calculator(EMT)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("stress", lambda x: x * np.nan, "stress that is not a number"),  # was no word
+        ("forces", lambda x: x[:2], r"forces of shape \(2, 3\) for 4 atoms"),  # was no word
+    ],
+)
+def test_results_that_cannot_be(name: str, change: Any, says: str) -> None:
+    class Odd(EMT):
+        def calculate(self, *given: Any, **named: Any) -> None:
+            super().calculate(*given, **named)
+            self.results[name] = change(self.results[name])
+
+    with pytest.raises(SciaiError, match=says):
+        Potential.from_calculator(Odd())(bulk("Cu", cubic=True))

@@ -13,15 +13,18 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms, FixInternals
 from ase.io import read as ase_read
+from ase.io import write as ase_write
 
 from sciai.atoms.api.adsorption import adsorb
 from sciai.atoms.api.dynamics import md
 from sciai.atoms.api.elasticity import elastic, voigt_reuss_hill
 from sciai.atoms.api.equation import at_rest, birch_murnaghan, eos, fit_birch_murnaghan
+from sciai.atoms.api.files import read
 from sciai.atoms.api.folder import RunFolder
 from sciai.atoms.api.paths import neb
 from sciai.atoms.api.potential import Potential
 from sciai.atoms.api.relaxation import relax
+from sciai.atoms.api.screening import screen
 from sciai.atoms.api.surfaces import surface
 from sciai.atoms.api.vibrations import phonons
 from sciai.core.answer import Answer, Level
@@ -75,6 +78,43 @@ def test_a_relaxation_that_was_killed_leaves_no_step_twice(emt: Potential, tmp_p
     np.testing.assert_allclose(energies, done.history[:, 0], atol=1e-12)
 
 
+def test_a_restart_keeps_no_symmetry_that_the_start_had_not(emt: Potential, tmp_path: Path) -> None:
+    atoms = copper(3.6)
+    atoms.rattle(0.03, seed=1)
+    settings = {"fmax": 1e-4, "cell": False}
+    half = relax(atoms, emt, tmp_path / "run", steps=6, **settings).unwrap()  # type: ignore[arg-type]
+    assert half.spacegroup == ("P1", "Fm-3m"), "it came near"
+    answer = relax(atoms, emt, tmp_path / "run", **settings)  # type: ignore[arg-type]
+    assert "symmetry" not in {f.check for f in answer.findings}
+    assert 1e-9 < answer.unwrap().max_force < 1e-4, "at rest, but not put there"
+    first = relax(copper(3.7), emt, tmp_path / "sym", steps=1)
+    assert "the symmetry Fm-3m (225) was kept" in [f.message for f in first.findings]
+    assert relax(copper(3.7), emt, tmp_path / "sym").unwrap().converged
+
+
+def test_the_steps_of_a_band_that_was_killed_count(
+    emt: Potential, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+
+    def save(self: RunFolder, arrays: dict[str, Any], name: str = "") -> None:
+        saved.append(int(arrays["taken"]))
+
+    monkeypatch.setattr(RunFolder, "save", save)
+    done = neb(*_hop(), emt, tmp_path / "run", images=3, fmax=1e-6, relax_ends=False, steps=40).unwrap()
+    assert saved[-1] == done.steps == 40
+    assert np.diff(saved).max() <= 10, "what was saved on the way says how far it was"
+
+
+def test_a_run_that_was_killed_as_it_began_begins(emt: Potential, tmp_path: Path) -> None:
+    for name in ("run", "screen"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".job.json.0123abcd.part").touch()
+    assert relax(copper(), emt, tmp_path / "run", steps=1).estimate is not None
+    ase_write(tmp_path / "cu.cif", copper())
+    assert screen([tmp_path / "cu.cif"], emt, tmp_path / "screen").unwrap().answered == 1
+
+
 def test_the_same_structure_held_otherwise_is_another_run(emt: Potential, tmp_path: Path) -> None:
     slab = fcc111("Cu", (1, 1, 3), a=3.7, vacuum=6.0)
     slab.set_constraint(FixAtoms([0]))
@@ -118,6 +158,19 @@ def test_relax_keeps_what_is_fixed_and_refuses_what_is_bad(emt: Potential) -> No
             relax(copper(), emt, **wrong)
     with pytest.raises(BadInput, match="periodic"):
         relax(molecule("N2"), emt, cell=True)
+
+
+def test_what_is_fixed_stays_so_for_the_next_command(emt: Potential, tmp_path: Path) -> None:
+    slab = fcc111("Cu", (1, 1, 3), a=3.7, vacuum=6.0)
+    slab.set_constraint(FixAtoms([0]))
+    done = relax(slab, emt, tmp_path / "run", steps=3)
+    relaxed = read(tmp_path / "run" / "relaxed.extxyz")
+    assert [list(c.get_indices()) for c in relaxed.constraints] == [[0]]  # all were free in it
+    assert done.estimate is not None
+    forces = emt(relaxed).unwrap().forces
+    np.testing.assert_allclose(relaxed.calc.results["forces"], forces, atol=1e-6)
+    md(slab, emt, tmp_path / "md", steps=2, temperature=50)
+    assert len(read(tmp_path / "md" / "last.extxyz").constraints) == 1
 
 
 def test_symmetry_moves_nothing_that_is_fixed(emt: Potential) -> None:
@@ -349,6 +402,20 @@ def test_an_adatom_binds_in_the_hollow(emt: Potential) -> None:
         adsorb(copper(), Atoms("Cu"), emt)
     with pytest.raises(BadInput, match="not periodic along a and b"):  # a molecule in the place of the slab
         adsorb(Atoms("Cu2", [[0, 0, 0], [0, 0, 2.2]]), Atoms("Cu"), emt)
+
+
+def test_settings_of_surfaces_that_make_no_sense(emt: Potential) -> None:
+    for hkl in ((1.0, 1, 1), (1, 1), "111"):
+        with pytest.raises(BadInput, match="three integers"):  # was a ValueError
+            surface(copper(), emt, hkl)  # type: ignore[arg-type]
+    slab = fcc100("Cu", (2, 2, 2), a=COPPER, vacuum=6.0)
+    for settings in ({"most": 0}, {"height": -1.0}):
+        with pytest.raises(BadInput, match=r"above the surface.*use one site or more"):  # started in the slab
+            adsorb(slab, Atoms("Cu"), emt, **settings)  # type: ignore[arg-type]
+    slab = fcc100("Cu", (2, 2, 2), a=COPPER, vacuum=4.0, periodic=True)
+    tall = Atoms("C4", [[0, 0, 1.3 * k] for k in range(4)])
+    with pytest.raises(BadInput, match=r"leaves 2\.1 Å to the next copy"):  # which it bound to
+        adsorb(slab, tall, emt)
 
 
 class Ridge(Calculator):

@@ -14,6 +14,7 @@ from ase.io import write
 from sciai.atoms.data.records import Record, from_atoms
 from sciai.atoms.train.data import load
 from sciai.atoms.train.doubts import doubts
+from sciai.cli import main
 
 ZERO = np.zeros(119)
 
@@ -55,7 +56,9 @@ def test_two_zeros_and_copies() -> None:
     assert "differ by up to 0.2 eV/atom" in said
 
 
-def test_charges_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_charges_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = [record.to_atoms() for record in frames(4)]
     for atoms, charge in zip(made, (0, 1, 1, -1), strict=True):
         atoms.info["charge"] = charge
@@ -63,3 +66,7 @@ def test_charges_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     load(files=[{"path": str(tmp_path / "mine.extxyz"), "source": "mine"}])
     assert "3 structures" in caplog.text
     assert "(-1, 1)" in caplog.text
+    write(tmp_path / "mine.xyz.gz", made, format="extxyz")
+    assert main(["atoms", "data", "read", str(tmp_path / "mine.xyz.gz"), "--into", str(tmp_path / "store"),
+                 "--source", "mine"]) == 0  # fmt: skip
+    assert "3 structures" in capsys.readouterr().err, "a store does not hold it either"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from sciai.atoms.api.evaluation import evaluate
@@ -69,7 +70,16 @@ def test_an_evaluation_on_its_own_lessons_says_so(own: Path, mine: Path, tmp_pat
     assert mine.name in said.message
     other = tmp_path / "other.extxyz"
     other.write_bytes(mine.read_bytes())
-    assert not any("learned from" in f.message for f in evaluate(other, pot).findings)
+    said_of = [f.message for f in evaluate(other, pot).findings if f.check == "labels"]
+    assert any("it was trained on" in text for text in said_of), "the same structures by another name"
+    assert not any("learned from" in text for text in said_of)
+    from ase.io import read
+
+    unseen = read(mine, "0")
+    labels = {"energy": unseen.get_potential_energy(), "forces": unseen.get_forces()}
+    unseen.positions += 0.01
+    unseen.calc = SinglePointCalculator(unseen, **labels)
+    assert not any("trained on" in f.message for f in evaluate([unseen], pot).findings)
 
 
 def test_another_level_of_theory_is_what_it_answers_at(own: Path, mine: Path, tmp_path: Path) -> None:
