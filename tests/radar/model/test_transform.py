@@ -14,6 +14,7 @@ from sciai.core.errors import CheckpointError, DamagedStore
 from sciai.radar.model.interface import QuantSpec, SweepCodec
 from sciai.radar.model.transform import TransformCodec
 from sciai.radar.model.transform_scale import CLASSES, variable_class
+from sciai.radar.model.transform_tables import geometric_tables
 
 
 @dataclass
@@ -317,6 +318,33 @@ def test_a_cut_payload_is_named(codec: TransformCodec) -> None:
     ctx: Any = Alone(validity.shape)
     with pytest.raises(DamagedStore, match="cut"):
         codec.decode_indices("DBZH", b"\1\2", validity, spec, ctx)
+
+
+_FEW = """
+import numpy as np
+from sciai.radar.model.transform_tables import geometric_tables
+
+tables, rng = geometric_tables(), np.random.default_rng(0)
+for _ in range(3000):
+    rows = rng.integers(0, len(tables.length), rng.integers(1, 3)).astype(np.int32)
+    symbols = (tables.offset[rows] + rng.integers(0, tables.length[rows] - 1)).astype(np.int32)
+    assert np.array_equal(tables.decode(tables.encode(symbols, rows), rows), symbols)
+"""
+
+
+def test_one_valid_gate_does_not_end_the_process() -> None:
+    """compressai wrote beyond its memory for planes of one or two gates."""
+    ended = subprocess.run([sys.executable, "-c", _FEW], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr[-500:]
+
+
+def test_few_symbols_give_the_bytes_that_many_would() -> None:
+    tables, rng = geometric_tables(), np.random.default_rng(1)
+    for _ in range(200):
+        rows = rng.integers(0, len(tables.length), rng.integers(3, 30)).astype(np.int32)
+        at = rng.integers(0, tables.length[rows] - 2)
+        symbols = (tables.offset[rows] + at).astype(np.int32)
+        assert tables._encode_few(at, rows) == tables.encode(symbols, rows)
 
 
 def test_names_find_their_class() -> None:
