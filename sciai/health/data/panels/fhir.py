@@ -7,6 +7,7 @@ standard.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 from sciai.core.answer import Finding, Level
 from sciai.core.errors import BadInput
 from sciai.health.data.panels.dates import parse_date
-from sciai.health.data.panels.fhir_values import Heard, items_of, object_in, objects_in, words_of
+from sciai.health.data.panels.fhir_values import Heard, items_of, object_in, objects_in, specimen_of, words_of
 from sciai.health.data.panels.sheet import Sheet
 
 __all__ = ["sheet_of_bundle"]
@@ -65,19 +66,25 @@ def _sheet(bundle: Mapping[str, Any]) -> Sheet:
     best = _standing(observations)
     specimens = {key: words_of(r) for r, url in found if r.get("resourceType") == "Specimen"
                  for key in (url, str(r.get("id") or "")) if key}  # fmt: skip
+    standing: list[tuple[int, Mapping[str, Any]]] = []
     for number, observation in enumerate(observations):
         status = observation.get("status")
         if status in _UNUSABLE:
             skipped += 1
-            continue
-        if _RANK.get(str(status), 0) < best[_said(observation)]:
+        elif _RANK.get(str(status), 0) < best[_said(observation)]:
             replaced += 1
-            continue
-        early += status in _NOT_FINAL
+        else:
+            standing.append((number, observation))
+    last = _last_of_days(standing, specimens)
+    for number, observation in last:
+        early += observation.get("status") in _NOT_FINAL
         sheet.items += items_of(observation, f"observation {number + 1}", heard, specimens)
     if replaced:
         said = f"{replaced} observations were left out, as a later state (final, corrected) of them is there"
         sheet.notes.append(Finding("replaced", Level.OK, said))
+    if before := len(standing) - len(last):
+        said = f"{before} observations were left out, as the same was measured again later that day"
+        sheet.notes.append(Finding("measured-again", Level.OK, said))
     if skipped:
         said = f"{skipped} observations that were withdrawn or not yet made were left out"
         sheet.notes.append(Finding("withdrawn", Level.OK, said))
@@ -110,6 +117,36 @@ def _standing(observations: list[Mapping[str, Any]]) -> dict[str, int]:
         if one.get("status") not in _UNUSABLE:
             best[_said(one)] = max(best.get(_said(one), 0), _RANK.get(str(one.get("status")), 0))
     return best
+
+
+def _moment(observation: Mapping[str, Any]) -> dt.datetime | None:
+    """When it was measured; None where no time of day is told, or nothing was measured."""
+    if not any(key.startswith("value") or key == "component" for key in observation):
+        return None
+    try:
+        at = dt.datetime.fromisoformat(text := _time(observation))
+    except ValueError:
+        return None
+    return None if len(text) <= 10 else at if at.tzinfo else at.replace(tzinfo=dt.UTC)
+
+
+def _time(observation: Mapping[str, Any]) -> str:
+    return str(observation.get("effectiveDateTime") or observation.get("effectiveInstant") or "")
+
+
+def _last_of_days(
+    observations: list[tuple[int, Mapping[str, Any]]], specimens: Mapping[str, str]
+) -> list[tuple[int, Mapping[str, Any]]]:
+    """Without what was measured again later that day, where the times are told."""
+    whats, moments = [], [_moment(one) for _, one in observations]
+    last: dict[str, dt.datetime] = {}
+    for (number, one), at in zip(observations, moments, strict=True):
+        specimen = specimen_of(one, specimens, f"observation {number + 1}")
+        whats.append(what := repr([one.get("code"), specimen, _time(one)[:10]]))
+        if at is not None:
+            last[what] = max(at, last.get(what, at))
+    found = zip(observations, whats, moments, strict=True)
+    return [one for one, what, at in found if at is None or at == last[what]]
 
 
 def _resources(resource: Mapping[str, Any], url: str) -> Iterator[tuple[Mapping[str, Any], str]]:

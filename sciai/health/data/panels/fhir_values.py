@@ -17,7 +17,7 @@ from sciai.health.data.panels.panel import Item
 from sciai.health.data.panels.unit_words import measures
 from sciai.health.data.panels.units import parse_unit
 
-__all__ = ["Heard", "items_of", "object_in", "objects_in", "words_of"]
+__all__ = ["Heard", "items_of", "object_in", "objects_in", "specimen_of", "words_of"]
 
 _URINE: Final = {"122575003", "UR", "URINE"}  # SNOMED CT and HL7 v2, table 0487, where no words stand beside
 _COMPARATORS: Final = ("", "<", "<=", ">", ">=")
@@ -97,7 +97,7 @@ def items_of(
         BadInput: a field that is not of the form that FHIR gives it, or a date that is none.
     """
     date = _date(observation, where, heard)
-    specimen = _specimen(observation, specimens, where)
+    specimen = specimen_of(observation, specimens, where)
     for part in (observation, *objects_in(observation, "component", where)):
         concept = object_in(part, "code", where)
         codings = objects_in(concept, "coding", where)
@@ -128,7 +128,7 @@ def words_of(specimen: Mapping[str, Any]) -> str:
     return " ".join([*words, *("urine" for c in codings if str(c.get("code")).upper() in _URINE)])
 
 
-def _specimen(observation: Mapping[str, Any], specimens: Mapping[str, str], where: str) -> str:
+def specimen_of(observation: Mapping[str, Any], specimens: Mapping[str, str], where: str) -> str:
     """What an observation was made on: in its own words, or those of the specimen that it refers to."""
     named = object_in(observation, "specimen", where)
     reference = str(named.get("reference") or "")

@@ -85,9 +85,26 @@ def test_of_the_states_of_a_result_the_last_counts(states: tuple[str, str]) -> N
     with pytest.raises(BadInput, match="given twice"):  # two results, not two states of one
         read(before, before | {"valueQuantity": after["valueQuantity"]})
     with pytest.raises(BadInput, match="given twice"):
-        read(before, after | {"effectiveDateTime": "2024-05-10T12:00:00Z"})
+        read(before, after | {"effectiveDateTime": "2024-05-10T12:00:00Z"})  # no saying which is later
     gone = after | {"status": "entered-in-error"}
     assert read(before, gone).values == {"creatinine": 1.0}
+
+
+def test_of_several_results_of_a_day_the_last_counts() -> None:
+    # noon in Greenwich is 21 o'clock there
+    times = ("2024-05-10T07:30:00+09:00", "2024-05-10T22:00:00+09:00", "2024-05-10T12:00:00Z")
+    morning, night, noon = (
+        observation(
+            "2160-0", "Creatinine", value, effectiveDateTime=time, specimen={"reference": f"Specimen/{time}"}
+        )
+        for time, value in zip(times, (1.0, 1.2, 1.4), strict=True)
+    )
+    for order in ((morning, night, noon), (night, noon, morning)):
+        panel = read(*order)
+        assert panel.values == {"creatinine": 1.2}
+        assert next(f for f in panel.findings if f.check == "measured-again").message.startswith("2 obs")
+    with pytest.raises(BadInput, match="given twice"):
+        read(morning, night, night | {"valueQuantity": noon["valueQuantity"]})
 
 
 def test_a_code_that_is_not_known_is_said_where_the_name_is() -> None:
