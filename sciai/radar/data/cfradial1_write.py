@@ -241,7 +241,9 @@ def _write_field(nc: Any, field: str, sweeps: list[xr.Dataset], gates: int) -> N
     if codes.dtype.kind in "iu":
         attrs |= {"scale_factor": packed.scale, "add_offset": packed.offset}
     _put(nc, field, ("time", "range"), codes, attrs | {"coordinates": "elevation azimuth range"}, fill)
-    about = _classic(attributes(), ("flag_values",)) | {"flag_values": np.array([0, 1, 2], np.int8)}
+    comments = (ds[companion(field)].attrs.get("comment") for ds in sweeps if companion(field) in ds)
+    told = next((str(c) for c in comments if c), None)  # that the source does not tell the kinds apart
+    about = _classic(attributes(told), ("flag_values",)) | {"flag_values": np.array([0, 1, 2], np.int8)}
     _put(nc, companion(field), ("time", "range"), flags.astype(np.int8), about)
 
 

@@ -234,7 +234,7 @@ def of_arrays(
             texts = [text_of(t) for t in values.reshape(int(np.prod(shape)), -1)]
             values = np.array(texts, str).reshape(shape)
             made = xr.Variable(dims, values, _plain(attributes_in(v)))
-        elif np.dtype(v.dtype).kind in "fiu" and not (of_ray and (len(dims) == 1 or "range" in dims)):
+        elif np.dtype(v.dtype).kind in "fiu" and not (of_ray and dims[1:] in ((), ("range",))):
             made = _decoded(name, dims, v[...] if pick is None else v[pick], attributes_in(v))
         else:
             continue

@@ -178,3 +178,13 @@ def test_what_else_the_volume_says(tmp_path: Path) -> None:
     assert back["names"].values.tolist() == ["a", "bc"]
     assert [str(back[f"sweep_{i}/prt_mode"].values) for i in (0, 1)] == ["fixed", "dual"]
     assert [float(back[f"sweep_{i}/scan_rate"]) for i in (0, 1)] == [6.0, 12.0]
+
+
+def test_that_the_kinds_of_invalid_gates_were_not_told_apart(tmp_path: Path) -> None:
+    """Read again, such a volume seemed to tell below noise from missing."""
+    ds = simulate(seed=1, shape=(1, 12, 20), variables=["DBZH"])["sweep_0"].to_dataset()
+    volume = open_volume(xr.DataTree.from_dict({"/sweep_0": ds.drop_vars("DBZH_validity")}))
+    back = open_volume(write_cfradial1(volume, tmp_path / "x.nc"))
+    said = back["sweep_0/DBZH_validity"].attrs["comment"]
+    assert said == volume["sweep_0/DBZH_validity"].attrs["comment"]
+    assert "does not tell" in said

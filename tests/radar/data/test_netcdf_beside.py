@@ -74,6 +74,7 @@ def enriched():
         ds["label"] = ("azimuth", [f"ray {k}" for k in range(12)])
         ds["prts"] = (("azimuth", "prt_of_two"), np.arange(24.0).reshape(12, 2))
         ds["weight"] = ("range", np.arange(20.0))
+        ds["spectrum"] = (("azimuth", "range", "bin"), np.arange(720.0).reshape(12, 20, 3))
         nodes[f"/sweep_{i}"] = ds.assign_attrs(rays_are_indexed="true")
     parameters = {"antenna_gain_h": ((), 45.0, {"units": "dB"}), "window": ("n", np.int16([1, 2]))}
     nodes["/radar_parameters"] = xr.Dataset(parameters, attrs={"made_by": "somebody"})
@@ -86,7 +87,7 @@ def test_all_that_a_cfradial_2_file_says(tmp_path):
     volume = enriched()
     back = open_volume(write_cfradial2(volume, tmp_path / "x.nc"))
     for sweep in sweeps_of(volume):
-        for name in ("label", "prts", "weight"):
+        for name in ("label", "prts", "weight", "spectrum"):
             xr.testing.assert_equal(back[sweep][name].variable, volume[sweep][name].variable)
         assert back[sweep].attrs == {"rays_are_indexed": "true"}
     for name in ("frequency", "serial", "platform_type"):
