@@ -103,6 +103,8 @@ def test_of_several_results_of_a_day_the_last_counts() -> None:
         panel = read(*order)
         assert panel.values == {"creatinine": 1.2}
         assert next(f for f in panel.findings if f.check == "measured-again").message.startswith("2 obs")
+    awaited = observation("2160-0", "Creatinine", None, effectiveDateTime="2024-05-10T23:00:00+09:00")
+    assert read(morning, awaited | {"dataAbsentReason": {"text": "pending"}}).values == {"creatinine": 1.0}
     with pytest.raises(BadInput, match="given twice"):
         read(morning, night, night | {"valueQuantity": noon["valueQuantity"]})
 
