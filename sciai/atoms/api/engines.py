@@ -291,6 +291,10 @@ class CalculatorEngine:
                     stress = np.asarray(structure.get_stress(), float).copy()
                 except (PropertyNotImplementedError, NotImplementedError):
                     stress = None  # many calculators have none; a relaxation of the cell will say so
+                except AttributeError:
+                    if calculator.results.get("stress", 0) is not None:
+                        raise
+                    stress = None  # some say so by the value
         except PropertyNotImplementedError as error:
             raise BadInput(f"{self.name} gives no energy or no forces", field="calculator") from error
         except SciaiError:

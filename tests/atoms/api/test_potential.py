@@ -238,3 +238,15 @@ def test_results_that_cannot_be(name: str, change: Any, says: str) -> None:
 
     with pytest.raises(SciaiError, match=says):
         Potential.from_calculator(Odd())(bulk("Cu", cubic=True))
+
+
+def test_a_calculator_may_give_none_for_a_stress() -> None:
+    """It was "'NoneType' object has no attribute 'shape'"."""
+
+    class WithoutStress(EMT):
+        def calculate(self, *args: Any, **kwargs: Any) -> None:
+            super().calculate(*args, **kwargs)
+            self.results["stress"] = None
+
+    answer = Potential.from_calculator(WithoutStress())(bulk("Cu", cubic=True))
+    assert answer.unwrap().stress is None
