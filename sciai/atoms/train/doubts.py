@@ -131,7 +131,7 @@ def charged(path: Path) -> str:
     Args:
         path: any file; of another kind nothing is said.
     """
-    if not re.search(r"\.(ext?)?xyz(\.gz)?$", path.name):
+    if not re.search(r"\.(ext|e)?xyz(\.gz)?$", path.name):
         return ""
     reading = gzip.open if path.suffix == ".gz" else open
     with reading(path, "rt", encoding="utf-8", errors="replace") as lines:
