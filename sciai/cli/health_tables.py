@@ -45,19 +45,14 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _as_written(path: Path, full: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """A table whose columns of no use stay as their file has them: 00123 is no 123, NA may be a name."""
-    from sciai.health.data.encodings import encoding_of_file
+    """A table whose columns of no use stay as their file has them."""
+    from sciai.health.data.tables import cells_of
 
-    if path.suffix.lower() in (".parquet", ".pq"):
+    found = cells_of(path)
+    if found is None:
         return full
-    import pandas as pd
-
-    encoding = encoding_of_file(path)
-    with open(path, encoding=encoding, newline="") as lines:
-        head = lines.readline()
-    sep = "\t" if path.suffix.lower() == ".tsv" else max(",\t;", key=head.count)  # as read_table
-    text = pd.read_csv(path, sep=sep, encoding=encoding, dtype=str, keep_default_na=False)
-    commas = {name for name in names if sep == ";" and full[name].dtype.kind == "f"}  # 1,5 is 1.5 by now
+    text, decimal = found
+    commas = {name for name in names if decimal == "," and full[name].dtype.kind == "f"}  # 1,5 is 1.5 by now
     return full.assign(**{name: text[name] for name in names if name not in commas})
 
 

@@ -24,7 +24,7 @@ from sciai.health.data.encodings import encoding_of_file, said_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["People", "Table", "death_within", "fasting_half", "read_table", "shared_health"]
+__all__ = ["People", "Table", "cells_of", "death_within", "fasting_half", "read_table", "shared_health"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -84,6 +84,9 @@ class Table:
         return folder / _PEOPLE, Path(self.deaths) if self.deaths else folder / _DEATHS
 
 
+_TEXT = (".csv", ".tsv", ".txt")
+
+
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """A table of people, one a row: .parquet, .csv (or .txt) with commas or semicolons, .tsv with tabs.
 
@@ -106,8 +109,8 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     try:
         if kind in (".parquet", ".pq"):
             table = pd.read_parquet(file)
-        elif kind in (".csv", ".tsv", ".txt"):
-            table = _read_text(file)
+        elif kind in _TEXT:
+            table, _ = _read_text(file)
         else:
             raise BadInput("neither CSV nor Parquet", file=file, fix="give a .csv or .parquet file")
     except BadInput:
@@ -122,7 +125,22 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     return table
 
 
-def _read_text(file: Path) -> pd.DataFrame:
+def cells_of(path: str | os.PathLike[str]) -> tuple[pd.DataFrame, str] | None:
+    """The cells of a table as its file has them, where it is text: 00123 is no 123, and NA may be a name.
+
+    Args:
+        path: a file that `read_table` reads.
+
+    Returns:
+        Texts, and the mark that stands before decimals; None of a Parquet file.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in _TEXT:
+        return None
+    return _read_text(file, dtype=str, keep_default_na=False)
+
+
+def _read_text(file: Path, **how: Any) -> tuple[pd.DataFrame, str]:
     import pandas as pd
 
     encoding = encoding_of_file(file)
@@ -131,10 +149,11 @@ def _read_text(file: Path) -> pd.DataFrame:
     with open(file, encoding=encoding, newline="") as lines:
         head = lines.readline()
     sep = max(",\t;", key=head.count) if file.suffix.lower() != ".tsv" else "\t"
-    table = pd.read_csv(file, sep=sep, encoding=encoding, decimal="," if sep == ";" else ".")
+    decimal = "," if sep == ";" else "."
+    table = pd.read_csv(file, sep=sep, encoding=encoding, decimal=decimal, **how)
     said = said_of(encoding)
     table.attrs["reading"] = [] if said is None else [jsonable(said)]
-    return table
+    return table, decimal
 
 
 def fasting_half(table: pd.DataFrame) -> Floats:
